@@ -1,0 +1,173 @@
+"""A generated repository, and the commands that its owner would type in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cookiecutter.main import cookiecutter
+
+TEMPLATE = Path(__file__).resolve().parent.parent
+ENVIRONMENTS = {"staging": 8101, "prod": 8102}
+
+# What a session around this process has set for itself would lead nox and uv astray in the repository.
+FOREIGN = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "NOX_CURRENT_SESSION", "UV_PROJECT_ENVIRONMENT")
+
+
+class CommandFailed(Exception):
+    """A command in the repository ended with another exit code than was expected."""
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of this machine that nobody listens on."""
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(probe.getsockname()[1]) for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A clone of a generated repository.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Its working tree.
+    state : pathlib.Path
+        Where its releases serve from on this machine, so that the user's own folder stays untouched.
+    doors : pathlib.Path
+        The ``bin`` folder with its nox and invoke.
+    actor : str
+        Whose name its commits and events carry.
+    """
+
+    folder: Path
+    state: Path
+    doors: Path
+    actor: str = "Ada Example"
+
+    @classmethod
+    def generate(cls, into: Path, doors: Path | None = None, **answers: str) -> Repository:
+        """Bake the template into a folder, on ports that are free, without the user's own settings."""
+        into.mkdir(parents=True, exist_ok=True)
+        settings = into / "cookiecutter.yaml"
+        settings.write_text(f"replay_dir: {into}\n", encoding="utf-8")
+        folder = Path(
+            cookiecutter(
+                str(TEMPLATE),
+                no_input=True,
+                extra_context=answers,
+                output_dir=str(into),
+                config_file=str(settings),
+            )
+        )
+        repository = cls(folder, into / "state", doors or folder / ".venv" / "bin")
+        policy = folder / "release.toml"
+        text = policy.read_text(encoding="utf-8")
+        for usual, port in zip(ENVIRONMENTS.values(), free_ports(len(ENVIRONMENTS)), strict=True):
+            text = text.replace(f"port = {usual}", f"port = {port}")
+        policy.write_text(text, encoding="utf-8")
+        return repository
+
+    def begin(self, remote: Path) -> None:
+        """Make it a git repository with a bare remote."""
+        self.git("init", "--quiet", "--initial-branch=main")
+        self.commit("Generated from the template")
+        self.git("init", "--quiet", "--bare", "--initial-branch=main", str(remote))
+        self.git("remote", "add", "origin", str(remote))
+        self.git("push", "--quiet", "--set-upstream", "origin", "main")
+
+    def install_doors(self) -> None:
+        """Install nox and invoke as the repository's README says."""
+        self.run([sys.executable, "-m", "venv", str(self.doors.parent)])
+        lock = ["--require-hashes", "--requirement", "requirements-doors.txt"]
+        self.run([str(self.doors / "python"), "-m", "pip", "install", "--quiet", *lock])
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables that its commands see."""
+        address = self.actor.lower().replace(" ", ".") + "@example.com"
+        return {name: value for name, value in os.environ.items() if name not in FOREIGN} | {
+            "PATH": f"{self.doors}{os.pathsep}{os.environ['PATH']}",
+            "XDG_STATE_HOME": str(self.state),
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_AUTHOR_NAME": self.actor,
+            "GIT_AUTHOR_EMAIL": address,
+            "GIT_COMMITTER_NAME": self.actor,
+            "GIT_COMMITTER_EMAIL": address,
+        }
+
+    def run(self, command: list[str], code: int = 0) -> None:
+        """Run a command with its output on this terminal; `CommandFailed` on another exit code."""
+        done = subprocess.run(command, cwd=self.folder, env=self.environment, check=False)
+        if done.returncode != code:
+            raise CommandFailed(f"{' '.join(command)} exited {done.returncode}, not {code}")
+
+    def capture(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command and return its exit code and what it printed."""
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+
+    def git(self, *arguments: str) -> str:
+        """Run git and return what it printed; `CommandFailed` if it fails."""
+        done = self.capture("git", *arguments)
+        if done.returncode:
+            raise CommandFailed(f"git {' '.join(arguments)}: {done.stderr.strip()}")
+        return done.stdout.strip()
+
+    def nox(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run nox and return its exit code and what it printed."""
+        return self.capture(str(self.doors / "nox"), *arguments)
+
+    def invoke(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run invoke and return its exit code and what it printed."""
+        return self.capture(str(self.doors / "invoke"), *arguments)
+
+    def ask(self, task: str, *arguments: str) -> Any:
+        """Run a release task with ``--json`` and return what it answered; `CommandFailed` if it fails."""
+        done = self.invoke(task, *arguments, "--json")
+        if done.returncode:
+            raise CommandFailed(f"invoke {task}: exit {done.returncode}\n{done.stderr}")
+        return json.loads(done.stdout)
+
+    def commit(self, message: str) -> str:
+        """Commit everything that has changed and return the commit."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", message)
+        return self.git("rev-parse", "HEAD")
+
+    def replace(self, path: str, old: str, new: str) -> None:
+        """Edit a file as a developer would; `CommandFailed` if the text is not there just once."""
+        file = self.folder / path
+        text = file.read_text(encoding="utf-8")
+        if text.count(old) != 1:
+            raise CommandFailed(f"{path} holds {old!r} {text.count(old)} times, not once")
+        file.write_text(text.replace(old, new), encoding="utf-8")
+
+    def address(self, environment: str) -> str:
+        """Return ``host:port`` of an environment, as release.toml says."""
+        policy = tomllib.loads((self.folder / "release.toml").read_text(encoding="utf-8"))
+        table = policy["environments"][environment]
+        return f"{table['host']}:{table['port']}"
+
+    def stop(self) -> None:
+        """End the servers of every environment that has any."""
+        for environment in ENVIRONMENTS:
+            if self.git("branch", "--list", f"env/{environment}"):
+                self.invoke("stop", "--env", environment)

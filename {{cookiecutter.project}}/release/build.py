@@ -1,0 +1,202 @@
+"""One bundle a version: wheel, model and evidence, proved to belong together, tagged once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import BuildFailed, GateRefused, PreconditionFailed
+from .ledger import Ledger
+from .policy import Policy
+from .progress import Progress
+from .records import EVIDENCE_NAME, FILE_NAME, Record, digest_of, sha256
+
+NEXT = "nox -s train, on the commit to be released, with nothing uncommitted"
+
+
+@dataclass(frozen=True)
+class Built:
+    """What ``invoke build`` did."""
+
+    record: Record
+    folder: Path
+    is_new: bool
+
+
+def build(ledger: Ledger, policy: Policy, progress: Progress) -> Built:
+    """Make the release of HEAD from what ``nox -s train`` left in ``reports/``.
+
+    Returns
+    -------
+    Built
+        ``is_new`` is False when this version was built before: then nothing is written.
+
+    Raises
+    ------
+    PreconditionFailed
+        Uncommitted changes: nobody could build it again.
+    GateRefused
+        The evidence is missing, failed, stale or for something else; each reason is listed.
+    BuildFailed
+        The wheel cannot be made, or the bundle is larger than ``release.toml`` allows.
+    PushFailed
+        The remote does not take the tag; then there is none here either.
+    """
+    root = ledger.repository.root
+    with progress.step("check the tree and the gate's evidence"):
+        commit = _clean_commit(ledger)
+        model, evidence = _gated_model(root, commit)
+        version = f"{commit[:12]}-{evidence['model_sha256'][:8]}"
+        folder = root / "dist" / version
+        if version in ledger.versions():
+            record = ledger.record(version)
+            if not folder.is_dir():
+                _write_folder(folder, ledger.bundle(version))
+            return Built(record, folder, is_new=False)
+        ledger.repository.identity()
+        ledger.require_remote("no release was made")
+    with progress.step("build the wheel"):
+        wheel = _wheel(root, ledger.repository.commit_time(commit))
+    with progress.step("assemble the bundle"):
+        artifacts = model | wheel | {"requirements.txt": (root / "requirements.txt").read_bytes()}
+        proof = {EVIDENCE_NAME: (root / "reports" / EVIDENCE_NAME).read_bytes()}
+        checksums = {name: sha256(content) for name, content in artifacts.items()}
+        record = Record(
+            version=version,
+            commit=commit,
+            digest=digest_of(checksums),
+            model_sha256=evidence["model_sha256"],
+            data_sha256=evidence["data_sha256"],
+            artifacts=checksums,
+            evidence={name: sha256(content) for name, content in proof.items()},
+            gate=evidence["verdict"],
+        )
+        files = artifacts | proof | {FILE_NAME: record.to_json()}
+        _check_size(files, policy)
+        _write_folder(folder, files)
+    with progress.step("tag the release"):
+        message = (
+            f"release {version}\n\nDigest: {record.digest}\nModel-sha256: {record.model_sha256}\n"
+        )
+        ledger.add_release(record, files, message)
+    return Built(record, folder, is_new=True)
+
+
+def _clean_commit(ledger: Ledger) -> str:
+    commit = ledger.repository.head()
+    changes = ledger.repository.changes()
+    if changes:
+        raise PreconditionFailed(
+            "the working tree has uncommitted changes",
+            why=", ".join(changes[:10]) + (" and more" if len(changes) > 10 else ""),
+            state="no release was made",
+            next_step="git commit or git stash, then nox -s train and invoke build",
+        )
+    return commit
+
+
+def _gated_model(root: Path, commit: str) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Read ``reports/model`` and the evidence, and list everything that does not fit."""
+    try:
+        evidence = json.loads((root / "reports" / EVIDENCE_NAME).read_bytes())
+        model = {
+            path.name: path.read_bytes() for path in sorted((root / "reports" / "model").iterdir())
+        }
+    except (OSError, ValueError) as error:
+        raise GateRefused(
+            "there is no evidence to build on",
+            why=str(error),
+            state="no release was made",
+            next_step=NEXT,
+        ) from None
+    if not isinstance(evidence, dict):
+        evidence = {}
+    complaints = [f"the gate says: {reason}" for reason in evidence.get("reasons") or []]
+    if evidence.get("schema") != 1:
+        complaints.append(f"its schema is {evidence.get('schema')!r}, not 1")
+    if evidence.get("verdict") != "passed":
+        complaints.append(f"its verdict is {evidence.get('verdict')!r}, not 'passed'")
+    if evidence.get("training") != "full":
+        complaints.append(f"it is of a {evidence.get('training')!r} training, not a full one")
+    if evidence.get("commit") != commit:
+        complaints.append(f"it is for commit {evidence.get('commit')}, HEAD is {commit}")
+    if evidence.get("tree_clean") is not True:
+        complaints.append("it was made with uncommitted changes in the tree")
+    for key in ("model_sha256", "data_sha256"):
+        if not isinstance(evidence.get(key), str) or len(evidence[key]) != 64:
+            complaints.append(f"it names no {key}")
+    if evidence.get("model_sha256") not in {sha256(content) for content in model.values()}:
+        complaints.append("no file in reports/model is the model that it is about")
+    if complaints:
+        raise GateRefused(
+            "the gate's evidence does not cover this build",
+            why="\n".join(complaints),
+            state="no release was made",
+            next_step=NEXT,
+        )
+    return model, evidence
+
+
+def _wheel(root: Path, commit_time: int) -> dict[str, bytes]:
+    """Build the wheel; the commit's time in it makes the same commit give the same bytes."""
+    with tempfile.TemporaryDirectory() as scratch:
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "hatchling",
+                "build",
+                "--target",
+                "wheel",
+                "--directory",
+                scratch,
+            ],
+            cwd=root,
+            env=os.environ | {"SOURCE_DATE_EPOCH": str(commit_time)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        wheels = {path.name: path.read_bytes() for path in Path(scratch).glob("*.whl")}
+    if done.returncode or len(wheels) != 1:
+        raise BuildFailed(
+            "the wheel could not be built",
+            why=(done.stderr or done.stdout).strip()[-2000:],
+            state="no release was made",
+            next_step="mend pyproject.toml, or pip install -r requirements-doors.txt",
+        )
+    return wheels
+
+
+def _check_size(files: dict[str, bytes], policy: Policy) -> None:
+    megabytes = sum(len(content) for content in files.values()) / 1e6
+    if megabytes > policy.max_bundle_mb:
+        raise BuildFailed(
+            f"the bundle has {megabytes:.1f} MB",
+            why=f"release.toml allows {policy.max_bundle_mb}: the bundle is kept in git",
+            state="no release was made",
+            next_step="make the model smaller, or raise max_bundle_mb: every clone carries it",
+        )
+
+
+def _write_folder(folder: Path, files: dict[str, bytes]) -> None:
+    """Write a folder under a temporary name and rename it, so that it is whole or not there."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        for name, content in files.items():
+            with (scratch / name).open("wb") as file:
+                file.write(content)
+                os.fsync(file.fileno())
+        if folder.exists():
+            shutil.rmtree(folder)
+        scratch.rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

@@ -1,0 +1,227 @@
+"""Git as a store of objects and references. The working tree and the index are never touched."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import HeadMoved, PreconditionFailed
+
+NO_OBJECT = "0" * 40
+REMOTE = "origin"
+NETWORK_TIMEOUT_S = 60
+
+# What git says when the remote's reference is not the one that this push builds on.
+MOVED_ON = re.compile(
+    "non-fast-forward|fetch first|already exists|failed to update ref|cannot lock ref"
+)
+
+
+class GitFailed(Exception):
+    """A git command exited with something else than 0; the text is what it said."""
+
+
+def without_credentials(text: str) -> str:
+    """Take user and password out of every URL: git prints the remote's address in its errors."""
+    return re.sub(r"://[^/@\s]+@", "://***@", text)
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A git repository on this machine.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        The top of its working tree.
+    """
+
+    root: Path
+
+    @classmethod
+    def containing(cls, directory: Path) -> Repository:
+        """Find the repository around ``directory``; `PreconditionFailed` where there is none."""
+        try:
+            top = Repository(directory).run("rev-parse", "--show-toplevel")
+        except GitFailed as error:
+            raise PreconditionFailed(
+                f"{directory} is not in a git repository",
+                why=str(error),
+                state="nothing was changed",
+                next_step="git init, commit, and try again: git is the release ledger",
+            ) from None
+        return cls(Path(top))
+
+    def run(self, *arguments: str, stdin: bytes = b"", timeout_s: float | None = None) -> str:
+        """Run one git command and return what it printed, stripped; `GitFailed` if it fails."""
+        return (
+            self.read(*arguments, stdin=stdin, timeout_s=timeout_s)
+            .decode("utf-8", "replace")
+            .strip()
+        )
+
+    def read(self, *arguments: str, stdin: bytes = b"", timeout_s: float | None = None) -> bytes:
+        """Run one git command and return its bytes; `GitFailed` if it fails."""
+        environment = os.environ | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+        try:
+            done = subprocess.run(
+                ["git", *arguments],
+                cwd=self.root,
+                env=environment,
+                input=stdin,
+                capture_output=True,
+                timeout=timeout_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise GitFailed(f"git {arguments[0]} gave no answer in {timeout_s:.0f} s") from None
+        except FileNotFoundError as error:
+            raise GitFailed(f"git or the folder {self.root} is missing: {error}") from None
+        if done.returncode:
+            said = done.stderr.decode("utf-8", "replace").strip()
+            raise GitFailed(
+                without_credentials(said) or f"git {arguments[0]} exited {done.returncode}"
+            )
+        return done.stdout
+
+    def identity(self) -> str:
+        """Return who commits, as ``Name <email> seconds zone``; `PreconditionFailed` if unknown."""
+        try:
+            return self.run("var", "GIT_COMMITTER_IDENT")
+        except GitFailed:
+            raise PreconditionFailed(
+                "git does not know who you are",
+                why="every release event names its actor, and user.name or user.email is not set",
+                state="nothing was changed",
+                next_step='git config user.name "Your Name"; git config user.email you@example.com',
+            ) from None
+
+    def actor(self) -> str:
+        """Return who commits, as ``Name <email>``."""
+        return self.identity().rsplit(" ", 2)[0]
+
+    def head(self) -> str:
+        """Return the commit that is checked out; `PreconditionFailed` before the first one."""
+        try:
+            return self.run("rev-parse", "--verify", "HEAD^{commit}")
+        except GitFailed:
+            raise PreconditionFailed(
+                "this repository has no commit yet",
+                state="nothing was changed",
+                next_step="git add --all; git commit",
+            ) from None
+
+    def changes(self) -> list[str]:
+        """Return the paths that differ from HEAD, untracked ones included."""
+        status = self.run("status", "--porcelain", "--untracked-files=normal")
+        return [line.strip().split(maxsplit=1)[-1] for line in status.splitlines()]
+
+    def commit_time(self, commit: str) -> int:
+        """Return a commit's time in seconds since 1970."""
+        return int(self.run("show", "--no-patch", "--format=%ct", commit))
+
+    def has_remote(self) -> bool:
+        """Tell whether there is an ``origin``."""
+        return REMOTE in self.run("remote").split()
+
+    def local_references(self, *prefixes: str) -> dict[str, str]:
+        """Return ``{reference: object}`` of this repository."""
+        listed = self.run("for-each-ref", "--format=%(refname) %(objectname)", *prefixes)
+        return {name: target for name, target in (line.split() for line in listed.splitlines())}
+
+    def remote_references(self, *patterns: str) -> dict[str, str]:
+        """Return ``{reference: object}`` of the remote; `GitFailed` when it does not answer."""
+        listed = self.run("ls-remote", REMOTE, *patterns, timeout_s=NETWORK_TIMEOUT_S)
+        pairs = (line.split("\t") for line in listed.splitlines())
+        return {name: target for target, name in pairs if not name.endswith("^{}")}
+
+    def fetch_objects(self, references: Mapping[str, str]) -> None:
+        """Bring what the remote's references point at, without writing a reference here."""
+        known = self._known(references.values())
+        missing = [name for name, target in references.items() if target not in known]
+        if missing:
+            self.run(
+                "fetch",
+                "--quiet",
+                "--no-tags",
+                "--no-write-fetch-head",
+                "--refmap=",
+                REMOTE,
+                *missing,
+                timeout_s=NETWORK_TIMEOUT_S,
+            )
+
+    def _known(self, objects: Iterable[str]) -> set[str]:
+        """Return those of the objects that are in this repository."""
+        asked = "".join(name + "\n" for name in objects).encode()
+        answers = self.run("cat-file", "--batch-check", stdin=asked).splitlines()
+        return {answer.split()[0] for answer in answers if not answer.endswith(" missing")}
+
+    def is_ancestor(self, older: str, newer: str) -> bool:
+        """Tell whether ``newer`` contains ``older``."""
+        try:
+            self.run("merge-base", "--is-ancestor", older, newer)
+        except GitFailed:
+            return False
+        return True
+
+    def write_tree(self, files: Mapping[str, bytes]) -> str:
+        """Store a flat folder of files and return the tree's name."""
+        entries = []
+        for name in sorted(files):
+            blob = self.run("hash-object", "-w", "--stdin", stdin=files[name])
+            entries.append(f"100644 blob {blob}\t{name}\n")
+        return self.run("mktree", stdin="".join(entries).encode())
+
+    def read_tree(self, treeish: str) -> dict[str, bytes]:
+        """Return the files of a flat folder; `GitFailed` when one is missing or damaged."""
+        entries = [line.split("\t", 1) for line in self.run("ls-tree", treeish).splitlines()]
+        blobs = "".join(header.split()[2] + "\n" for header, _ in entries).encode()
+        answer = self.read("cat-file", "--batch", stdin=blobs)
+        files = {}
+        for _, name in entries:
+            header, _, answer = answer.partition(b"\n")
+            if header.endswith(b" missing"):
+                raise GitFailed(f"the object of {name} in {treeish} is missing")
+            size = int(header.split()[2])
+            files[name], answer = answer[:size], answer[size + 1 :]
+        return files
+
+    def write_commit(self, tree: str, parents: Sequence[str], message: str) -> str:
+        """Store a commit and return its name."""
+        options = [option for parent in parents for option in ("-p", parent)]
+        return self.run("commit-tree", tree, *options, "-F", "-", stdin=message.encode())
+
+    def write_tag(self, name: str, commit: str, message: str) -> str:
+        """Store an annotated tag object and return its name; no reference points at it yet."""
+        header = f"object {commit}\ntype commit\ntag {name}\ntagger {self.identity()}\n\n"
+        return self.run("mktag", stdin=(header + message).encode())
+
+    def swap_reference(self, reference: str, new: str, old: str | None) -> None:
+        """Move a reference from ``old`` (None: it is new); `HeadMoved` if it is elsewhere."""
+        try:
+            self.run("update-ref", reference, new, old or NO_OBJECT)
+        except GitFailed as error:
+            raise HeadMoved(str(error)) from None
+
+    def set_reference(self, reference: str, new: str) -> None:
+        """Move a reference wherever it is now."""
+        self.run("update-ref", reference, new)
+
+    def push(self, objects: Mapping[str, str]) -> None:
+        """Push ``{reference: object}``, all or nothing, never forced.
+
+        `HeadMoved` when the remote refuses because it has moved on, `GitFailed` for any other
+        reason.
+        """
+        pairs = [f"{target}:{reference}" for reference, target in objects.items()]
+        try:
+            self.run("push", "--quiet", "--atomic", REMOTE, *pairs, timeout_s=NETWORK_TIMEOUT_S)
+        except GitFailed as error:
+            if MOVED_ON.search(str(error)):
+                raise HeadMoved(str(error)) from None
+            raise

@@ -1,0 +1,91 @@
+"""Where releases serve: one small Protocol, one module a platform."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..errors import ConfigurationError
+from ..policy import Environment, Policy
+from ..records import Record
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One running server.
+
+    Parameters
+    ----------
+    release, digest : str
+        What it was started from.
+    address : str
+        ``http://host:port`` that reaches this server and no other.
+    state : str
+        starting, ready, draining or failed.
+    restarts : int
+        How often it was started again after a crash.
+    """
+
+    release: str
+    digest: str
+    address: str
+    state: str
+    restarts: int
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What an environment runs now, seen from outside git.
+
+    Parameters
+    ----------
+    endpoint : str
+        Where its customers ask, or empty when nothing serves.
+    instances : tuple of Instance
+    trouble : str
+        What keeps it from its desired state, with the tail of the log, or empty.
+    """
+
+    endpoint: str
+    instances: tuple[Instance, ...]
+    trouble: str
+
+
+class Platform(Protocol):
+    """What the engine asks of a platform. Every verb may be repeated without harm."""
+
+    def render(self, record: Record) -> dict[str, bytes]:
+        """Return the manifests of this release here, by file name; nothing is touched."""
+
+    def preflight(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> None:
+        """Bring the release here, ready to start; `NotServing` if that cannot be done."""
+
+    def apply(self, desired: Mapping[str, bytes], event: str, guard: Callable[[], None]) -> None:
+        """Make the environment serve this desired state without losing a request.
+
+        ``event`` names the state; ``guard`` is asked last, when nobody else can come in between,
+        and raises when the event is no longer the newest. `NotServing` when the new servers do not
+        get ready.
+        """
+
+    def stop(self, event: str, guard: Callable[[], None]) -> None:
+        """Let every server finish its requests and end."""
+
+    def observe(self) -> Observation:
+        """Look at what runs."""
+
+
+def platform_of(environment: Environment, policy: Policy) -> Platform:
+    """Return the platform that drives an environment; `ConfigurationError` if there is none."""
+    # Imported here: a platform may need a library that the others do not.
+    if environment.platform == "process":
+        from .process import ProcessPlatform
+
+        return ProcessPlatform(environment, policy)
+    raise ConfigurationError(
+        f"{environment.name} is on platform {environment.platform!r}",
+        why="this release machine drives the platform 'process'",
+        state=f"{environment.name} unchanged",
+        next_step=f'platform = "process" in [environments.{environment.name}] of release.toml',
+    )

@@ -1,0 +1,292 @@
+"""The ``process`` platform: real servers on this machine, from the release's own environment.
+
+It needs neither Docker nor a cluster. Everything lives in ``$XDG_STATE_HOME/<project>`` (else
+``~/.local/state``), outside of the checkout, which a CI job removes:
+
+- ``releases/<version>/bundle`` and ``venv``: a release made ready to start, shared by all
+  environments;
+- ``environments/<name>/``: the supervisor's folder, with ``desired.json``, ``actual.json`` and
+  ``logs/``.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigurationError, Locked, NotServing
+from ..policy import Environment, Policy
+from ..records import FILE_NAME, Record, sha256
+from . import Instance, Observation, supervisor
+
+MANIFEST = "process.json"
+COMPLETE = "complete"
+POLL_S = 0.05
+START_TIMEOUT_S = 10
+INSTALL_TIMEOUT_S = 900
+
+
+def state_directory(project: str) -> Path:
+    """Return this project's folder on the serving machine."""
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(home) / project
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold a lock on a file, waiting for it; the kernel frees it when the process dies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+class ProcessPlatform:
+    """Drives one environment's supervisor.
+
+    Parameters
+    ----------
+    environment : Environment
+    policy : Policy
+    """
+
+    def __init__(self, environment: Environment, policy: Policy) -> None:
+        self.environment = environment
+        self.policy = policy
+        self.state = state_directory(policy.project)
+        self.folder = self.state / "environments" / environment.name
+
+    def render(self, record: Record) -> dict[str, bytes]:
+        """Return ``process.json``: address, number of servers and how to start one."""
+        manifest = {
+            "platform": "process",
+            "release": record.version,
+            "digest": record.digest,
+            "host": self.environment.host,
+            "port": self.environment.port,
+            "instances": self.environment.instances,
+            "ready_timeout_s": self.environment.ready_timeout_s,
+            "serve": list(self.policy.serve),
+        }
+        return {MANIFEST: (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode()}
+
+    def preflight(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> None:
+        """Lay the bundle out and install its locked environment, once a version on this machine."""
+        home = self._release_folder(record.version)
+        with exclusive(home.with_suffix(".lock")):
+            if self._is_complete(home, record):
+                return
+            # What is there comes from an install that was killed, or was damaged since.
+            shutil.rmtree(home, ignore_errors=True)
+            (home / "bundle").mkdir(parents=True)
+            for name, content in bundle().items():
+                (home / "bundle" / name).write_bytes(content)
+            wheels = [str(path) for path in (home / "bundle").glob("*.whl")]
+            for command in _install_commands(
+                home / "venv", home / "bundle" / "requirements.txt", wheels
+            ):
+                _install(command)
+            supervisor.write_json(home / COMPLETE, {"digest": record.digest})
+
+    def apply(self, desired: Mapping[str, bytes], event: str, guard: Callable[[], None]) -> None:
+        """Tell the supervisor the new desired state, and wait until it is reached."""
+        manifest = _manifest(desired)
+        home = self._release_folder(manifest["release"])
+        spec = {
+            "release": manifest["release"],
+            "digest": manifest["digest"],
+            "ready_timeout_s": manifest["ready_timeout_s"],
+            "command": [
+                str(home / "venv" / "bin" / "python"),
+                *manifest["serve"],
+                "--bundle",
+                str(home / "bundle"),
+            ],
+        }
+        state = {
+            "event": event,
+            "host": manifest["host"],
+            "port": manifest["port"],
+            "slots": [spec] * manifest["instances"],
+        }
+        # Each slot in turn may take its whole time to get ready.
+        self._reach(
+            state, guard, timeout_s=manifest["ready_timeout_s"] * (manifest["instances"] + 1)
+        )
+
+    def stop(self, event: str, guard: Callable[[], None]) -> None:
+        """Drain every server and end the supervisor."""
+        if self._is_supervised():
+            state = {"event": event, "host": self.environment.host, "port": self.environment.port}
+            self._reach(state | {"slots": []}, guard, timeout_s=2 * supervisor.DRAIN_LIMIT_S)
+
+    def observe(self) -> Observation:
+        """Read what the supervisor last told, and whether there is one."""
+        if not self._is_supervised():
+            return Observation("", (), "nothing runs")
+        actual = self._actual()
+        instances = tuple(Instance(**instance) for instance in actual.get("instances", []))
+        trouble = actual.get("trouble", "")
+        return Observation(f"http://{actual.get('host')}:{actual.get('port')}", instances, trouble)
+
+    def _release_folder(self, version: str) -> Path:
+        return self.state / "releases" / version
+
+    def _is_complete(self, home: Path, record: Record) -> bool:
+        """Prove the files of a release that was laid out before: a disk outlives many hands."""
+        try:
+            done = json.loads((home / COMPLETE).read_text(encoding="utf-8"))
+            intact = all(
+                sha256((home / "bundle" / name).read_bytes()) == checksum
+                for name, checksum in record.artifacts.items()
+            )
+            record_file = (home / "bundle" / FILE_NAME).read_bytes()
+        except (OSError, ValueError):
+            return False
+        return (
+            bool(done == {"digest": record.digest}) and intact and record_file == record.to_json()
+        )
+
+    def _is_supervised(self) -> bool:
+        """Tell whether a supervisor lives: it holds its lock as long as it does."""
+        if not self.folder.is_dir():
+            return False
+        lock = supervisor.try_lock(self.folder / "supervisor.lock", fcntl.LOCK_SH)
+        if lock is not None:
+            os.close(lock)
+        return lock is None
+
+    def _actual(self) -> dict[str, Any]:
+        try:
+            actual: dict[str, Any] = json.loads(
+                (self.folder / "actual.json").read_text(encoding="utf-8")
+            )
+        except (OSError, ValueError):
+            return {}
+        return actual
+
+    def _reach(self, state: dict[str, Any], guard: Callable[[], None], timeout_s: float) -> None:
+        # The same event may be applied twice, so each telling has a name of its own.
+        generation = uuid.uuid4().hex
+        with exclusive(self.folder / "apply.lock"):
+            guard()
+            supervisor.write_json(self.folder / "desired.json", state | {"generation": generation})
+            if not self._is_supervised():
+                self._start_supervisor()
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            desired = json.loads((self.folder / "desired.json").read_text(encoding="utf-8"))
+            if desired["generation"] != generation:
+                raise Locked(
+                    f"{self.environment.name} was taken over while this command worked",
+                    why=f"event {desired['event'][:12]} is the newer one",
+                    state="whoever took over decides now",
+                    next_step=f"invoke history --env {self.environment.name}",
+                )
+            actual = self._actual()
+            if actual.get("generation") == generation:
+                if actual["trouble"]:
+                    raise NotServing(actual["trouble"])
+                if actual["converged"]:
+                    return
+            if not self._is_supervised():
+                if not state["slots"]:
+                    return
+                raise NotServing(f"the supervisor ended; see {self.folder / 'supervisor.log'}")
+            time.sleep(POLL_S)
+        raise NotServing(f"the change was not done after {timeout_s:.0f} s")
+
+    def _start_supervisor(self) -> None:
+        (self.folder / "actual.json").unlink(missing_ok=True)
+        with (self.folder / "supervisor.log").open("ab") as log:
+            subprocess.Popen(
+                # The base interpreter: the virtual environment of this command may be removed.
+                [
+                    getattr(sys, "_base_executable", sys.executable),
+                    "-I",
+                    supervisor.__file__,
+                    str(self.folder),
+                ],
+                cwd=self.folder,
+                env={name: os.environ[name] for name in supervisor.INHERITED if name in os.environ},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._is_supervised():
+            if time.monotonic() > deadline:
+                raise NotServing(
+                    f"the supervisor does not start; see {self.folder / 'supervisor.log'}"
+                )
+            time.sleep(POLL_S)
+
+
+def _manifest(desired: Mapping[str, bytes]) -> dict[str, Any]:
+    try:
+        manifest: dict[str, Any] = json.loads(desired[MANIFEST])
+    except (KeyError, ValueError):
+        raise ConfigurationError(
+            f"this state holds no {MANIFEST}",
+            why="it was written for another platform",
+            state="nothing was changed",
+            next_step="promote the release anew, so that it is rendered for this platform",
+        ) from None
+    return manifest
+
+
+def _install_commands(venv: Path, lock: Path, wheels: list[str]) -> list[list[str]]:
+    """Return the commands that make the release's environment: uv where it is, pip otherwise."""
+    python = str(venv / "bin" / "python")
+    uv = _uv()
+    if uv:
+        install = [uv, "pip", "install", "--quiet", "--python", python, "--compile-bytecode"]
+        make = [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, str(venv)]
+    else:
+        install = [python, "-m", "pip", "install", "--quiet"]
+        make = [sys.executable, "-m", "venv", str(venv)]
+    return [
+        make,
+        [*install, "--require-hashes", "--requirement", str(lock)],
+        [*install, "--no-deps", *wheels],
+    ]
+
+
+def _uv() -> str | None:
+    """Find uv beside this interpreter or on the PATH."""
+    beside = Path(sys.executable).with_name("uv")
+    return str(beside) if beside.exists() else shutil.which("uv")
+
+
+def _install(command: list[str]) -> None:
+    environment = os.environ | {
+        "UV_PYTHON_DOWNLOADS": "never",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    }
+    try:
+        done = subprocess.run(
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise NotServing(
+            f"{' '.join(command[:4])} was not done after {INSTALL_TIMEOUT_S} s"
+        ) from None
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip()[-2000:]
+        raise NotServing(f"the release's environment cannot be installed: {said}")

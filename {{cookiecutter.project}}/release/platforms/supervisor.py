@@ -1,0 +1,343 @@
+"""The supervisor of one environment on the ``process`` platform: ``python supervisor.py FOLDER``.
+
+It keeps one listening socket a slot on the environment's port (SO_REUSEPORT: the kernel spreads
+connections over them) and hands each to a worker process. In a rolling change the new worker begins
+on the slot's own socket, and only when it is ready the old one drains: the socket never closes, so
+no queued connection is lost.
+
+The folder is its whole world: it reads ``desired.json`` (written by `process`), writes
+``actual.json``, and holds a lock on ``supervisor.lock`` for as long as it lives. It needs the
+standard library only, and nothing of the repository after it has started: it outlives the command,
+the checkout and the CI job that started it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+TICK_S = 0.05
+LOCK_WAIT_S = 2
+DRAIN_LIMIT_S = 30
+BACKLOG = 1024
+LOG_TAIL = 2000
+# A crash loop must not eat the machine: the wait before a restart doubles up to this.
+LONGEST_BACKOFF_S = 30
+# Nothing else of the starting command's environment reaches a server: a CI job's holds secrets, and
+# a CI runner ends every process that carries its mark.
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write a file so that a reader sees the old or the new one, never half of it."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    with scratch.open("w", encoding="utf-8") as file:
+        json.dump(document, file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)
+
+
+def try_lock(path: Path, kind: int) -> int | None:
+    """Take a lock on a file; return its descriptor, or None while another process is in the way.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    kind : int
+        ``fcntl.LOCK_EX`` to be the supervisor, ``fcntl.LOCK_SH`` to see whether there is one.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open a listening socket that shares its port with others like it."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if port:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind((host, port))
+    listener.listen(BACKLOG)
+    return listener
+
+
+def end_with_parent() -> None:
+    """Ask Linux to drain this process when its supervisor dies: orphans serve old releases."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+
+
+@dataclass
+class Worker:
+    """One server process of one release."""
+
+    spec: dict[str, Any]
+    process: subprocess.Popen[bytes]
+    address: str
+    log: Path
+    deadline: float
+    drained_at: float | None = None
+
+    @classmethod
+    def start(cls, spec: dict[str, Any], listener: socket.socket, log: Path) -> Worker:
+        """Start a server on a slot's socket and on a private one that reaches only this server."""
+        private = listen("127.0.0.1", 0)
+        descriptors = (listener.fileno(), private.fileno())
+        arguments = [argument for number in descriptors for argument in ("--fd", str(number))]
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [*spec["command"], *arguments],
+                pass_fds=descriptors,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={name: os.environ[name] for name in INHERITED if name in os.environ},
+                preexec_fn=end_with_parent,
+            )
+        address = f"http://127.0.0.1:{private.getsockname()[1]}"
+        private.close()
+        return cls(spec, process, address, log, time.monotonic() + spec["ready_timeout_s"])
+
+    def is_alive(self) -> bool:
+        """Tell whether the process still runs, and reap it if not."""
+        return self.process.poll() is None
+
+    def is_ready(self) -> bool:
+        """Ask this very server whether it can predict."""
+        connection = http.client.HTTPConnection(self.address.removeprefix("http://"), timeout=1)
+        try:
+            connection.request("GET", "/ready")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def drain(self) -> None:
+        """Let it finish what it has; it ends by itself."""
+        self.drained_at = time.monotonic()
+        self.process.terminate()
+
+    def tail(self) -> str:
+        """Return the end of its log."""
+        return self.log.read_bytes()[-LOG_TAIL:].decode("utf-8", "replace")
+
+
+@dataclass
+class Slot:
+    """One share of the environment's connections: a socket, who serves it, and who is about to."""
+
+    listener: socket.socket
+    worker: Worker | None = None
+    candidate: Worker | None = None
+    restarts: int = 0
+    retry_at: float = 0.0
+
+
+@dataclass
+class Supervisor:
+    """Brings the slots towards ``desired.json``, one small step a tick."""
+
+    folder: Path
+    desired: dict[str, Any] = field(default_factory=dict)
+    seen: tuple[int, int] = (0, 0)
+    address: tuple[str, int] = ("", 0)
+    slots: list[Slot] = field(default_factory=list)
+    draining: list[Worker] = field(default_factory=list)
+    trouble: str = ""
+    started: int = 0
+    written: dict[str, Any] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Work until the desired state is to stop, and everything has drained."""
+        signal.signal(signal.SIGTERM, lambda *_: self.stop())
+        while True:
+            self.read_desired()
+            self.reap()
+            if not self.trouble:
+                self.reconcile()
+            self.revive()
+            self.write_actual()
+            if self.desired.get("slots") == [] and not self.slots and not self.draining:
+                return
+            time.sleep(TICK_S)
+
+    def stop(self) -> None:
+        """Drain everything, as ``desired.json`` with no slot would."""
+        self.desired = self.desired | {"slots": []}
+        self.trouble = ""
+
+    def read_desired(self) -> None:
+        """Take over a new desired state; the one before is forgotten, with its trouble."""
+        status = (self.folder / "desired.json").stat()
+        if (status.st_ino, status.st_mtime_ns) != self.seen:
+            self.seen = (status.st_ino, status.st_mtime_ns)
+            self.desired = json.loads((self.folder / "desired.json").read_text(encoding="utf-8"))
+            self.trouble = ""
+            for slot in self.slots:
+                slot.retry_at = 0.0
+
+    def reap(self) -> None:
+        """Forget workers that have drained, and end those that do not."""
+        for worker in list(self.draining):
+            if not worker.is_alive():
+                self.draining.remove(worker)
+            elif worker.drained_at and time.monotonic() - worker.drained_at > DRAIN_LIMIT_S:
+                worker.process.kill()
+
+    def reconcile(self) -> None:
+        """Take the next step: open or close slots, then change one slot's worker at a time."""
+        specs = self.desired["slots"]
+        address = (self.desired["host"], self.desired["port"])
+        if specs and address != self.address:
+            self.retire(self.slots)
+            self.slots, self.address = [], address
+        self.retire(self.slots[len(specs) :])
+        del self.slots[len(specs) :]
+        while len(self.slots) < len(specs):
+            try:
+                self.slots.append(Slot(listen(*address)))
+            except OSError as error:
+                self.trouble = f"cannot listen on {address[0]}:{address[1]}: {error.strerror}"
+                return
+        changing = [
+            (slot, spec)
+            for slot, spec in zip(self.slots, specs, strict=True)
+            if slot.candidate or slot.worker is None or slot.worker.spec != spec
+        ]
+        # Slots without a worker serve nobody, so they all begin at once; the others change one by
+        # one.
+        empty = [pair for pair in changing if pair[0].worker is None]
+        for slot, spec in empty or changing[:1]:
+            self.advance(slot, spec)
+
+    def advance(self, slot: Slot, spec: dict[str, Any]) -> None:
+        """Start a slot's next worker, or hand the slot over when that worker is ready."""
+        if slot.candidate and slot.candidate.spec != spec:
+            self.discard(slot)
+        if slot.worker and slot.worker.spec == spec:
+            return
+        if slot.candidate is None:
+            slot.candidate = self.start(slot, spec)
+        elif not slot.candidate.is_alive():
+            code = slot.candidate.process.returncode
+            self.give_up(slot, f"exited with {code} before it was ready")
+        elif slot.candidate.is_ready():
+            if slot.worker:
+                slot.worker.drain()
+                self.draining.append(slot.worker)
+            slot.worker, slot.candidate, slot.restarts = slot.candidate, None, 0
+        elif time.monotonic() > slot.candidate.deadline:
+            self.give_up(slot, f"was not ready after {spec['ready_timeout_s']} s")
+
+    def start(self, slot: Slot, spec: dict[str, Any]) -> Worker:
+        self.started += 1
+        logs = self.folder / "logs"
+        logs.mkdir(exist_ok=True)
+        return Worker.start(
+            spec, slot.listener, logs / f"{spec['release']}-{os.getpid()}-{self.started}.log"
+        )
+
+    def give_up(self, slot: Slot, why: str) -> None:
+        """Stop changing: whoever serves goes on, and whoever asked for the change reads why."""
+        assert slot.candidate is not None
+        self.trouble = f"release {slot.candidate.spec['release']} {why}\n{slot.candidate.tail()}"
+        self.discard(slot)
+
+    def discard(self, slot: Slot) -> None:
+        if slot.candidate:
+            slot.candidate.drain()
+            self.draining.append(slot.candidate)
+            slot.candidate = None
+
+    def retire(self, slots: list[Slot]) -> None:
+        """Drain the workers of slots that are not wanted any more, and close their sockets."""
+        for slot in slots:
+            self.discard(slot)
+            if slot.worker:
+                slot.worker.drain()
+                self.draining.append(slot.worker)
+            slot.listener.close()
+
+    def revive(self) -> None:
+        """Start a crashed worker again, from the same release, with a growing wait."""
+        for slot in self.slots:
+            if slot.worker and not slot.worker.is_alive() and time.monotonic() >= slot.retry_at:
+                slot.restarts += 1
+                backoff = min(0.1 * 2**slot.restarts, LONGEST_BACKOFF_S)
+                slot.retry_at = time.monotonic() + backoff
+                slot.worker = self.start(slot, slot.worker.spec)
+
+    def write_actual(self) -> None:
+        """Tell what is, when it is not what was told last."""
+        instances = [
+            self.describe(worker, state, slot.restarts)
+            for slot in self.slots
+            for worker, state in ((slot.worker, "ready"), (slot.candidate, "starting"))
+            if worker
+        ]
+        instances += [self.describe(worker, "draining", 0) for worker in self.draining]
+        specs = self.desired["slots"]
+        is_converged = (
+            not self.draining
+            and [slot.worker.spec if slot.worker else None for slot in self.slots] == specs
+            and all(slot.candidate is None for slot in self.slots)
+        )
+        actual = {
+            "event": self.desired["event"],
+            "generation": self.desired["generation"],
+            "converged": is_converged,
+            "trouble": self.trouble,
+            "host": self.desired["host"],
+            "port": self.desired["port"],
+            "instances": instances,
+        }
+        if actual != self.written:
+            write_json(self.folder / "actual.json", actual)
+            self.written = actual
+
+    def describe(self, worker: Worker, state: str, restarts: int) -> dict[str, Any]:
+        return {
+            "release": worker.spec["release"],
+            "digest": worker.spec["digest"],
+            "address": worker.address,
+            "state": state if worker.is_alive() else "failed",
+            "restarts": restarts,
+        }
+
+
+def main() -> int:
+    """Supervise the folder named on the command line until told to stop."""
+    folder = Path(sys.argv[1])
+    deadline = time.monotonic() + LOCK_WAIT_S
+    # Somebody who only looks holds the lock for an instant; another supervisor holds it for good.
+    while (lock := try_lock(folder / "supervisor.lock", fcntl.LOCK_EX)) is None:
+        if time.monotonic() > deadline:
+            print("another supervisor holds this folder")
+            return 0
+        time.sleep(TICK_S)
+    Supervisor(folder).run()
+    os.close(lock)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

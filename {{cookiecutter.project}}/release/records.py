@@ -1,0 +1,105 @@
+"""The record of a release: which bytes it is made of and what proved them good."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from .errors import HistoryCorrupt
+
+SCHEMA = 1
+FILE_NAME = "release.json"
+EVIDENCE_NAME = "gate.json"
+VERSION = re.compile(r"[0-9a-f]{12}-[0-9a-f]{8}")
+
+
+def sha256(content: bytes) -> str:
+    """Return the SHA-256 of some bytes in hex."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def digest_of(artifacts: Mapping[str, str]) -> str:
+    """Return the one digest of everything that a release serves with.
+
+    Parameters
+    ----------
+    artifacts : mapping of str to str
+        File name to its SHA-256 in hex. Evidence is not among them: it holds times, and two builds
+        of the same commit and data are the same release.
+    """
+    lines = [f"{checksum}  {name}\n" for name, checksum in sorted(artifacts.items())]
+    return "sha256:" + sha256("".join(lines).encode())
+
+
+@dataclass(frozen=True)
+class Record:
+    """What ``release.json`` says.
+
+    Parameters
+    ----------
+    version : str
+        First 12 hex of the commit, a dash, first 8 hex of the model's SHA-256.
+    commit : str
+        The commit that the release was built from.
+    digest : str
+        `digest_of` the artifacts: the identity of what serves.
+    model_sha256, data_sha256 : str
+        From the gate evidence.
+    artifacts, evidence : mapping of str to str
+        File name to SHA-256: what the release serves with, and what proved it good.
+    gate : str
+        The gate's verdict.
+    """
+
+    version: str
+    commit: str
+    digest: str
+    model_sha256: str
+    data_sha256: str
+    artifacts: Mapping[str, str]
+    evidence: Mapping[str, str]
+    gate: str
+
+    def to_json(self) -> bytes:
+        """Write the record; the same record gives the same bytes."""
+        return (
+            json.dumps({"schema": SCHEMA} | asdict(self), indent=2, sort_keys=True) + "\n"
+        ).encode()
+
+    def damage(self, files: Mapping[str, bytes]) -> str | None:
+        """Say how the files of a release differ from this record, or None where they do not."""
+        for name, checksum in (*self.artifacts.items(), *self.evidence.items()):
+            if name not in files:
+                return f"{name} is missing"
+            if sha256(files[name]) != checksum:
+                return f"{name} is not the file that was released"
+        return None
+
+
+def parse(content: bytes, where: str) -> Record:
+    """Read a record and prove that it is whole; `HistoryCorrupt` names ``where`` and why."""
+    try:
+        document: dict[str, Any] = json.loads(content)
+        if document.pop("schema") != SCHEMA:
+            raise ValueError(f"schema is not {SCHEMA}")
+        if set(document) != {field.name for field in fields(Record)}:
+            raise ValueError("its keys are not those of a release record")
+        record = Record(**document)
+        if not VERSION.fullmatch(record.version):
+            raise ValueError(f"{record.version!r} is no version")
+        if record.version != f"{record.commit[:12]}-{record.model_sha256[:8]}":
+            raise ValueError("its version does not belong to its commit and model")
+        if record.digest != digest_of(record.artifacts):
+            raise ValueError("its digest does not belong to its artifacts")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise HistoryCorrupt(
+            f"the release record in {where} cannot be trusted",
+            why=str(error),
+            state="nothing was changed",
+            next_step="build it again from its commit; older good records still serve a rollback",
+        ) from None
+    return record

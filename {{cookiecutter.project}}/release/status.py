@@ -1,0 +1,105 @@
+"""What an environment serves, what it is meant to serve, and how it came to that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .engine import Machine
+from .errors import ReleaseError
+from .ledger import Event, Ledger
+from .plan import serving
+from .platforms import Observation
+from .policy import Environment
+
+
+@dataclass(frozen=True)
+class Status:
+    """One environment, by git and by sight.
+
+    Parameters
+    ----------
+    environment : str
+    release : str
+        What git says should serve, or empty.
+    newest : Event or None
+        The newest event.
+    observation : Observation or None
+        What runs; None where the platform cannot be asked.
+    drift : str
+        How the two differ, or empty.
+    """
+
+    environment: str
+    release: str
+    newest: Event | None
+    observation: Observation | None
+    drift: str
+
+    def __str__(self) -> str:
+        if self.newest is None:
+            return f"{self.environment:<10} nothing was ever released here"
+        lines = [
+            f"{self.environment:<10} {self.release or 'nothing'}",
+            f"{'':<10} {describe(self.newest)}",
+        ]
+        if self.observation and self.observation.instances:
+            ready = sum(instance.state == "ready" for instance in self.observation.instances)
+            lines.append(
+                f"{'':<10} {ready} of {len(self.observation.instances)} instances ready on "
+                f"{self.observation.endpoint}"
+            )
+        if self.drift:
+            lines.append(
+                f"{'':<10} drift: {self.drift}; next: invoke deploy --env {self.environment}"
+            )
+        return "\n".join(lines)
+
+
+def look(machine: Machine, ledger: Ledger, environment: Environment) -> Status:
+    """Compare what git says with what runs."""
+    history = ledger.history(environment.name)
+    release = serving(ledger, ledger.head(environment.name)).version
+    newest = history[0] if history else None
+    try:
+        observation = machine.observe(environment)
+    except ReleaseError as error:
+        return Status(environment.name, release, newest, None, error.why)
+    return Status(environment.name, release, newest, observation, _drift(release, observation))
+
+
+def _drift(release: str, observation: Observation) -> str:
+    if not release:
+        return "servers run, though git says nothing should" if observation.instances else ""
+    if not observation.instances:
+        return observation.trouble or "nothing runs"
+    others = {i.release for i in observation.instances if i.release != release}
+    if others:
+        return f"{', '.join(sorted(others))} runs"
+    unready = [i.address for i in observation.instances if i.state != "ready"]
+    return f"{', '.join(unready)} not ready" if unready else ""
+
+
+def story(history: list[Event]) -> list[Event]:
+    """Leave out the pending events whose outcome is known: one line a change, the newest first."""
+    concluded = {event.caused_by for event in history}
+    return [event for event in history if not (event.is_pending and event.sha in concluded)]
+
+
+def describe(event: Event) -> str:
+    """Tell one event in one line."""
+    parts = [
+        event.time.replace("T", " "),
+        f"{event.kind:<8}",
+        event.release or "nothing",
+        f"{event.outcome:<11}",
+        f"by {event.actor}",
+    ]
+    if event.previous:
+        parts.append(f"from {event.previous}")
+    if event.approved_by:
+        parts.append(f"approved by {event.approved_by}")
+    if event.duration_s:
+        parts.append(f"in {event.duration_s} s")
+    if event.reason:
+        parts.append(f"({event.reason})")
+    return "  ".join(parts)

@@ -1,0 +1,276 @@
+"""The release door: what a release engineer types. ``invoke --list`` shows it all.
+
+Every task parses, asks the release machine, prints, and exits; people read standard error, machines
+read the one JSON document that ``--json`` puts on standard output.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json as jsonlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
+
+from release import build as building
+from release import policy, status as looking
+from release.engine import Machine
+from release.errors import ConfigurationError, Drifted, Interrupted, ReleaseError
+from release.git import Repository
+from release.ledger import Ledger
+from release.plan import Plan, chosen_release
+from release.progress import Progress
+
+ENV = "the environment, one of those in release.toml"
+VERSION = "a release's version; left out, the one that comes next"
+DRY_RUN = "check and print the plan, change nothing; the exit code is the real one's"
+JSON = "print one JSON document on standard output"
+
+
+def door(body: Callable[..., Any]) -> Callable[..., None]:
+    """Print what a task returns, and turn its errors into one message and their exit code."""
+
+    @functools.wraps(body)
+    def run(c: Context, *arguments: Any, **options: Any) -> None:
+        as_json = options.get("json", False)
+        # A CI job is cancelled by SIGTERM; it must end as cleanly as Ctrl-C does.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            answer = body(c, *arguments, **options)
+        except KeyboardInterrupt:
+            raise Exit("interrupted; nothing was under way", code=Interrupted.exit_code) from None
+        except ReleaseError as error:
+            if as_json:
+                _print_json({"error": vars(error), "exit_code": error.exit_code})
+            raise Exit(str(error), code=error.exit_code) from None
+        if as_json:
+            _print_json(answer)
+
+    return run
+
+
+def _print_json(answer: Any) -> None:
+    print(jsonlib.dumps(answer, indent=2, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can hold: a dataclass's fields, a path's text. Bytes stay in git."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return None if isinstance(value, bytes) else str(value)
+
+
+def _machine() -> Machine:
+    repository = Repository.containing(Path.cwd())
+    return Machine(repository, policy.load(repository.root / "release.toml"))
+
+
+def _say(text: object) -> None:
+    print(text, file=sys.stderr)
+
+
+def _confirm(plan: Plan, yes: bool) -> None:
+    """Ask on a terminal; without one, ``--yes`` must have said so."""
+    if yes:
+        return
+    if not sys.stdin.isatty() or os.environ.get("CI"):
+        raise ConfigurationError(
+            "this promotion was not confirmed",
+            why="there is no terminal to ask on",
+            state=f"{plan.environment.name} unchanged",
+            next_step=f"invoke promote --env {plan.environment.name} --yes",
+        )
+    if input(f"promote {plan.record.version} to {plan.environment.name}? [y/N] ").lower() != "y":
+        raise Interrupted("not promoted", state=f"{plan.environment.name} unchanged")
+
+
+@task(auto_shortflags=False, help={"json": JSON})
+@door
+def build(c: Context, json: bool = False) -> building.Built:
+    """Make the release of HEAD from what `nox -s train` left in reports/, and tag it."""
+    machine = _machine()
+    progress = Progress()
+    if c.config.run.dry:
+        raise ConfigurationError(
+            "build has no dry run",
+            state="nothing was changed",
+            next_step="run it: a build touches no environment, and twice is a no-op",
+        )
+    built = building.build(Ledger.open(machine.repository), machine.policy, progress)
+    if built.is_new:
+        progress.say(f"built {built.record.version} in {built.folder}")
+    else:
+        progress.say(f"{built.record.version} is built already: nothing to do")
+    return built
+
+
+@task(
+    auto_shortflags=False,
+    help={
+        "env": ENV,
+        "version": VERSION,
+        "dry-run": DRY_RUN,
+        "yes": "do not ask; needed where there is no terminal",
+        "json": JSON,
+    },
+)
+@door
+def promote(
+    c: Context,
+    env: str,
+    version: str | None = None,
+    dry_run: bool = False,
+    yes: bool = False,
+    json: bool = False,
+) -> Any:
+    """Make an environment serve a release; one that fails its smoke test is rolled back."""
+    machine = _machine()
+    plan = machine.plan_promotion(machine.policy.environment(env), version)
+    _say(plan)
+    if plan.nothing_to_do or dry_run or c.config.run.dry:
+        return plan
+    _confirm(plan, yes)
+    progress = Progress()
+    event = machine.promote(plan, progress)
+    progress.say(f"{env} serves {event.release}, verified")
+    return event
+
+
+@task(
+    auto_shortflags=False,
+    help={
+        "env": ENV,
+        "version": "where to go back to; left out, the last known good release",
+        "reason": "why, for the history",
+        "dry-run": DRY_RUN,
+        "json": JSON,
+    },
+)
+@door
+def rollback(
+    c: Context,
+    env: str,
+    version: str | None = None,
+    reason: str = "",
+    dry_run: bool = False,
+    json: bool = False,
+) -> Any:
+    """Go back to the last known good release: never asks, needs no gate, no approval, no lock."""
+    machine = _machine()
+    plan = machine.plan_rollback(machine.policy.environment(env), version)
+    _say(plan)
+    if dry_run or c.config.run.dry:
+        return plan
+    progress = Progress()
+    event = machine.rollback(plan, progress, reason)
+    progress.say(f"{env} serves {event.release}, verified")
+    return event
+
+
+@task(
+    auto_shortflags=False,
+    help={"env": ENV, "version": VERSION, "reason": "what was looked at", "json": JSON},
+)
+@door
+def approve(
+    c: Context, env: str, version: str | None = None, reason: str = "", json: bool = False
+) -> Any:
+    """Approve a release for an environment, in your own name: a tag approval/<env>/<version>."""
+    machine = _machine()
+    environment = machine.policy.environment(env)
+    ledger = Ledger.open(machine.repository)
+    record = chosen_release(ledger, environment, version)
+    actor = ledger.approval(env, record)
+    if actor:
+        _say(f"{record.version} is approved for {env} already, by {actor}: nothing to do")
+    else:
+        actor = machine.repository.actor()
+        _say(f"{actor} approves {record.version} for {env}, digest {record.digest}")
+        if not c.config.run.dry:
+            ledger.add_approval(env, record, reason)
+    return {
+        "environment": env,
+        "release": record.version,
+        "digest": record.digest,
+        "approved_by": actor,
+    }
+
+
+@task(
+    auto_shortflags=False,
+    help={
+        "env": "only this environment",
+        "exit-code": "exit 3 when an environment does not run what git says",
+        "json": JSON,
+    },
+)
+@door
+def status(c: Context, env: str | None = None, exit_code: bool = False, json: bool = False) -> Any:
+    """Show what every environment serves, by git and by sight."""
+    machine = _machine()
+    ledger = Ledger.open(machine.repository)
+    chosen = [machine.policy.environment(env)] if env else machine.policy.environments
+    looks = [looking.look(machine, ledger, environment) for environment in chosen]
+    if ledger.unreachable:
+        _say(f"the git remote does not answer, this is what is known here: {ledger.unreachable}")
+    if not json:
+        for look in looks:
+            print(look)
+    drifted = [look.environment for look in looks if look.drift]
+    if exit_code and drifted:
+        raise Drifted(f"{', '.join(drifted)} does not run what git says", next_step="invoke status")
+    return looks
+
+
+@task(auto_shortflags=False, help={"env": ENV, "json": JSON})
+@door
+def history(c: Context, env: str, json: bool = False) -> Any:
+    """Tell from git alone what was released to an environment, when, by whom, and how it ended."""
+    machine = _machine()
+    machine.policy.environment(env)
+    events = looking.story(Ledger.open(machine.repository).history(env))
+    if not json:
+        for event in events:
+            print(looking.describe(event))
+        if not events:
+            print(f"{env}: nothing was ever released here")
+    return events
+
+
+@task(auto_shortflags=False, help={"env": ENV, "json": JSON})
+@door
+def recover(c: Context, env: str, json: bool = False) -> Any:
+    """End what a command that died began: finish it if its release serves, undo it otherwise."""
+    machine = _machine()
+    progress = Progress()
+    event = machine.recover(machine.policy.environment(env), progress)
+    progress.say(f"{env} recovered: {looking.describe(event)}")
+    return event
+
+
+@task(auto_shortflags=False, help={"env": ENV, "json": JSON})
+@door
+def deploy(c: Context, env: str, json: bool = False) -> Any:
+    """Make an environment run what git says it should: after a reboot, or a change by hand."""
+    machine = _machine()
+    progress = Progress()
+    record = machine.deploy(machine.policy.environment(env), progress)
+    progress.say(f"{env} serves {record.version}, verified")
+    return record
+
+
+@task(auto_shortflags=False, help={"env": ENV})
+@door
+def stop(c: Context, env: str) -> None:
+    """End an environment's servers on this machine; `invoke deploy` brings them back."""
+    machine = _machine()
+    machine.stop(machine.policy.environment(env))
+    _say(f"{env}: no server runs any more; invoke deploy --env {env} brings it back")

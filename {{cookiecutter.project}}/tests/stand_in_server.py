@@ -1,0 +1,95 @@
+"""A server without a model: what it does wrong is written in its model file.
+
+The release machine starts servers with ``--bundle DIR --fd N --fd M`` and drains them with SIGTERM.
+This one needs the standard library only, so that the machine can be tested without installing
+anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import http.server
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+PROBABILITY = 0.25
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers for the bundle that `main` has read."""
+
+    protocol_version = "HTTP/1.1"
+    record: dict[str, Any] = {}
+    model = b""
+
+    def answer(self, status: int, document: object) -> None:
+        """Send one JSON document and end the connection: nothing is in flight when it drains."""
+        body = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        """Answer /health, /ready and /version."""
+        if self.path == "/ready":
+            self.answer(503 if self.model == b"never ready" else 200, {})
+        elif self.path == "/version":
+            digest = "sha256:another" if self.model == b"wrong version" else self.record["digest"]
+            sha = hashlib.sha256(self.model).hexdigest()
+            self.answer(
+                200,
+                {"release": self.record["version"], "digest": digest, "model_sha256": sha},
+            )
+        else:
+            self.answer(200, {"status": "alive"})
+
+    def do_POST(self) -> None:
+        """Answer /predict."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        wrong = self.model == b"wrong predictions"
+        self.answer(200, {"churn_probability": 0.9 if wrong else PROBABILITY})
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Keep the log for what goes wrong."""
+
+
+def main() -> int:
+    """Serve until SIGTERM."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bundle", type=Path)
+    parser.add_argument("--fd", type=int, action="append")
+    options = parser.parse_args()
+    Handler.record = json.loads((options.bundle / "release.json").read_bytes())
+    Handler.model = (options.bundle / "model.onnx").read_bytes()
+    if Handler.model == b"crash at start":
+        sys.exit("this model crashes at start")
+    listeners = [socket.socket(fileno=number) for number in options.fd]
+    ended, end = os.pipe()
+    signal.signal(signal.SIGTERM, lambda *_: os.write(end, b"."))
+    while True:
+        ready = select.select([*(listener.fileno() for listener in listeners), ended], [], [])[0]
+        if ended in ready:
+            break
+        for listener in (listener for listener in listeners if listener.fileno() in ready):
+            try:
+                listener.setblocking(False)
+                connection, address = listener.accept()
+            except BlockingIOError:
+                continue  # the other worker on this socket was faster
+            connection.setblocking(True)
+            threading.Thread(target=Handler, args=(connection, address, None)).start()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

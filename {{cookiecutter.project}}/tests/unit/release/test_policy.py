@@ -1,0 +1,62 @@
+"""The release policy is understood whole, or refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from release.errors import ConfigurationError
+from release.policy import load
+
+ROOT = Path(__file__).parents[3]
+GOOD = (ROOT / "release.toml").read_text(encoding="utf-8")
+
+
+def test_this_repository_s_policy_is_read_in_the_order_of_its_environments() -> None:
+    policy = load(ROOT / "release.toml")
+    first, *later = policy.environments
+    assert first.after is None
+    assert [environment.after for environment in later] == [
+        environment.name for environment in policy.environments[:-1]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("schema = 1", "schema = 2", "schema must be 1"),
+        ("instances = 2", "instances = 0", "instances must be at least 1"),
+        ("instances = 2", 'instances = "2"', "instances must be of type int"),
+        ("instances = 2", "instances = true", "instances must be of type int"),
+        ("instances = 2", "instancse = 2", "instancse is not a setting"),
+        ("instances = 2", "", "instances is missing"),
+        ("max_bundle_mb", "max_bundel_mb", "max_bundel_mb is not a setting"),
+        ("serve = [", "serve = [1, ", "serve must be a list of strings"),
+        ("[environments.staging]", "[environments.staging", "it cannot be read"),
+        ("approval = true", 'approval = "yes"', "prod.approval must be of type bool"),
+    ],
+)
+def test_a_policy_that_is_not_understood_is_refused(
+    tmp_path: Path, old: str, new: str, why: str
+) -> None:
+    path = tmp_path / "release.toml"
+    path.write_text(GOOD.replace(old, new), encoding="utf-8")
+    with pytest.raises(ConfigurationError) as refusal:
+        load(path)
+    assert why in refusal.value.why
+    assert refusal.value.exit_code == 2
+
+
+def test_a_policy_without_environments_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "release.toml"
+    path.write_text(GOOD.split("[environments.")[0], encoding="utf-8")
+    with pytest.raises(ConfigurationError) as refusal:
+        load(path)
+    assert "names no environment" in refusal.value.why
+
+
+def test_an_unknown_environment_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        load(ROOT / "release.toml").environment("production")
+    assert "release.toml has staging, prod" in refusal.value.why

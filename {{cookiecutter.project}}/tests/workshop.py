@@ -1,0 +1,140 @@
+"""A release workshop for tests: a git repository, a bare remote, stand-in releases."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+import subprocess
+import zipfile
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from release.engine import Machine
+from release.git import Repository
+from release.ledger import Event, Ledger
+from release.platforms.process import ProcessPlatform
+from release.policy import Environment, Policy
+from release.progress import Progress
+from release.records import EVIDENCE_NAME, FILE_NAME, Record, digest_of, sha256
+
+from .stand_in_server import PROBABILITY
+
+SERVER = Path(__file__).with_name("stand_in_server.py")
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Run git as the developer of this workshop."""
+    done = subprocess.run(
+        ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def empty_wheel() -> bytes:
+    """Return an installable wheel with nothing in it."""
+    content = BytesIO()
+    with zipfile.ZipFile(content, "w") as wheel:
+        info = "stand_in-1.dist-info/"
+        wheel.writestr(info + "METADATA", "Metadata-Version: 2.1\nName: stand-in\nVersion: 1\n")
+        wheel.writestr(
+            info + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        names = "".join(f"{info}{name},,\n" for name in ("METADATA", "WHEEL", "RECORD"))
+        wheel.writestr(info + "RECORD", names)
+    return content.getvalue()
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """One clone of a repository, and the release machine in it."""
+
+    folder: Path
+    machine: Machine
+
+    @classmethod
+    def open(cls, folder: Path, remote: Path | None) -> Workshop:
+        """Make a repository with one commit, and its bare remote if one is named."""
+        folder.mkdir()
+        git(folder, "init", "--quiet", "--initial-branch=main")
+        git(folder, "config", "user.name", "Ada")
+        git(folder, "config", "user.email", "ada@example.com")
+        git(folder, "commit", "--quiet", "--allow-empty", "--message=begin")
+        if remote:
+            git(folder.parent, "init", "--quiet", "--bare", str(remote))
+            git(folder, "remote", "add", "origin", str(remote))
+            git(folder, "push", "--quiet", "origin", "main")
+        environments = (
+            Environment("staging", "process", "127.0.0.1", free_port(), 2, ready_timeout_s=3),
+            Environment("prod", "process", "127.0.0.1", free_port(), 2, True, 3, after="staging"),
+        )
+        policy = Policy("workshop", (str(SERVER),), 20, 600, environments)
+        return cls(folder, Machine(Repository(folder), policy))
+
+    @property
+    def staging(self) -> Environment:
+        return self.machine.policy.environment("staging")
+
+    @property
+    def prod(self) -> Environment:
+        return self.machine.policy.environment("prod")
+
+    def ledger(self) -> Ledger:
+        """Read git anew."""
+        return Ledger.open(self.machine.repository)
+
+    def release(self, model: bytes = b"good", gate: str = "passed") -> Record:
+        """Make a commit and the release of it; its model says how its servers behave."""
+        git(self.folder, "commit", "--quiet", "--allow-empty", "--message=work")
+        commit = self.machine.repository.head()
+        cases = {"request": {"age": 40}, "response": {"churn_probability": PROBABILITY}}
+        artifacts = {
+            "model.onnx": model,
+            "requirements.txt": b"",
+            "smoke.json": json.dumps({"tolerance": 1e-5, "cases": [cases]}).encode(),
+            "stand_in-1-py3-none-any.whl": empty_wheel(),
+        }
+        evidence = {EVIDENCE_NAME: b"{}"}
+        checksums = {name: sha256(content) for name, content in artifacts.items()}
+        model_sha256 = hashlib.sha256(model).hexdigest()
+        record = Record(
+            version=f"{commit[:12]}-{model_sha256[:8]}",
+            commit=commit,
+            digest=digest_of(checksums),
+            model_sha256=model_sha256,
+            data_sha256=sha256(b"data"),
+            artifacts=checksums,
+            evidence={name: sha256(content) for name, content in evidence.items()},
+            gate=gate,
+        )
+        files = artifacts | evidence | {FILE_NAME: record.to_json()}
+        self.ledger().add_release(record, files, "a release\n")
+        return record
+
+    def promote(self, record: Record, environment: Environment) -> Event:
+        """Promote a release, approved where that is wanted."""
+        if environment.approval and not self.ledger().approval(environment.name, record):
+            self.ledger().add_approval(environment.name, record, "looked at it")
+        plan = self.machine.plan_promotion(environment, record.version)
+        return self.machine.promote(plan, Progress())
+
+    def rollback(self, environment: Environment, version: str | None = None) -> Event:
+        """Go back."""
+        plan = self.machine.plan_rollback(environment, version)
+        return self.machine.rollback(plan, Progress(), "a test said so")
+
+    def close(self) -> None:
+        """End every server of this workshop."""
+        for environment in self.machine.policy.environments:
+            if self.machine.observe(environment).instances:
+                ProcessPlatform(environment, self.machine.policy).stop(
+                    "the test is over", lambda: None
+                )
