@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from demo.changes import depend_on_a_laptop, learn_more_slowly
 from demo.client import Customers
 from demo.repository import ENVIRONMENTS, CommandFailed, Repository
 
@@ -59,7 +60,9 @@ class Story:
     def customer(self, version: str) -> dict[str, Any]:
         """Return a customer that a release was tested with."""
         smoke = self.repository.folder / "dist" / version / "smoke.json"
-        request: dict[str, Any] = json.loads(smoke.read_text(encoding="utf-8"))["cases"][0]["request"]
+        request: dict[str, Any] = json.loads(smoke.read_text(encoding="utf-8"))["cases"][0][
+            "request"
+        ]
         return request
 
     def predict(self, environment: str, customer: dict[str, Any]) -> None:
@@ -107,21 +110,22 @@ def tell(story: Story, workspace: Path) -> None:
     with story.chapter("first release approved, and to prod"):
         story.promote("prod")
         story.predict("prod", customer)
-    with story.chapter("a second release, with a more patient model"):
-        repository.replace(*SECOND)
-        repository.commit("Learn more slowly, and longer")
+    with story.chapter("a second release, which learns more slowly"):
+        learn_more_slowly(repository)
         story.release()
         story.promote("staging")
         with Customers(repository.address("prod"), customer) as customers:
             story.promote("prod")
         say_customers(customers)
     with story.chapter("a third release, which only works on its author's laptop"):
-        repository.replace(*THIRD)
-        repository.commit("Read the feature store's address from the environment")
+        depend_on_a_laptop(repository)
         story.release()
         story.type("invoke", "promote", "--env", "staging", "--yes", code=FAILED_AND_ROLLED_BACK)
         story.predict("staging", customer)
-    with story.chapter("prod rolled back"), Customers(repository.address("prod"), customer) as customers:
+    with (
+        story.chapter("prod rolled back"),
+        Customers(repository.address("prod"), customer) as customers,
+    ):
         story.type("invoke", "rollback", "--env", "prod", "--reason", "customers complained")
     say_customers(customers)
     with story.chapter("what happened, from git alone"):

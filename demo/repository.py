@@ -15,10 +15,17 @@ from typing import Any
 from cookiecutter.main import cookiecutter
 
 TEMPLATE = Path(__file__).resolve().parent.parent
-ENVIRONMENTS = {"staging": 8101, "prod": 8102}
+ENVIRONMENTS = ("staging", "prod")
 
-# What a session around this process has set for itself would lead nox and uv astray in the repository.
-FOREIGN = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "NOX_CURRENT_SESSION", "UV_PROJECT_ENVIRONMENT")
+# What a session around this process has set for itself would lead nox and uv astray in the
+# repository.
+FOREIGN = (
+    "VIRTUAL_ENV",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "NOX_CURRENT_SESSION",
+    "UV_PROJECT_ENVIRONMENT",
+)
 
 
 class CommandFailed(Exception):
@@ -43,7 +50,8 @@ class Repository:
     folder : pathlib.Path
         Its working tree.
     state : pathlib.Path
-        Where its releases serve from on this machine, so that the user's own folder stays untouched.
+        Where its releases serve from on this machine, so that the user's own folder stays
+        untouched.
     doors : pathlib.Path
         The ``bin`` folder with its nox and invoke.
     actor : str
@@ -71,12 +79,14 @@ class Repository:
             )
         )
         repository = cls(folder, into / "state", doors or folder / ".venv" / "bin")
-        policy = folder / "release.toml"
-        text = policy.read_text(encoding="utf-8")
-        for usual, port in zip(ENVIRONMENTS.values(), free_ports(len(ENVIRONMENTS)), strict=True):
-            text = text.replace(f"port = {usual}", f"port = {port}")
-        policy.write_text(text, encoding="utf-8")
+        repository.take_free_ports()
         return repository
+
+    def take_free_ports(self) -> None:
+        """Give its environments ports that nobody listens on."""
+        for environment, port in zip(ENVIRONMENTS, free_ports(len(ENVIRONMENTS)), strict=True):
+            old = self.address(environment).rpartition(":")[2]
+            self.replace("release.toml", f"port = {old}\n", f"port = {port}\n")
 
     def begin(self, remote: Path) -> None:
         """Make it a git repository with a bare remote."""

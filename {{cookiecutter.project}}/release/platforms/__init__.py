@@ -21,6 +21,8 @@ class Instance:
         What it was started from.
     address : str
         ``http://host:port`` that reaches this server and no other.
+    pid : int
+        Its process, on the machine that serves.
     state : str
         starting, ready, draining or failed.
     restarts : int
@@ -30,6 +32,7 @@ class Instance:
     release: str
     digest: str
     address: str
+    pid: int
     state: str
     restarts: int
 

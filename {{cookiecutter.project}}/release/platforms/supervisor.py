@@ -29,6 +29,8 @@ from typing import Any
 
 TICK_S = 0.05
 LOCK_WAIT_S = 2
+# The servers of a supervisor that was killed need a moment to leave the port.
+CLAIM_PATIENCE_S = 3
 DRAIN_LIMIT_S = 30
 BACKLOG = 1024
 LOG_TAIL = 2000
@@ -76,6 +78,17 @@ def listen(host: str, port: int) -> socket.socket:
     listener.bind((host, port))
     listener.listen(BACKLOG)
     return listener
+
+
+def claim(host: str, port: int) -> None:
+    """Make sure that nobody listens on an address; `OSError` if somebody does.
+
+    A socket that shares its port would be let in beside another environment's that shares it too,
+    and each would get the other's customers.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
 
 
 def end_with_parent() -> None:
@@ -163,6 +176,7 @@ class Supervisor:
     slots: list[Slot] = field(default_factory=list)
     draining: list[Worker] = field(default_factory=list)
     trouble: str = ""
+    patience: float = 0.0
     started: int = 0
     written: dict[str, Any] = field(default_factory=dict)
 
@@ -192,6 +206,7 @@ class Supervisor:
             self.seen = (status.st_ino, status.st_mtime_ns)
             self.desired = json.loads((self.folder / "desired.json").read_text(encoding="utf-8"))
             self.trouble = ""
+            self.patience = time.monotonic() + CLAIM_PATIENCE_S
             for slot in self.slots:
                 slot.retry_at = 0.0
 
@@ -208,16 +223,18 @@ class Supervisor:
         specs = self.desired["slots"]
         address = (self.desired["host"], self.desired["port"])
         if specs and address != self.address:
+            try:
+                claim(*address)
+            except OSError as error:
+                if time.monotonic() > self.patience:
+                    self.trouble = f"cannot listen on {address[0]}:{address[1]}: {error.strerror}"
+                return
             self.retire(self.slots)
             self.slots, self.address = [], address
         self.retire(self.slots[len(specs) :])
         del self.slots[len(specs) :]
         while len(self.slots) < len(specs):
-            try:
-                self.slots.append(Slot(listen(*address)))
-            except OSError as error:
-                self.trouble = f"cannot listen on {address[0]}:{address[1]}: {error.strerror}"
-                return
+            self.slots.append(Slot(listen(*address)))
         changing = [
             (slot, spec)
             for slot, spec in zip(self.slots, specs, strict=True)
@@ -319,6 +336,7 @@ class Supervisor:
             "release": worker.spec["release"],
             "digest": worker.spec["digest"],
             "address": worker.address,
+            "pid": worker.process.pid,
             "state": state if worker.is_alive() else "failed",
             "restarts": restarts,
         }

@@ -1,0 +1,129 @@
+"""How long a developer waits: generating, checking, and rolling back, on this machine.
+
+    nox -s benchmark
+
+Every figure is the median of several runs of whole commands, as a user would type them. "From
+nothing" means without any virtual environment, with a download cache that an earlier run has
+filled.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from demo.changes import learn_more_slowly
+from demo.client import Customers
+from demo.repository import Repository
+
+ROLLBACKS = 5
+
+
+def median_seconds(action: Callable[[], object], runs: int, prepare: Callable[[], object]) -> float:
+    """Time an action several times, each after a preparation that is not counted."""
+    times = []
+    for _ in range(runs):
+        prepare()
+        began = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def row(what: str, seconds: float, note: str = "") -> None:
+    """Print one line of the table as soon as it is known."""
+    print(f"| {what} | {seconds:.2f} s | {note} |", flush=True)
+
+
+def ok(repository: Repository, door: str, *arguments: str) -> Callable[[], None]:
+    """Return an action that runs a door and insists on its success."""
+
+    def run() -> None:
+        done = repository.capture(str(repository.doors / door), *arguments)
+        if done.returncode:
+            sys.exit(f"{door} {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+
+    return run
+
+
+def checks(repository: Repository) -> None:
+    """Time the five checks with uv, and with virtualenv and pip."""
+    environments = repository.folder / ".nox"
+
+    def remove() -> None:
+        shutil.rmtree(environments, ignore_errors=True)
+
+    def leave() -> None:
+        """Keep what the run before has made."""
+
+    seconds = {}
+    for backend in ("uv", "virtualenv"):
+        check = ok(repository, "nox", "--default-venv-backend", backend)
+        check()
+        seconds[backend, "from nothing"] = median_seconds(check, 1, remove)
+        seconds[backend, "again"] = median_seconds(check, 1, leave)
+        for when in ("from nothing", "again"):
+            ratio = seconds[backend, when] / seconds["uv", when]
+            row(
+                f"all five checks, {when}, {backend}",
+                seconds[backend, when],
+                f"{ratio:.1f} times uv",
+            )
+    remove()
+
+
+def rollbacks(repository: Repository) -> None:
+    """Time `invoke rollback` until it is verified, with customers asking all the while."""
+    versions = []
+    for _ in range(2):
+        ok(repository, "nox", "-s", "train")()
+        versions.append(repository.ask("build")["record"]["version"])
+        if len(versions) == 1:
+            learn_more_slowly(repository)
+    promote = ["promote", "--env", "staging", "--yes", "--version"]
+    rollback = ok(repository, "invoke", "rollback", "--env", "staging", "--version", versions[0])
+    ok(repository, "invoke", *promote, versions[0])()
+    customer = {"age": 40, "tenure_months": 12, "monthly_spend": 60.0}
+    with Customers(repository.address("staging"), customer) as customers:
+        seconds = median_seconds(
+            rollback, ROLLBACKS, ok(repository, "invoke", *promote, versions[1])
+        )
+    row(
+        "invoke rollback, from the command to verified",
+        seconds,
+        f"{len(customers.failures)} of {customers.total} requests failed meanwhile",
+    )
+
+
+def main() -> None:
+    """Print the table as Markdown."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    cores = len(os.sched_getaffinity(0))
+    print(f"{cores} cores, {memory:.0f} GiB, Python {platform.python_version()}\n")
+    print("| what | median | note |\n| --- | --- | --- |")
+    workspace = Path(tempfile.mkdtemp(prefix="churn-benchmark-"))
+    try:
+        made = [workspace / f"bake-{number}" for number in range(3)]
+        seconds = median_seconds(lambda: Repository.generate(made.pop()), 3, lambda: None)
+        row("generate", seconds, "Cookiecutter, in this process")
+        repository = Repository.generate(workspace / "kept")
+        repository.begin(workspace / "remote.git")
+        repository.install_doors()
+        for door in ("nox", "invoke"):
+            row(f"{door} --list", median_seconds(ok(repository, door, "--list"), 5, lambda: None))
+        checks(repository)
+        rollbacks(repository)
+        repository.stop()
+    finally:
+        shutil.rmtree(workspace, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

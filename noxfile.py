@@ -1,0 +1,54 @@
+# /// script
+# dependencies = ["nox>=2026.10.20"]
+# ///
+"""The template's doors: `nox` lints and tests it, `nox -s demo` shows what it makes."""
+
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2026.10.20"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.error_on_external_run = True
+nox.options.download_python = "never"
+
+SOURCES = ("hooks", "tests", "demo", "benchmarks", "noxfile.py")
+
+
+def install(session: nox.Session) -> None:
+    """Install what the template's own work needs, locked and hashed."""
+    # uv would otherwise try to download an interpreter that is not found.
+    session.env["UV_PYTHON_DOWNLOADS"] = "never"
+    session.install("--require-hashes", "--requirement", "requirements-dev.txt")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, types and format of the template's own Python."""
+    install(session)
+    sources = [name for name in SOURCES if Path(name).exists()]
+    session.run("flake8", *sources)
+    session.run("mypy", *sources)
+    session.run("ruff", "format", "--check", *sources)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Bake the template, run what it makes, drive its releases, break it."""
+    install(session)
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(default=False)
+def options(session: nox.Session) -> None:
+    """Bake the full product of the options, which takes minutes."""
+    install(session)
+    session.run("pytest", "-m", "options", *session.posargs)
+
+
+@nox.session(default=False)
+def demo(session: nox.Session) -> None:
+    """Go from nothing to a promoted, verified and rolled-back model."""
+    install(session)
+    session.run("python", "-m", "demo", *session.posargs)

@@ -1,0 +1,273 @@
+"""What comes out of the oven: exactly the files that were chosen, and no trace of the template."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from conftest import TEMPLATE, Bake
+
+# Every file of a repository called churn_model, whatever else was chosen.
+ALWAYS = """
+.gitignore
+LICENSE
+README.md
+data/contract.toml
+data/make_sample.py
+data/sample.csv
+noxfile.py
+pyproject.toml
+quality.toml
+release.toml
+release/__init__.py
+release/build.py
+release/change.py
+release/engine.py
+release/errors.py
+release/git.py
+release/ledger.py
+release/plan.py
+release/platforms/__init__.py
+release/platforms/process.py
+release/platforms/supervisor.py
+release/policy.py
+release/progress.py
+release/records.py
+release/smoke.py
+release/status.py
+requirements-dev.txt
+requirements-doors.txt
+requirements-lint.txt
+requirements-train.txt
+requirements.txt
+src/churn_model/__init__.py
+src/churn_model/__main__.py
+src/churn_model/contract.py
+src/churn_model/customer.py
+src/churn_model/dataset.py
+src/churn_model/document.py
+src/churn_model/drain.py
+src/churn_model/errors.py
+src/churn_model/evaluation.py
+src/churn_model/evidence.py
+src/churn_model/export.py
+src/churn_model/features.py
+src/churn_model/gates.py
+src/churn_model/observation.py
+src/churn_model/predictor.py
+src/churn_model/reports.py
+src/churn_model/runs.py
+src/churn_model/serving.py
+src/churn_model/training.py
+src/churn_model/validation.py
+tasks.py
+tests/integration/release/conftest.py
+tests/integration/release/test_engine.py
+tests/integration/release/test_supervisor.py
+tests/stand_in_server.py
+tests/unit/release/test_ledger.py
+tests/unit/release/test_plan.py
+tests/unit/release/test_policy.py
+tests/unit/release/test_records.py
+tests/unit/release/test_smoke.py
+tests/workshop.py
+""".split()
+
+CI_FILES = {
+    "github": [
+        ".github/workflows/main.yml",
+        ".github/workflows/pull-request.yml",
+        ".github/workflows/rollback.yml",
+    ],
+    "gitlab": [".gitlab-ci.yml"],
+}
+CI_FILES["both"] = CI_FILES["github"] + CI_FILES["gitlab"]
+
+PLATFORM_FILES: dict[str, list[str]] = {
+    "process": [],
+    "docker": [".dockerignore", "Dockerfile"],
+    "kubernetes": [
+        ".dockerignore",
+        "Dockerfile",
+        "deploy/base/deployment.yaml",
+        "deploy/base/kustomization.yaml",
+        "deploy/base/service.yaml",
+        "deploy/overlays/prod/kustomization.yaml",
+        "deploy/overlays/staging/kustomization.yaml",
+    ],
+}
+
+QUESTIONS = {
+    question: choices
+    for question, choices in json.loads(
+        (TEMPLATE / "cookiecutter.json").read_text(encoding="utf-8")
+    ).items()
+    if not question.startswith("_")
+}
+CHOICES = {question: answer for question, answer in QUESTIONS.items() if isinstance(answer, list)}
+
+# "${{" is GitHub's own.
+JINJA = re.compile(r"(?<!\$)\{\{|\{%|\{##")
+
+
+def files(repository: Path) -> list[str]:
+    """Return every file of a repository, sorted."""
+    paths = (path for path in repository.rglob("*") if path.is_file())
+    return sorted(path.relative_to(repository).as_posix() for path in paths)
+
+
+def assert_whole(repository: Path, ci: str, platform: str) -> None:
+    """Exactly the chosen files are there; each reads as what it is, without a trace of Jinja."""
+    assert files(repository) == sorted(ALWAYS + CI_FILES[ci] + PLATFORM_FILES[platform])
+    for path in map(repository.joinpath, files(repository)):
+        text = path.read_text(encoding="utf-8")
+        left = JINJA.search(text)
+        assert left is None, f"{path}: {text[left.start() : left.start() + 60]!r}"
+        assert text == "" or text.endswith("\n"), path
+        match path.suffix:
+            case ".py":
+                compile(text, path.name, "exec")
+            case ".toml":
+                tomllib.loads(text)
+            case ".yml" | ".yaml":
+                yaml.safe_load(text)
+
+
+@pytest.mark.parametrize(
+    ("ci", "platform"), list(itertools.product(CHOICES["ci"], CHOICES["platform"]))
+)
+def test_a_repository_has_exactly_the_files_that_were_chosen(
+    bake: Bake, ci: str, platform: str
+) -> None:
+    assert_whole(bake(ci=ci, platform=platform), ci, platform)
+
+
+@pytest.mark.parametrize("license", CHOICES["license"])
+def test_a_license_is_chosen(bake: Bake, license: str) -> None:
+    repository = bake(license=license)
+    assert_whole(repository, "github", "process")
+    first_words = {
+        "Apache-2.0": "Apache License Version 2.0, January 2004",
+        "MIT": "MIT License",
+        "BSD-3-Clause": "BSD 3-Clause License",
+        "Proprietary": "Copyright (c) Model Team. All rights reserved.",
+    }
+    text = (repository / "LICENSE").read_text(encoding="utf-8")
+    assert " ".join(text.split()).startswith(first_words[license])
+    assert project(repository)["license"] == {"Proprietary": "LicenseRef-Proprietary"}.get(
+        license, license
+    )
+
+
+@pytest.mark.parametrize("python", CHOICES["python"])
+def test_a_lowest_python_is_chosen(bake: Bake, python: str) -> None:
+    repository = bake(python=python, platform="docker")
+    assert_whole(repository, "github", "docker")
+    assert project(repository)["requires-python"] == f">={python}"
+    dockerfile = (repository / "Dockerfile").read_text(encoding="utf-8")
+    assert f"ARG BASE=python:{python}-slim\n" in dockerfile
+
+
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [("Retention.Score-2", "retention_score_2"), ("churn", "churn"), ("a_b", "a_b")],
+)
+def test_the_package_follows_the_project(bake: Bake, name: str, package: str) -> None:
+    repository = bake(project=name)
+    assert repository.name == name
+    assert project(repository)["name"] == name
+    assert [path.name for path in (repository / "src").iterdir()] == [package]
+
+
+def test_the_answers_land(bake: Bake) -> None:
+    repository = bake(
+        package="leavers",
+        description="Who leaves",
+        author="Ada",
+        email="ada@example.com",
+        platform="kubernetes",
+        registry="localhost:5000/team",
+    )
+    assert project(repository)["description"] == "Who leaves"
+    assert project(repository)["authors"] == [{"name": "Ada", "email": "ada@example.com"}]
+    deployment = (repository / "deploy/base/deployment.yaml").read_text(encoding="utf-8")
+    assert "image: localhost:5000/team/leavers\n" in deployment
+    assert '"leavers.serving"' in (repository / "Dockerfile").read_text(encoding="utf-8")
+    assert "churn_model" not in (repository / "noxfile.py").read_text(encoding="utf-8")
+
+
+def test_the_same_answers_make_the_same_bytes(bake: Bake) -> None:
+    first, second = bake(), bake()
+    assert files(first) == files(second)
+    for name in files(first):
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
+
+
+def test_what_is_copied_is_the_template_itself(baked: Path) -> None:
+    """CI files and locks are never rendered: they read the same before and after."""
+    source = TEMPLATE / "{{cookiecutter.project}}"
+    copied = [*CI_FILES["both"], "data/sample.csv", *map(str, source.glob("requirements*.txt"))]
+    assert len(copied) > 5
+    for name in copied:
+        name = Path(name).relative_to(source).as_posix() if Path(name).is_absolute() else name
+        assert (baked / name).read_bytes() == (source / name).read_bytes(), name
+
+
+def test_git_ignores_no_file_of_a_fresh_repository(bake: Bake) -> None:
+    repository = bake(ci="both", platform="kubernetes")
+    subprocess.run(["git", "init", "--quiet"], cwd=repository, check=True)
+    listing = ["git", "ls-files", "--others", "--exclude-standard"]
+    seen = subprocess.check_output(listing, cwd=repository, text=True).splitlines()
+    assert sorted(seen) == [name for name in files(repository) if not name.startswith(".git/")]
+
+
+def test_every_question_has_a_prompt_for_people() -> None:
+    prompts = json.loads((TEMPLATE / "cookiecutter.json").read_text(encoding="utf-8"))[
+        "__prompts__"
+    ]
+    assert list(prompts) == list(QUESTIONS)
+    for question, choices in CHOICES.items():
+        assert list(prompts[question]) == ["__prompt__", *choices]
+
+
+@pytest.mark.parametrize("overlay", ["staging", "prod"])
+def test_the_manifests_fit_together(bake: Bake, overlay: str) -> None:
+    """Each overlay names what is in the base, and the service finds the deployment's pods."""
+    deploy = bake(platform="kubernetes") / "deploy"
+
+    def read(name: str) -> Any:
+        return yaml.safe_load((deploy / name).read_text(encoding="utf-8"))
+
+    service, deployment = read("base/service.yaml"), read("base/deployment.yaml")
+    layer = read(f"overlays/{overlay}/kustomization.yaml")
+    assert read("base/kustomization.yaml")["resources"] == ["deployment.yaml", "service.yaml"]
+    assert layer["resources"] == ["../../base"]
+    assert layer["namespace"] == f"churn-model-{overlay}"
+    assert layer["replicas"][0]["name"] == deployment["metadata"]["name"]
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"] == labels == deployment["spec"]["selector"]["matchLabels"]
+
+
+@pytest.mark.options
+@pytest.mark.parametrize(
+    ("ci", "platform", "python", "license"),
+    list(itertools.product(*(CHOICES[each] for each in ("ci", "platform", "python", "license")))),
+)
+def test_every_combination_of_options(
+    bake: Bake, ci: str, platform: str, python: str, license: str
+) -> None:
+    assert_whole(bake(ci=ci, platform=platform, python=python, license=license), ci, platform)
+
+
+def project(repository: Path) -> Any:
+    """Return the `project` table of a repository's pyproject.toml."""
+    text = (repository / "pyproject.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)["project"]

@@ -1,0 +1,223 @@
+"""The releases of a generated repository: real servers, real git, and customers who never stop asking."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from demo.changes import depend_on_a_laptop
+from demo.client import Customers
+from demo.repository import ENVIRONMENTS, Repository
+from living import Living, broken, release
+
+GATE, APPROVAL, LOCKED, PRECONDITION = 10, 11, 13, 14
+ROLLED_BACK, NO_TARGET = 30, 40
+
+
+@pytest.fixture
+def empty(living: Living, tmp_path: Path) -> Iterator[Living]:
+    """Both releases, neither promoted."""
+    clone = living.clone(tmp_path)
+    yield clone
+    clone.repository.stop()
+
+
+@pytest.fixture(scope="module")
+def promoted(living: Living, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Living]:
+    """Both releases, promoted to staging and prod in their order."""
+    clone = living.clone(tmp_path_factory.mktemp("promoted"))
+    for record in (clone.first, clone.second):
+        for environment in ENVIRONMENTS:
+            promote(clone.repository, environment, record["version"])
+    yield clone
+    clone.repository.stop()
+
+
+def promote(repository: Repository, environment: str, version: str) -> None:
+    if environment == "prod":
+        repository.ask("approve", "--env", "prod", "--version", version)
+    event = repository.ask("promote", "--env", environment, "--version", version, "--yes")
+    assert (event["release"], event["outcome"]) == (version, "verified")
+
+
+def test_no_customer_is_turned_away_while_releases_change(promoted: Living) -> None:
+    repository, address = promoted.repository, promoted.repository.address("prod")
+    with Customers(address, promoted.customer()) as customers:
+        repository.ask("rollback", "--env", "prod", "--reason", "to see what customers see")
+        promote(repository, "prod", promoted.second["version"])
+    assert customers.failures == []
+    assert set(customers.answers) == {promoted.first["version"], promoted.second["version"]}
+    with Customers(address, promoted.customer()) as afterwards:
+        repository.invoke("status")
+    assert set(afterwards.answers) == {promoted.second["version"]}
+
+
+def test_of_two_promotions_at_once_one_wins_and_the_other_says_who_holds_it(empty: Living) -> None:
+    repository = empty.repository
+    command = ["promote", "--env", "staging", "--version", empty.first["version"], "--yes"]
+    runs = [
+        subprocess.Popen(
+            [str(repository.doors / "invoke"), *command],
+            cwd=repository.folder,
+            env=repository.environment,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    said = [run.communicate()[1] for run in runs]
+    assert sorted(run.returncode for run in runs) == [0, LOCKED]
+    lost = said[[run.returncode for run in runs].index(LOCKED)]
+    assert "staging is locked by a promote of" in lost
+    assert "Ada Example <ada.example@example.com> holds it since" in lost
+    assert len(repository.ask("history", "--env", "staging")) == 1
+
+
+def test_prod_cannot_be_reached_past_staging_or_without_an_approval(empty: Living) -> None:
+    repository, version = empty.repository, empty.first["version"]
+    skipped = repository.invoke("promote", "--env", "prod", "--version", version, "--yes")
+    assert skipped.returncode == PRECONDITION
+    assert f"release {version} was not verified in staging" in skipped.stderr
+    promote(repository, "staging", version)
+    unapproved = repository.invoke("promote", "--env", "prod", "--yes")
+    assert unapproved.returncode == APPROVAL
+    assert f"nobody has approved release {version} for prod" in unapproved.stderr
+    assert f"invoke approve --env prod --version {version}" in unapproved.stderr
+
+
+def test_a_rollback_with_nothing_to_go_back_to_changes_nothing(empty: Living) -> None:
+    repository = empty.repository
+    promote(repository, "staging", empty.first["version"])
+    before = repository.git("for-each-ref")
+    refused = repository.invoke("rollback", "--env", "staging")
+    never = repository.invoke("rollback", "--env", "prod")
+    assert repository.git("for-each-ref") == before
+    assert repository.ask("status", "--env", "staging", "--exit-code")[0]["drift"] == ""
+    assert (refused.returncode, never.returncode) == (NO_TARGET, NO_TARGET)
+    assert "staging unchanged" in refused.stderr
+    assert "prod unchanged" in never.stderr
+
+
+def everything(living: Living) -> dict[str, object]:
+    """Return every reference, every file with its time, and every process of a repository."""
+    repository = living.repository
+    folders = (repository.folder, repository.state, living.remote)
+    return {
+        "references": [repository.git("for-each-ref"), repository.git("ls-remote", "origin")],
+        "files": {
+            str(path): (path.stat().st_size, path.stat().st_mtime_ns)
+            for folder in folders
+            for path in folder.rglob("*")
+            if path.is_file() and path.suffix not in (".log", ".pyc")
+        },
+        "processes": [
+            [instance["pid"] for instance in status["observation"]["instances"]]
+            for status in repository.ask("status")
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["promote", "--env", "prod", "--dry-run"],
+        ["--dry", "promote", "--env", "prod"],
+        ["rollback", "--env", "prod", "--dry-run"],
+        ["--dry", "rollback", "--env", "prod"],
+        ["status"],
+        ["history", "--env", "prod"],
+    ],
+)
+def test_a_dry_run_and_a_look_write_nothing(promoted: Living, command: list[str]) -> None:
+    if "promote" in command:
+        command = [*command, "--version", promoted.first["version"]]
+    before = everything(promoted)
+    done = promoted.repository.invoke(*command)
+    assert done.returncode == 0, done.stderr
+    assert promoted.first["version"] in done.stdout + done.stderr or command == ["status"]
+    assert everything(promoted) == before
+
+
+def test_a_release_that_does_not_start_rolls_itself_back(promoted: Living) -> None:
+    repository = promoted.repository
+    depend_on_a_laptop(repository)
+    bad = release(repository)
+    failed = repository.invoke("promote", "--env", "staging", "--yes")
+    assert failed.returncode == ROLLED_BACK
+    assert "KeyError: 'FEATURE_STORE'" in failed.stderr
+    assert f"staging serves {promoted.second['version']}, as before" in failed.stderr
+    newest = repository.ask("history", "--env", "staging")[0]
+    assert (newest["release"], newest["outcome"]) == (bad["version"], "rolled-back")
+    assert repository.ask("status", "--env", "staging", "--exit-code")[0]["drift"] == ""
+
+
+def test_history_tells_the_whole_story_after_a_fresh_clone(
+    promoted: Living, tmp_path: Path
+) -> None:
+    repository = promoted.repository
+    repository.ask("rollback", "--env", "prod", "--reason", "customers complained")
+    elsewhere = Repository(tmp_path / "elsewhere", tmp_path / "nowhere", repository.doors)
+    repository.git("clone", "--quiet", str(promoted.remote), str(elsewhere.folder))
+    told = elsewhere.invoke("history", "--env", "prod")
+    assert told.returncode == 0
+    assert told.stdout == repository.invoke("history", "--env", "prod").stdout
+    rolled_back, *_, second, first = told.stdout.splitlines()
+    assert "rollback" in rolled_back and "(customers complained)" in rolled_back
+    for line, record in ((second, promoted.second), (first, promoted.first)):
+        assert record["version"] in line and "verified" in line
+        assert "approved by Ada Example" in line
+
+
+def test_the_same_commit_and_data_are_the_same_release_in_another_clone(
+    living: Living, tmp_path: Path
+) -> None:
+    here = living.repository
+    remote = tmp_path / "remote.git"
+    here.git("init", "--quiet", "--bare", "--initial-branch=main", str(remote))
+    here.git("push", "--quiet", str(remote), "main")
+    clone = Repository(tmp_path / "clone", tmp_path / "state", here.doors, actor="Bob Example")
+    here.git("clone", "--quiet", str(remote), str(clone.folder))
+    record = release(clone)
+    assert record == living.second | {"evidence": record["evidence"]}
+    before = clone.git("for-each-ref")
+    again = clone.invoke("build")
+    assert again.returncode == 0
+    assert f"{record['version']} is built already: nothing to do" in again.stderr
+    assert clone.git("for-each-ref") == before
+
+
+def test_build_refuses_what_the_gate_did_not_see(living: Living) -> None:
+    repository = living.repository
+    evidence = repository.folder / "reports" / "gate.json"
+    kept = evidence.read_bytes()
+    faults = {
+        "for commit 0000000": {"commit": "0" * 40},
+        "its verdict is 'failed'": {"verdict": "failed"},
+        "of a 'quick' training": {"training": "quick"},
+        "uncommitted changes in the tree": {"tree_clean": False},
+        "no file in reports/model is the model": {"model_sha256": "0" * 64},
+        "its schema is 2": {"schema": 2},
+        "it names no data_sha256": {"data_sha256": None},
+    }
+    try:
+        for complaint, change in faults.items():
+            evidence.write_text(json.dumps(json.loads(kept) | change))
+            refused = repository.invoke("build")
+            assert (refused.returncode, complaint in refused.stderr) == (GATE, True), refused.stderr
+        for content in (b"", b"[]", b"{"):
+            evidence.write_bytes(content)
+            assert repository.invoke("build").returncode == GATE
+        evidence.unlink()
+        missing = repository.invoke("build")
+        assert (missing.returncode, "there is no evidence" in missing.stderr) == (GATE, True)
+    finally:
+        evidence.write_bytes(kept)
+    with broken(repository, "README.md", "# churn-model", "# churn-model, edited"):
+        dirty = repository.invoke("build")
+        assert dirty.returncode == PRECONDITION
+        assert "README.md" in dirty.stderr

@@ -1,0 +1,233 @@
+# /// script
+# dependencies = ["nox>=2026.10"]
+# ///
+"""The quality door: every check that CI asks for, by the same commands on a laptop.
+
+`nox` runs the checks, `nox --list` shows them all. Each leaves reports/<session>.json and .md.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nox
+from nox.command import CommandFailed
+
+nox.needs_version = ">=2026.10"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.error_on_external_run = True
+nox.options.download_python = "never"
+
+# uv would fetch an interpreter that nobody asked for.
+os.environ["UV_PYTHON_DOWNLOADS"] = "never"
+# Without bytecode every run compiles pandas and scikit-learn again: four seconds each time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+PACKAGE = "{{ cookiecutter.package }}"
+REPORTS = Path("reports")
+TYPED = ("src", "release", "tests", "noxfile.py", "tasks.py")
+# The package runs from src, as it stands: nothing to build, nothing that could be out of date.
+FROM_SOURCE = {"PYTHONPATH": "src"}
+
+# Each lock: what it is compiled from, beside the dependencies of a server. `dev` holds all.
+LOCKS = {
+    "requirements-dev.txt": ("--group", "dev", "pyproject.toml"),
+    "requirements-train.txt": ("--group", "train", "pyproject.toml"),
+    "requirements.txt": ("pyproject.toml",),
+    "requirements-lint.txt": ("--group", "pyproject.toml:lint"),
+    "requirements-doors.txt": ("--group", "pyproject.toml:doors"),
+}
+
+# src/a.py:3:1: F401 'os' imported but unused
+FLAKE8 = re.compile(r"(?P<path>.+?):(?P<line>\d+):\d+: (?P<code>[A-Z]+\d+) (?P<message>.*)")
+# src/a.py:3: error: Missing return statement  [return]
+MYPY = re.compile(
+    r"(?P<path>.+?):(?P<line>\d+): error: (?P<message>.*?)(?:  \[(?P<code>[a-z-]+)\])?"
+)
+RUFF = re.compile(r"(?P<message>Would reformat): (?P<path>.+)")
+
+
+@nox.session(tags=["ci"])
+def lint(session: nox.Session) -> None:
+    """Find faults with flake8 and bugbear, and files that ruff would format otherwise."""
+    install(session, "requirements-lint.txt")
+    check(session, {("flake8",): FLAKE8, ("ruff", "format", "--check", "."): RUFF})
+
+
+@nox.session(tags=["ci"])
+def types(session: nox.Session) -> None:
+    """Check the types of everything with mypy, strictly."""
+    install(session, "requirements-dev.txt")
+    check(session, {("mypy", *TYPED): MYPY})
+
+
+@nox.session(tags=["ci"])
+def tests(session: nox.Session) -> None:
+    """Run the tests; arguments after -- go to pytest."""
+    install(session, "requirements-dev.txt")
+    REPORTS.mkdir(exist_ok=True)
+    results = REPORTS / "tests.xml"
+    results.unlink(missing_ok=True)
+    try:
+        session.run("pytest", f"--junitxml={results}", *session.posargs)
+    finally:
+        report_tests(results)
+
+
+@nox.session(tags=["ci"])
+def data(session: nox.Session) -> None:
+    """Hold the data against its contract."""
+    run_model_wing(session, "data")
+
+
+@nox.session(tags=["ci"])
+def gate(session: nox.Session) -> None:
+    """Hold a quick training on a sample against quality.toml."""
+    run_model_wing(session, "gate")
+
+
+@nox.session(default=False)
+def train(session: nox.Session) -> None:
+    """Train on all data, export the model, and hold it against quality.toml: what a build wants."""
+    run_model_wing(session, "train")
+
+
+@nox.session(venv_backend="none", default=False)
+def dev(session: nox.Session) -> None:
+    """Make .venv ready to type in: everything locked, and the package in place."""
+    python = Path(".venv", "Scripts" if os.name == "nt" else "bin", "python")
+    venv: tuple[str, ...]
+    pip: tuple[str, ...]
+    if shutil.which("uv"):
+        venv = ("uv", "venv", "--quiet", "--allow-existing", "--python", sys.executable, ".venv")
+        pip = ("uv", "pip", "install", "--quiet", "--python", str(python))
+    else:
+        venv = (sys.executable, "-m", "virtualenv", "--quiet", ".venv")
+        pip = (str(python), "-m", "pip", "install", "--quiet")
+    session.run(*venv, external=True)
+    session.run(*pip, "--require-hashes", "--requirement", "requirements-dev.txt", external=True)
+    # The lock has brought hatchling: nothing that is not locked is fetched to build with.
+    session.run(*pip, "--no-deps", "--no-build-isolation", "--editable", ".", external=True)
+    session.log(f"ready: {python.parent}")
+
+
+@nox.session(default=False)
+def lock(session: nox.Session) -> None:
+    """Write the locks anew after a change in pyproject.toml; -- --upgrade takes newer versions."""
+    install(session, "requirements-doors.txt")
+    settled: tuple[str, ...] = ()
+    for name, sources in LOCKS.items():
+        session.run(
+            *("uv", "pip", "compile", "--quiet", "--universal", "--generate-hashes"),
+            *("--python-version", "3.11", "--fork-strategy", "fewest"),
+            *("--no-annotate", "--no-header", "--output-file", name),
+            *settled,
+            *(session.posargs if not settled else ()),
+            *sources,
+        )
+        # The others take what the first has chosen: one version of each package in all locks.
+        settled = ("--constraint", "requirements-dev.txt")
+
+
+def install(session: nox.Session, requirements: str) -> None:
+    """Install exactly what a lock says, or refuse."""
+    session.install("--require-hashes", "--requirement", requirements)
+
+
+def run_model_wing(session: nox.Session, run: str) -> None:
+    """Run one of the model wing's runs, which leaves its own reports."""
+    install(session, "requirements-train.txt")
+    session.run("python", "-m", PACKAGE, run, *session.posargs, env=FROM_SOURCE)
+
+
+def check(session: nox.Session, tools: Mapping[tuple[str, ...], re.Pattern[str]]) -> None:
+    """Run tools, report every finding of all of them, and fail if one has failed.
+
+    Parameters
+    ----------
+    tools
+        Command lines, each with what one line about a finding looks like.
+    """
+    findings: list[dict[str, Any]] = []
+    failed = []
+    for command, finding in tools.items():
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+            try:
+                session.run(*command, stdout=output, stderr=subprocess.STDOUT)
+            except CommandFailed:
+                failed.append(command[0])
+            output.seek(0)
+            lines = output.read().splitlines()
+        print(*lines, sep="\n", flush=True)
+        findings += [match.groupdict() for line in lines if (match := finding.fullmatch(line))]
+    for found in findings:
+        found["line"] = int(found["line"]) if found.get("line") else None
+    document = {"schema": 1, "verdict": "failed" if failed else "passed", "findings": findings}
+    header = ("path", "line", "code", "message")
+    rows = [[found.get(name) or "" for name in header] for found in findings]
+    write_reports(session.name, document, table(header, rows) if rows else "No finding.\n")
+    if failed:
+        session.error(f"{' and '.join(failed)} failed: {len(findings)} findings, see above")
+
+
+def report_tests(results: Path) -> None:
+    """Turn pytest's results into the session's reports; without results the tests have failed."""
+    counts = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
+    failures = []
+    if results.exists():
+        suite = ElementTree.parse(results).getroot().find("testsuite")
+        assert suite is not None, "pytest writes one suite"
+        counts = {name: int(suite.get(name, 0)) for name in counts}
+        for case in suite.iter("testcase"):
+            for fault in (*case.findall("failure"), *case.findall("error")):
+                name = f"{case.get('classname')}.{case.get('name')}"
+                failures.append({"test": name, "message": fault.get("message", "")})
+    passed = counts["tests"] > 0 and not failures
+    document = {
+        "schema": 1,
+        "verdict": "passed" if passed else "failed",
+        **counts,
+        "failed_tests": failures,
+    }
+    page = table(counts, [list(counts.values())])
+    if failures:
+        rows = [[fault["test"], fault["message"]] for fault in failures]
+        page += "\n" + table(("test", "message"), rows)
+    write_reports("tests", document, page)
+
+
+def table(header: Iterable[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a Markdown table."""
+    header = list(header)
+    lines = [header, ["---"] * len(header), *rows]
+    cells = (
+        [" ".join(str(cell).split()).replace("|", "\\|").replace("<", "&lt;") for cell in line]
+        for line in lines
+    )
+    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
+
+
+def write_reports(name: str, document: Mapping[str, Any], page: str) -> None:
+    """Write a session's JSON and Markdown, each whole or not at all."""
+    REPORTS.mkdir(exist_ok=True)
+    verdict = document["verdict"]
+    for ending, text in (
+        ("json", json.dumps(document, indent=2) + "\n"),
+        ("md", f"# {name}: {verdict}\n\n{page}"),
+    ):
+        scratch = REPORTS / f".{name}.{ending}"
+        scratch.write_text(text, encoding="utf-8")
+        scratch.replace(REPORTS / f"{name}.{ending}")
+
+
+if __name__ == "__main__":
+    nox.main()

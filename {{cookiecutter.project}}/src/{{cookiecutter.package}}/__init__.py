@@ -1,0 +1,1 @@
+"""The model wing: a data contract, the features, training, the gate, and the server."""

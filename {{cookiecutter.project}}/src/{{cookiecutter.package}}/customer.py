@@ -1,0 +1,71 @@
+"""What /predict accepts: customers as the contract describes them, everything else refused."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+
+# pydantic wants this one as long as Python 3.11 is supported.
+from typing_extensions import TypedDict
+
+from .contract import Column, Contract
+
+MAX_CUSTOMERS = 10_000
+
+# Strict: "12" is no number and true is not 1. Forbid: a misspelt field must not become a null.
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+Customer = dict[str, Any]
+
+
+class CustomerSchema:
+    """The pydantic schema of one contract's customers.
+
+    A customer is a TypedDict, not a model class: a column may have any name, also one that is no
+    Python name or that a class has already.
+    """
+
+    def __init__(self, contract: Contract) -> None:
+        fields = {column.name: _annotation(column) for column in contract.features}
+        # mypy knows only TypedDicts that stand in the source: here it is told that they are Any.
+        new_type: Any = TypedDict
+        customer: Any = with_config(STRICT)(new_type("Customer", fields))
+        customers: Any = list.__class_getitem__(customer)
+        self._one: TypeAdapter[Customer] = TypeAdapter(customer)
+        self._many: TypeAdapter[list[Customer]] = TypeAdapter(
+            Annotated[customers, Field(min_length=1, max_length=MAX_CUSTOMERS)]
+        )
+
+    def parse_one(self, body: bytes) -> Customer:
+        """Return the customer in a JSON object, or raise pydantic's ValidationError."""
+        return self._one.validate_json(body)
+
+    def parse_many(self, body: bytes) -> list[Customer]:
+        """Return the customers in a JSON list, or raise pydantic's ValidationError."""
+        return self._many.validate_json(body)
+
+    def json_schema(self) -> dict[str, Any]:
+        """Return the JSON schema of a request, for the server's documentation."""
+        one = self._one.json_schema()
+        many = {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_CUSTOMERS}
+        return {"anyOf": [one, many]}
+
+
+def refusals(error: ValidationError) -> list[dict[str, str]]:
+    """Return a field and a reason for everything that is wrong with a request.
+
+    A field is a column's name, with the customer's place in front in a list: ``3.age``.
+    """
+    return [
+        {"field": ".".join(map(str, one["loc"])) or "body", "reason": one["msg"]}
+        for one in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+
+
+def _annotation(column: Column) -> Any:
+    base: Any
+    if column.categories:
+        base = Literal[column.categories]
+    else:
+        number = int if column.type == "integer" else float
+        base = Annotated[number, Field(ge=column.minimum, le=column.maximum)]
+    return base | None if column.max_null_rate > 0 else base

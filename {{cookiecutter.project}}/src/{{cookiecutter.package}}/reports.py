@@ -1,0 +1,98 @@
+"""Writes what a run leaves behind: JSON for machines, Markdown for people, whole or not at all."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file under another name and rename it, so that nobody ever reads half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp's files are for their owner alone; these are as public as the repository.
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write strict JSON: a NaN is an error here, not a word that other readers refuse."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, f"{text}\n".encode())
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a Markdown table; no cell can break out of it."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(map(_cell, line))} |\n" for line in lines)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, tuple):
+        value = ", ".join(map(str, value))
+    text = "" if value is None else " ".join(str(value).split())
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+def data_page(document: Mapping[str, Any]) -> str:
+    """Return the data check's document (reports/data.json) as Markdown."""
+    page = f"# Data check: {document['verdict']}\n\n"
+    if document["findings"]:
+        header = ("column", "check", "observed", "limit", "rows", "first_lines")
+        return page + table(
+            header, ([finding[name] for name in header] for finding in document["findings"])
+        )
+    if document["reasons"]:
+        return page + "".join(f"- {reason}\n" for reason in document["reasons"])
+    return page + f"{document['rows']} rows of `{document['file']}` keep the contract.\n"
+
+
+def gate_page(document: Mapping[str, Any]) -> str:
+    """Return a gate's document (reports/gate.json) as Markdown."""
+    page = f"# Quality gate ({document['training']} training): {document['verdict']}\n\n"
+    page += "".join(f"- {reason}\n" for reason in document["reasons"])
+    if document["reasons"]:
+        page += "\n"
+    if document["rules"]:
+        header = ("metric", "bound", "threshold", "value", "passed", "why")
+        page += table(
+            header,
+            (
+                (
+                    rule["metric"],
+                    rule["bound"],
+                    f"{rule['threshold']:g}",
+                    "missing" if rule["value"] is None else rule["value"],
+                    "yes" if rule["passed"] else "**no**",
+                    rule["reason"],
+                )
+                for rule in document["rules"]
+            ),
+        )
+        page += "\n"
+    metrics = sorted(document["metrics"].items())
+    page += table(("metric", "value"), metrics) + "\n" if metrics else ""
+    facts = {
+        **{f"rows: {part}": count for part, count in document["rows"].items()},
+        "commit": document["commit"],
+        "tree clean": document["tree_clean"],
+        "data sha256": document["data_sha256"],
+        "contract sha256": document["contract_sha256"],
+        "model sha256": document["model_sha256"],
+        "created": document["created"],
+        "seconds": f"{document['seconds']:.1f}",
+        **document["environment"],
+    }
+    return page + table(("evidence", "value"), facts.items())

@@ -1,0 +1,108 @@
+"""A small table of customers with a contract and a policy of its own.
+
+The tests must hold whatever data the repository is given, so they bring their own.
+"""
+
+import csv
+import random
+from pathlib import Path
+
+CONTRACT = """\
+schema = 1
+file = "customers.csv"
+rows = { min = 50, max = 5000 }
+
+[[column]]
+name = "name"
+role = "id"
+type = "text"
+
+[[column]]
+name = "age"
+role = "feature"
+type = "integer"
+min = 18
+max = 99
+
+[[column]]
+name = "tenure_months"
+role = "feature"
+type = "integer"
+min = 0
+max_null_rate = 0
+
+[[column]]
+name = "monthly_spend"
+role = "feature"
+type = "number"
+min = 0
+max = 500
+
+[[column]]
+name = "plan type"
+role = "feature"
+type = "category"
+categories = ["basic", "full"]
+
+[[column]]
+name = "left"
+role = "target"
+type = "category"
+labels = ["no", "yes"]
+positive = "yes"
+"""
+
+QUALITY = """\
+schema = 1
+
+[training]
+seed = 1
+quick_rows = 300
+folds = 3
+holdout_share = 0.25
+
+[[rule]]
+metric = "roc_auc"
+min = 0.7
+reason = "the order matters"
+
+[[rule]]
+metric = "brier"
+max = 0.2
+reason = "the probability matters"
+"""
+
+HEADER = ["name", "age", "tenure_months", "monthly_spend", "plan type", "left"]
+
+Row = dict[str, str]
+
+
+def make(count: int = 400) -> list[Row]:
+    """Return customers who rather leave when they are new and pay much; some have no age."""
+    rng = random.Random(7)
+    rows = []
+    for number in range(count):
+        tenure, spend = rng.randrange(60), rng.randrange(2000) / 10
+        leaves = (spend / 200 - tenure / 60 > 0) != (rng.random() < 0.1)
+        values = (
+            f"customer {number}",
+            "" if number % 200 == 5 else str(rng.randrange(18, 90)),
+            str(tenure),
+            str(spend),
+            rng.choice(["basic", "full"]),
+            "yes" if leaves else "no",
+        )
+        rows.append(dict(zip(HEADER, values, strict=True)))
+    return rows
+
+
+def write(folder: Path, rows: list[Row], header: list[str] | None = None) -> Path:
+    """Write the table, its contract and its policy, and return the contract's path."""
+    with (folder / "customers.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, header or HEADER, lineterminator="\n", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    (folder / "quality.toml").write_text(QUALITY, encoding="utf-8")
+    contract = folder / "contract.toml"
+    contract.write_text(CONTRACT, encoding="utf-8")
+    return contract

@@ -1,0 +1,35 @@
+"""The ONNX file is the pipeline, or it is refused."""
+
+import numpy as np
+import pytest
+
+from {{ cookiecutter.package }} import training
+from {{ cookiecutter.package }}.contract import Contract
+from {{ cookiecutter.package }}.dataset import Dataset
+from {{ cookiecutter.package }}.errors import ExportError
+from {{ cookiecutter.package }}.export import TOLERANCE
+from {{ cookiecutter.package }}.export import export
+from {{ cookiecutter.package }}.features import Features
+from {{ cookiecutter.package }}.predictor import Predictor
+
+
+def test_the_file_answers_every_customer_as_the_pipeline(
+    contract: Contract, dataset: Dataset
+) -> None:
+    matrix = Features(contract).matrix(dataset.columns)
+    pipeline = training.new_pipeline(seed=3).fit(matrix, dataset.labels)
+    predictor = Predictor(contract, export(pipeline, contract, 0.4, matrix))
+    expected = pipeline.predict_proba(matrix)[:, 1]
+    assert np.abs(predictor.probabilities(matrix) - expected).max() <= TOLERANCE
+    assert predictor.threshold == 0.4
+
+
+def test_a_file_that_answers_otherwise_is_refused(
+    contract: Contract, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matrix = Features(contract).matrix(dataset.columns)
+    pipeline = training.new_pipeline(seed=3).fit(matrix, dataset.labels)
+    shifted = pipeline.predict_proba(matrix) + 2 * TOLERANCE
+    monkeypatch.setattr(pipeline, "predict_proba", lambda matrix: shifted)
+    with pytest.raises(ExportError, match="differs from the pipeline by .* 1e-05 is allowed"):
+        export(pipeline, contract, 0.5, matrix)
