@@ -78,7 +78,10 @@ def tests(session: nox.Session) -> None:
     results = REPORTS / "tests.xml"
     results.unlink(missing_ok=True)
     try:
-        session.run("pytest", f"--junitxml={results}", *session.posargs)
+        # Many tests wait for processes: four at a time keep two cores busy. Their tables are
+        # small: more threads in each would only wait for one another.
+        chosen = session.posargs or ("--numprocesses", "4", "--dist", "worksteal")
+        session.run("pytest", f"--junitxml={results}", *chosen, env={"OMP_NUM_THREADS": "1"})
     finally:
         report_tests(results)
 

@@ -73,8 +73,8 @@ class Workshop:
             git(folder, "remote", "add", "origin", str(remote))
             git(folder, "push", "--quiet", "origin", "main")
         environments = (
-            Environment("staging", "process", "127.0.0.1", free_port(), 2, ready_timeout_s=3),
-            Environment("prod", "process", "127.0.0.1", free_port(), 2, True, 3, after="staging"),
+            Environment("staging", "process", "127.0.0.1", free_port(), 2, ready_timeout_s=2),
+            Environment("prod", "process", "127.0.0.1", free_port(), 2, True, 2, after="staging"),
         )
         policy = Policy("workshop", (str(SERVER),), 20, 600, environments)
         return cls(folder, Machine(Repository(folder), policy))

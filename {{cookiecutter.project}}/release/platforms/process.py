@@ -209,7 +209,7 @@ class ProcessPlatform:
     def _start_supervisor(self) -> None:
         (self.folder / "actual.json").unlink(missing_ok=True)
         with (self.folder / "supervisor.log").open("ab") as log:
-            subprocess.Popen(
+            started = subprocess.Popen(
                 # The base interpreter: the virtual environment of this command may be removed.
                 [
                     getattr(sys, "_base_executable", sys.executable),
@@ -224,6 +224,8 @@ class ProcessPlatform:
                 stderr=log,
                 start_new_session=True,
             )
+        # It outlives this command, which is not to wait for it, nor to warn that it did not.
+        started.returncode = 0
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._is_supervised():
             if time.monotonic() > deadline:

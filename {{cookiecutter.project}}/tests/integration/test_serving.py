@@ -201,6 +201,7 @@ def test_a_successor_takes_over_without_a_lost_request(bundle: Path) -> None:
                         status, _, _ = ask(connection, "/predict", CUSTOMER)
                         assert status == 200
                         answered[client] += 1
+                        time.sleep(0.002)  # Leaves the machine to the servers.
                         if not keeps_connection:
                             connection.close()
             except (OSError, http.client.HTTPException, AssertionError) as error:

@@ -1,0 +1,67 @@
+"""A platform in memory: what is put on the shelf is served over HTTP by a thread of the test.
+
+It lets the engine's decisions be tested without starting a process for each. The `process` platform
+has tests of its own.
+"""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Callable, Mapping
+
+from release.errors import NotServing
+from release.platforms import Instance, Observation
+from release.records import FILE_NAME, Record, parse
+
+from .stand_in_server import Handler
+
+
+class Shelf:
+    """Serves one release at a time, and breaks where a test says so."""
+
+    def __init__(self) -> None:
+        self.bundles: dict[str, Mapping[str, bytes]] = {}
+        self.release: Record | None = None
+        self.before_apply: Callable[[Record], None] = lambda record: None
+        self.handler = type("Handler", (Handler,), {})
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self.handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+        self.thread.start()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    def close(self) -> None:
+        """End the thread and its socket."""
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+    def render(self, record: Record) -> dict[str, bytes]:
+        return {"shelf.txt": record.version.encode()}
+
+    def preflight(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> None:
+        self.bundles[record.version] = bundle()
+
+    def apply(self, desired: Mapping[str, bytes], event: str, guard: Callable[[], None]) -> None:
+        record = parse(desired[FILE_NAME], "a test")
+        assert desired["shelf.txt"] == record.version.encode(), "the state was not rendered here"
+        self.before_apply(record)
+        guard()
+        model = self.bundles[record.version]["model.onnx"]
+        if model in (b"crash at start", b"never ready"):
+            raise NotServing(f"release {record.version}: {model.decode()}")
+        self.handler.record, self.handler.model = vars(record), model  # type: ignore[attr-defined]
+        self.release = record
+
+    def stop(self, event: str, guard: Callable[[], None]) -> None:
+        guard()
+        self.release = None
+
+    def observe(self) -> Observation:
+        if self.release is None:
+            return Observation("", (), "nothing runs")
+        instance = Instance(self.release.version, self.release.digest, self.address, 1, "ready", 0)
+        return Observation(self.address, (instance, instance), "")

@@ -1,0 +1,382 @@
+"""What the engine decides, on a platform in memory and with real git."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from release import engine
+from release.change import Change
+from release.engine import Machine
+from release.errors import (
+    ApprovalMissing,
+    CrashResidue,
+    GateRefused,
+    HistoryCorrupt,
+    Interrupted,
+    Locked,
+    NoRollbackTarget,
+    NotServing,
+    NotVerified,
+    PreconditionFailed,
+    PushFailed,
+    ReleaseError,
+    RollbackFailed,
+    RolledBack,
+)
+from release.git import Repository
+from release.ledger import Event
+from release.policy import Environment
+from release.progress import Progress
+from release.records import Record
+from release.status import look, story
+from tests.shelf import Shelf
+from tests.workshop import Workshop, git
+
+
+@pytest.fixture
+def shelves(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Shelf]]:
+    """One shelf an environment takes the place of the platform that release.toml names."""
+    shelves = {"staging": Shelf(), "prod": Shelf()}
+    monkeypatch.setattr(engine, "platform_of", lambda environment, _: shelves[environment.name])
+    yield shelves
+    for shelf in shelves.values():
+        shelf.close()
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, shelves: dict[str, Shelf]) -> Workshop:
+    """A repository without a remote."""
+    return Workshop.open(tmp_path / "clone", None)
+
+
+@pytest.fixture
+def shared_workshop(tmp_path: Path, shelves: dict[str, Shelf]) -> Workshop:
+    """A repository with a bare remote."""
+    return Workshop.open(tmp_path / "clone", tmp_path / "remote.git")
+
+
+@pytest.fixture
+def shelf(shelves: dict[str, Shelf]) -> Shelf:
+    """What staging serves from."""
+    return shelves["staging"]
+
+
+def serving(workshop: Workshop, environment: Environment) -> str:
+    """Return what the environment serves, if it is what git says."""
+    seen = look(workshop.machine, workshop.ledger(), environment)
+    assert not seen.drift
+    return seen.release
+
+
+def stories(workshop: Workshop, environment: Environment) -> list[tuple[str, str, str]]:
+    events = story(workshop.ledger().history(environment.name))
+    return [(event.kind, event.release, event.outcome) for event in events]
+
+
+def test_promoting_what_serves_already_writes_no_event(workshop: Workshop) -> None:
+    release = workshop.release()
+    workshop.promote(release, workshop.staging)
+    before = workshop.ledger().head("staging")
+    plan = workshop.machine.plan_promotion(workshop.staging, release.version)
+    assert plan.nothing_to_do
+    assert workshop.ledger().head("staging") == before
+
+
+def test_a_bad_first_release_leaves_the_environment_empty(workshop: Workshop) -> None:
+    with pytest.raises(RolledBack):
+        workshop.promote(workshop.release(b"wrong predictions"), workshop.staging)
+    assert not workshop.machine.observe(workshop.staging).instances
+    assert look(workshop.machine, workshop.ledger(), workshop.staging).release == ""
+
+
+def test_a_rollback_goes_past_a_bad_release_and_then_further_back(workshop: Workshop) -> None:
+    releases = [workshop.release(model) for model in (b"one", b"two", b"three")]
+    for release in releases:
+        workshop.promote(release, workshop.staging)
+    with pytest.raises(RolledBack):
+        workshop.promote(workshop.release(b"wrong predictions"), workshop.staging)
+    assert workshop.rollback(workshop.staging).release == releases[1].version
+    assert workshop.rollback(workshop.staging).release == releases[0].version
+    assert serving(workshop, workshop.staging) == releases[0].version
+    with pytest.raises(NoRollbackTarget, match="nothing to go back to") as refusal:
+        workshop.rollback(workshop.staging)
+    assert refusal.value.state == "staging unchanged"
+    assert serving(workshop, workshop.staging) == releases[0].version
+
+
+def test_a_rollback_to_a_named_release_wants_it_verified_here(workshop: Workshop) -> None:
+    first, second, third = (workshop.release(model) for model in (b"one", b"two", b"three"))
+    for release in (first, second):
+        workshop.promote(release, workshop.staging)
+    with pytest.raises(NoRollbackTarget, match="never served in staging"):
+        workshop.rollback(workshop.staging, third.version)
+    assert workshop.rollback(workshop.staging, first.version).release == first.version
+
+
+def test_prod_wants_staging_and_an_approval_of_this_digest(shared_workshop: Workshop) -> None:
+    release = shared_workshop.release()
+    with pytest.raises(PreconditionFailed, match="was not verified in staging"):
+        shared_workshop.promote(release, shared_workshop.prod)
+    shared_workshop.promote(release, shared_workshop.staging)
+    git(shared_workshop.folder, "tag", "--delete", f"approval/prod/{release.version}")
+    git(
+        shared_workshop.folder,
+        "push",
+        "--quiet",
+        "--delete",
+        "origin",
+        f"approval/prod/{release.version}",
+    )
+    with pytest.raises(ApprovalMissing, match="nobody has approved"):
+        shared_workshop.machine.plan_promotion(shared_workshop.prod, None)
+    message = f"approve it\n\nDigest: sha256:{'0' * 64}"
+    git(
+        shared_workshop.folder,
+        "tag",
+        "--annotate",
+        f"approval/prod/{release.version}",
+        "--message",
+        message,
+    )
+    with pytest.raises(ApprovalMissing, match="nobody has approved"):
+        shared_workshop.machine.plan_promotion(shared_workshop.prod, None)
+    git(shared_workshop.folder, "tag", "--delete", f"approval/prod/{release.version}")
+    event = shared_workshop.promote(release, shared_workshop.prod)
+    assert event.approved_by == "Ada <ada@example.com>"
+
+
+def test_a_release_without_a_passed_gate_is_refused(workshop: Workshop) -> None:
+    with pytest.raises(GateRefused, match="no passed gate"):
+        workshop.promote(workshop.release(gate="failed"), workshop.staging)
+
+
+def test_of_two_promotions_at_once_one_wins_and_the_other_says_who_holds_it(
+    shared_workshop: Workshop,
+) -> None:
+    release = shared_workshop.release()
+    outcomes: list[Event | ReleaseError] = []
+    plans = [
+        shared_workshop.machine.plan_promotion(shared_workshop.staging, release.version)
+        for _ in range(2)
+    ]
+
+    def promote(number: int) -> None:
+        try:
+            outcomes.append(shared_workshop.machine.promote(plans[number], Progress()))
+        except ReleaseError as error:
+            outcomes.append(error)
+
+    threads = [threading.Thread(target=promote, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (lost,) = (outcome for outcome in outcomes if isinstance(outcome, ReleaseError))
+    assert isinstance(lost, Locked)
+    assert (
+        "Ada <ada@example.com> holds it since" in lost.why
+        or "wrote to its history first" in lost.why
+    )
+    assert stories(shared_workshop, shared_workshop.staging) == [
+        ("promote", release.version, "verified")
+    ]
+
+
+def test_the_whole_story_is_told_from_a_fresh_clone(
+    shared_workshop: Workshop, tmp_path: Path
+) -> None:
+    first, second = shared_workshop.release(b"one"), shared_workshop.release(b"two")
+    for release in (first, second):
+        shared_workshop.promote(release, shared_workshop.staging)
+    shared_workshop.rollback(shared_workshop.staging)
+    git(tmp_path, "clone", "--quiet", str(tmp_path / "remote.git"), "elsewhere")
+    machine = Machine(Repository(tmp_path / "elsewhere"), shared_workshop.machine.policy)
+    elsewhere = Workshop(tmp_path / "elsewhere", machine)
+    assert elsewhere.ledger().history("staging") == shared_workshop.ledger().history("staging")
+    assert elsewhere.ledger().bundle(first.version) == shared_workshop.ledger().bundle(
+        first.version
+    )
+    assert git(elsewhere.folder, "for-each-ref", "refs/heads/env") == ""
+
+
+def test_without_the_remote_a_promotion_stops_and_a_rollback_goes_on(
+    shared_workshop: Workshop, tmp_path: Path
+) -> None:
+    first, second = shared_workshop.release(b"one"), shared_workshop.release(b"two")
+    for release in (first, second):
+        shared_workshop.promote(release, shared_workshop.staging)
+    remote = tmp_path / "remote.git"
+    remote.rename(tmp_path / "gone.git")
+    third = shared_workshop.ledger().versions()[0]
+    with pytest.raises(PushFailed, match="does not answer"):
+        shared_workshop.machine.plan_promotion(shared_workshop.staging, third)
+    shared_workshop.rollback(shared_workshop.staging)
+    assert serving(shared_workshop, shared_workshop.staging) == first.version
+    (tmp_path / "gone.git").rename(remote)
+    shared_workshop.promote(shared_workshop.release(b"four"), shared_workshop.staging)
+    there = git(remote, "rev-parse", "env/staging")
+    assert there == git(shared_workshop.folder, "rev-parse", "env/staging")
+
+
+def test_two_histories_that_parted_are_refused(shared_workshop: Workshop, tmp_path: Path) -> None:
+    shared_workshop.promote(shared_workshop.release(), shared_workshop.staging)
+    orphan = git(shared_workshop.folder, "commit-tree", "HEAD^{tree}", "-m", "another history")
+    true_one = git(tmp_path / "remote.git", "rev-parse", "env/staging")
+    git(
+        shared_workshop.folder,
+        "push",
+        "--quiet",
+        "--force",
+        "origin",
+        f"{orphan}:refs/heads/env/staging",
+    )
+    with pytest.raises(HistoryCorrupt, match="two histories of env/staging"):
+        shared_workshop.ledger().history("staging")
+    git(
+        shared_workshop.folder,
+        "push",
+        "--quiet",
+        "--force",
+        "origin",
+        f"{true_one}:refs/heads/env/staging",
+    )
+
+
+@pytest.mark.parametrize(("dies_in", "outcome"), [("apply", "aborted"), ("verify", "verified")])
+def test_recover_ends_what_a_dead_promotion_began(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, dies_in: str, outcome: str
+) -> None:
+    first, second = workshop.release(b"one"), workshop.release(b"two")
+    workshop.promote(first, workshop.staging)
+    expired = replace(workshop.machine.policy, lease_s=-60)
+    dying = replace(workshop, machine=replace(workshop.machine, policy=expired))
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(Change, dies_in, die)
+        dying.promote(second, workshop.staging)
+    with pytest.raises(CrashResidue, match="died half-way") as residue:
+        workshop.machine.plan_promotion(workshop.staging, second.version)
+    assert residue.value.next_step == "invoke recover --env staging"
+    assert workshop.machine.recover(workshop.staging, Progress()).outcome == outcome
+    assert (
+        serving(workshop, workshop.staging) == (second if outcome == "verified" else first).version
+    )
+    assert not look(workshop.machine, workshop.ledger(), workshop.staging).drift
+    with pytest.raises(PreconditionFailed, match="nothing to recover"):
+        workshop.machine.recover(workshop.staging, Progress())
+
+
+def test_recover_leaves_a_living_promotion_alone(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = workshop.release()
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(Change, "apply", die)
+        workshop.promote(release, workshop.staging)
+    with pytest.raises(Locked, match="locked by a promote"):
+        workshop.machine.recover(workshop.staging, Progress())
+
+
+def test_a_rollback_preempts_a_promotion(workshop: Workshop, shelf: Shelf) -> None:
+    first, second, third = (workshop.release(model) for model in (b"one", b"two", b"three"))
+    for release in (first, second):
+        workshop.promote(release, workshop.staging)
+
+    def roll_back_meanwhile(record: Record) -> None:
+        if record == third:
+            workshop.rollback(workshop.staging)
+
+    shelf.before_apply = roll_back_meanwhile
+    with pytest.raises(Locked, match="taken over by a rollback") as refusal:
+        workshop.promote(third, workshop.staging)
+    assert "Ada <ada@example.com> began it at" in refusal.value.why
+    assert serving(workshop, workshop.staging) == second.version
+    assert stories(workshop, workshop.staging)[0] == ("rollback", second.version, "verified")
+
+
+def test_a_release_that_answers_wrongly_is_rolled_back(workshop: Workshop) -> None:
+    good, bad = workshop.release(), workshop.release(b"wrong predictions")
+    workshop.promote(good, workshop.staging)
+    with pytest.raises(RolledBack) as refusal:
+        workshop.promote(bad, workshop.staging)
+    assert "the gated model said" in refusal.value.why
+    assert refusal.value.state == f"staging serves {good.version}, as before"
+    assert serving(workshop, workshop.staging) == good.version
+
+
+def test_when_the_way_back_fails_too_there_is_no_second_one(
+    workshop: Workshop, shelf: Shelf
+) -> None:
+    good, bad = workshop.release(), workshop.release(b"never ready")
+    workshop.promote(good, workshop.staging)
+
+    def refuse_the_good_one(record: Record) -> None:
+        if record == good:
+            raise NotServing("the disk is gone")
+
+    shelf.before_apply = refuse_the_good_one
+    with pytest.raises(RollbackFailed, match="so did the way back") as refusal:
+        workshop.promote(bad, workshop.staging)
+    assert "never ready" in refusal.value.why and "the disk is gone" in refusal.value.why
+    assert stories(workshop, workshop.staging)[0] == ("promote", bad.version, "failed")
+
+
+def test_a_rollback_to_an_unhealthy_release_keeps_what_serves(
+    workshop: Workshop, shelf: Shelf
+) -> None:
+    first, second, third = (workshop.release(model) for model in (b"one", b"two", b"three"))
+    for release in (first, second, third):
+        workshop.promote(release, workshop.staging)
+
+    def refuse_the_second(record: Record) -> None:
+        if record == second:
+            raise NotServing("its feature store is gone")
+
+    shelf.before_apply = refuse_the_second
+    with pytest.raises(NotVerified) as refusal:
+        workshop.rollback(workshop.staging)
+    assert refusal.value.state == f"staging serves {third.version}, as before"
+    assert stories(workshop, workshop.staging)[0] == ("rollback", second.version, "failed")
+    assert workshop.rollback(workshop.staging).release == first.version
+
+
+def test_an_interrupted_promotion_is_undone(workshop: Workshop, shelf: Shelf) -> None:
+    first, second = workshop.release(b"one"), workshop.release(b"two")
+    workshop.promote(first, workshop.staging)
+
+    def interrupt_the_second(record: Record) -> None:
+        if record == second:
+            raise KeyboardInterrupt
+
+    shelf.before_apply = interrupt_the_second
+    with pytest.raises(Interrupted) as refusal:
+        workshop.promote(second, workshop.staging)
+    assert refusal.value.exit_code == 130
+    assert serving(workshop, workshop.staging) == first.version
+    assert stories(workshop, workshop.staging)[0] == ("promote", second.version, "aborted")
+
+
+def test_recover_carries_a_dead_rollback_to_its_end(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = workshop.release(b"one"), workshop.release(b"two")
+    for release in (first, second):
+        workshop.promote(release, workshop.staging)
+    expired = replace(workshop.machine.policy, lease_s=-60)
+    dying = replace(workshop, machine=replace(workshop.machine, policy=expired))
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(Change, "apply", die)
+        dying.rollback(workshop.staging)
+    assert workshop.machine.recover(workshop.staging, Progress()).outcome == "verified"
+    assert serving(workshop, workshop.staging) == first.version
+
+
+def die(change: Change) -> None:
+    """Stand in for a step in which the command is killed."""
+    raise SystemExit
