@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,24 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+def bake(into: Path, **answers: str) -> Path:
+    """Bake the template into a folder and return the repository's.
+
+    The user's own Cookiecutter settings are neither read nor written.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        settings = Path(scratch, "settings.yaml")
+        settings.write_text(f"replay_dir: {scratch}\n", encoding="utf-8")
+        folder = cookiecutter(
+            str(TEMPLATE),
+            no_input=True,
+            extra_context=answers,
+            output_dir=str(into),
+            config_file=str(settings),
+        )
+    return Path(folder)
+
+
 @dataclass(frozen=True)
 class Repository:
     """A clone of a generated repository.
@@ -65,19 +84,8 @@ class Repository:
 
     @classmethod
     def generate(cls, into: Path, doors: Path | None = None, **answers: str) -> Repository:
-        """Bake the template into a folder, on ports that are free, without the user's own settings."""
-        into.mkdir(parents=True, exist_ok=True)
-        settings = into / "cookiecutter.yaml"
-        settings.write_text(f"replay_dir: {into}\n", encoding="utf-8")
-        folder = Path(
-            cookiecutter(
-                str(TEMPLATE),
-                no_input=True,
-                extra_context=answers,
-                output_dir=str(into),
-                config_file=str(settings),
-            )
-        )
+        """Bake the template into a folder, with ports that are free on this machine."""
+        folder = bake(into, **answers)
         repository = cls(folder, into / "state", doors or folder / ".venv" / "bin")
         repository.take_free_ports()
         return repository

@@ -6,37 +6,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cookiecutter.main import cookiecutter
-
-from demo.changes import learn_more_slowly
-from demo.repository import Repository
 from living import Living, release
 
-TEMPLATE = Path(__file__).resolve().parent.parent
+from demo import repository as repositories
+from demo.changes import learn_more_slowly
+from demo.repository import Repository
 
 Bake = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
 def bake(tmp_path_factory: pytest.TempPathFactory) -> Bake:
-    """Return a function that bakes a new repository from answers and returns its folder.
-
-    It is made in a new folder of its own, unless `into` names one. The user's own Cookiecutter
-    settings are neither read nor written.
-    """
-    home = tmp_path_factory.mktemp("cookiecutter")
-    settings = home / "settings.yaml"
-    settings.write_text(f"replay_dir: {home}\n", encoding="utf-8")
+    """Return a function that bakes a repository into a new folder, unless `into` names one."""
 
     def bake(into: Path | None = None, **answers: str) -> Path:
-        folder = cookiecutter(
-            str(TEMPLATE),
-            no_input=True,
-            extra_context=answers,
-            output_dir=str(into or tmp_path_factory.mktemp("baked")),
-            config_file=str(settings),
-        )
-        return Path(folder)
+        return repositories.bake(into or tmp_path_factory.mktemp("baked"), **answers)
 
     return bake
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 import yaml
+from conftest import Bake
 
-from conftest import TEMPLATE, Bake
+from demo.repository import TEMPLATE
 
 # Every file of a repository called churn_model, whatever else was chosen.
 ALWAYS = """

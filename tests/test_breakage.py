@@ -7,9 +7,9 @@ import json
 from collections.abc import Callable, Iterator
 
 import pytest
+from living import Living
 
 from demo.repository import Repository
-from living import Living
 
 Rows = list[list[str]]
 Damage = Callable[[Rows], None]
@@ -79,7 +79,7 @@ def lose_most_rows(rows: Rows) -> None:
         (rename_a_column, ("age", "years")),
         (swap_two_columns, ("tenure_months", "age")),
         (break_a_range, ("age", "140", "line 6")),
-        (empty_two_percent, ("monthly_spend", "2.0 %")),
+        (empty_two_percent, ("monthly_spend", "nulls: 2.00%", "first lines 2, 52")),
         (repeat_an_id, ("customer_id", "line 8")),
         (use_an_unknown_label, ("churned", "maybe", "line 10")),
         (write_a_word_for_a_number, ("monthly_spend", "a lot", "line 12")),

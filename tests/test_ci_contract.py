@@ -10,9 +10,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
-
 from ci_calls import GITLAB, WORKFLOWS, Doors, github_calls, gitlab_calls, mistakes, read
-from conftest import TEMPLATE
+
+from demo.repository import TEMPLATE
 
 BINARIES = Path(sys.executable).parent
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from demo.repository import Repository
 from living import Living
+
+from demo.repository import Repository
 
 DEFAULT_SESSIONS = ("lint", "types", "tests", "data", "gate")
 

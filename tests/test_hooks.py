@@ -11,10 +11,11 @@ from pathlib import Path
 import post_gen_project
 import pre_gen_project
 import pytest
+from conftest import Bake
 from cookiecutter.exceptions import FailedHookException
 from cookiecutter.utils import create_env_with_context
 
-from conftest import TEMPLATE, Bake
+from demo.repository import TEMPLATE
 
 GOOD = {
     "project": "churn-model",

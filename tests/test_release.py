@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from living import Living, broken, release
 
 from demo.changes import depend_on_a_laptop
 from demo.client import Customers
 from demo.repository import ENVIRONMENTS, Repository
-from living import Living, broken, release
 
 GATE, APPROVAL, LOCKED, PRECONDITION = 10, 11, 13, 14
 ROLLED_BACK, NO_TARGET = 30, 40

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from conftest import TEMPLATE
-from demo.repository import Repository
 from living import Living, release
+
+from demo.repository import TEMPLATE, Repository
 
 TABLE = TEMPLATE.parent / "shared" / "data" / "telco_customer_churn.csv"
 CUSTOMER = {

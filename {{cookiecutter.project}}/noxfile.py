@@ -48,19 +48,20 @@ LOCKS = {
 }
 
 # src/a.py:3:1: F401 'os' imported but unused
-FLAKE8 = re.compile(r"(?P<path>.+?):(?P<line>\d+):\d+: (?P<code>[A-Z]+\d+) (?P<message>.*)")
+# src/a.py:3:1: unformatted: File would be reformatted
+LINT = re.compile(r"(?:\./)?(?P<path>.+?):(?P<line>\d+):\d+: (?P<code>\w+):? (?P<message>.*)")
 # src/a.py:3: error: Missing return statement  [return]
 MYPY = re.compile(
     r"(?P<path>.+?):(?P<line>\d+): error: (?P<message>.*?)(?:  \[(?P<code>[a-z-]+)\])?"
 )
-RUFF = re.compile(r"(?P<message>Would reformat): (?P<path>.+)")
 
 
 @nox.session(tags=["ci"])
 def lint(session: nox.Session) -> None:
     """Find faults with flake8 and bugbear, and files that ruff would format otherwise."""
     install(session, "requirements-lint.txt")
-    check(session, {("flake8",): FLAKE8, ("ruff", "format", "--check", "."): RUFF})
+    formatting = ("ruff", "format", "--check", "--output-format", "concise", ".")
+    check(session, {("flake8",): LINT, formatting: LINT})
 
 
 @nox.session(tags=["ci"])
@@ -78,10 +79,9 @@ def tests(session: nox.Session) -> None:
     results = REPORTS / "tests.xml"
     results.unlink(missing_ok=True)
     try:
-        # Many tests wait for processes: four at a time keep two cores busy. Their tables are
-        # small: more threads in each would only wait for one another.
+        # Many tests wait for processes: four at a time keep two cores busy.
         chosen = session.posargs or ("--numprocesses", "4", "--dist", "worksteal")
-        session.run("pytest", f"--junitxml={results}", *chosen, env={"OMP_NUM_THREADS": "1"})
+        session.run("pytest", f"--junitxml={results}", *chosen)
     finally:
         report_tests(results)
 
@@ -173,10 +173,10 @@ def check(session: nox.Session, tools: Mapping[tuple[str, ...], re.Pattern[str]]
         print(*lines, sep="\n", flush=True)
         findings += [match.groupdict() for line in lines if (match := finding.fullmatch(line))]
     for found in findings:
-        found["line"] = int(found["line"]) if found.get("line") else None
+        found["line"] = int(found["line"])
     document = {"schema": 1, "verdict": "failed" if failed else "passed", "findings": findings}
     header = ("path", "line", "code", "message")
-    rows = [[found.get(name) or "" for name in header] for found in findings]
+    rows = [[found[name] or "" for name in header] for found in findings]
     write_reports(session.name, document, table(header, rows) if rows else "No finding.\n")
     if failed:
         session.error(f"{' and '.join(failed)} failed: {len(findings)} findings, see above")

@@ -153,7 +153,8 @@ class Change:
         event = replace(
             self.event,
             outcome=outcome,
-            reason=reason[:500],
+            # What a server's log said is for whoever types the command; a history wants one line.
+            reason=reason.partition("\n")[0],
             lease_until="",
             duration_s=f"{self.progress.seconds:.1f}",
             caused_by=self.sha,

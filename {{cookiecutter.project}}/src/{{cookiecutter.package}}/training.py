@@ -8,6 +8,7 @@ import numpy.typing as npt
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
+from threadpoolctl import threadpool_limits
 
 from . import dataset as rows_of
 from .contract import Contract
@@ -21,6 +22,10 @@ from .predictor import Predictor
 
 SMOKE_CASES = 8
 SMOKE_TOLERANCE = 1e-5
+
+# The threads of boosting wait for one another by spinning: where the cores are shared, as in CI,
+# a second of training takes minutes. One thread is fast enough for a million rows.
+THREADS = 1
 
 
 @dataclass(frozen=True)
@@ -101,9 +106,10 @@ def train(dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> Train
     matrix = features.matrix(known.columns)
     threshold = best_threshold(known.labels, out_of_fold(known, matrix, policy))
     say(f"training on {len(known)} customers, {len(unseen)} are held out")
-    pipeline = new_pipeline(policy.seed).fit(matrix, known.labels)
     unseen_matrix = features.matrix(unseen.columns)
-    model = export(pipeline, contract, threshold, unseen_matrix)
+    with threadpool_limits(THREADS):
+        pipeline = new_pipeline(policy.seed).fit(matrix, known.labels)
+        model = export(pipeline, contract, threshold, unseen_matrix)
     predictor = Predictor(contract, model)
     probabilities = predictor.probabilities(unseen_matrix).astype(np.float64)
     measured = Measured(
@@ -122,8 +128,9 @@ def out_of_fold(dataset: Dataset, matrix: Matrix, policy: TrainingPolicy) -> Pro
         judged = fold_of == fold
         _require_both_labels(dataset.labels[~judged], f"all folds but {fold + 1}")
         if judged.any():
-            pipeline = new_pipeline(policy.seed).fit(matrix[~judged], dataset.labels[~judged])
-            probabilities[judged] = pipeline.predict_proba(matrix[judged])[:, 1]
+            with threadpool_limits(THREADS):
+                pipeline = new_pipeline(policy.seed).fit(matrix[~judged], dataset.labels[~judged])
+                probabilities[judged] = pipeline.predict_proba(matrix[judged])[:, 1]
     return probabilities
 
 

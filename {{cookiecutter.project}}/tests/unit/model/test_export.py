@@ -1,7 +1,10 @@
 """The ONNX file is the pipeline, or it is refused."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from {{ cookiecutter.package }} import training
 from {{ cookiecutter.package }}.contract import Contract
@@ -11,6 +14,13 @@ from {{ cookiecutter.package }}.export import TOLERANCE
 from {{ cookiecutter.package }}.export import export
 from {{ cookiecutter.package }}.features import Features
 from {{ cookiecutter.package }}.predictor import Predictor
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Let no threads wait for one another while other tests need the cores."""
+    with threadpool_limits(training.THREADS):
+        yield
 
 
 def test_the_file_answers_every_customer_as_the_pipeline(
