@@ -10,8 +10,9 @@ decides.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from .errors import ArtifactGone, HeadMoved, HistoryCorrupt, PreconditionFailed, PushFailed
@@ -49,6 +50,9 @@ class Event:
         pending, verified, failed, rolled-back or aborted.
     previous : str
         The release that served before, or empty.
+    id : str
+        What tells this event from another one like it: without it two commands of one person in one
+        second would write the same commit, and both would believe that they hold the lock.
     """
 
     kind: str
@@ -63,6 +67,7 @@ class Event:
     lease_until: str = ""
     duration_s: str = ""
     caused_by: str = ""
+    id: str = ""
     time: str = ""
     sha: str = ""
 
@@ -89,6 +94,7 @@ TRAILERS = {
     "Lease-until": "lease_until",
     "Duration-s": "duration_s",
     "Caused-by": "caused_by",
+    "Event-id": "id",
 }
 
 
@@ -309,9 +315,8 @@ class Ledger:
         reference = BRANCHES + environment
         parent = self.head(environment)
         tree = self.repository.write_tree(files)
-        sha = self.repository.write_commit(
-            tree, [parent] if parent else [], _message(environment, event)
-        )
+        message = _message(environment, replace(event, id=uuid.uuid4().hex))
+        sha = self.repository.write_commit(tree, [parent] if parent else [], message)
         owed = self.unreachable
         if self.remote is not None:
             try:

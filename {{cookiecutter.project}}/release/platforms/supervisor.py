@@ -30,7 +30,7 @@ from typing import Any
 TICK_S = 0.05
 LOCK_WAIT_S = 2
 # The servers of a supervisor that was killed need a moment to leave the port.
-CLAIM_PATIENCE_S = 3
+CLAIM_PATIENCE_S = 2
 DRAIN_LIMIT_S = 30
 BACKLOG = 1024
 LOG_TAIL = 2000

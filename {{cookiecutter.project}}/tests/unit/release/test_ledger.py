@@ -54,6 +54,15 @@ def test_who_writes_second_on_an_old_reading_writes_nothing(shop: Workshop) -> N
     assert len(shop.ledger().history("prod")) == 1
 
 
+def test_two_equal_events_of_one_second_cannot_both_win(tmp_path: Path) -> None:
+    shop = Workshop.open(tmp_path / "clone", tmp_path / "remote.git")
+    first, second = shop.ledger(), shop.ledger()
+    first.append("prod", EVENT, {})
+    with pytest.raises(HeadMoved):
+        second.append("prod", EVENT, {})
+    assert len(shop.ledger().history("prod")) == 1
+
+
 def test_a_damaged_bundle_is_named(shop: Workshop) -> None:
     record, files, message = _release(shop)
     shop.ledger().add_release(record, files | {"model.onnx": b"another model"}, message)
