@@ -14,7 +14,7 @@ from demo.changes import depend_on_a_laptop
 from demo.client import Customers
 from demo.repository import ENVIRONMENTS, Repository
 
-GATE, APPROVAL, LOCKED, PRECONDITION = 10, 11, 13, 14
+CONFIGURATION, GATE, APPROVAL, LOCKED, PRECONDITION = 2, 10, 11, 13, 14
 ROLLED_BACK, NO_TARGET = 30, 40
 
 
@@ -171,6 +171,17 @@ def test_history_tells_the_whole_story_after_a_fresh_clone(
     for line, record in ((second, promoted.second), (first, promoted.first)):
         assert record["version"] in line and "verified" in line
         assert "approved by Ada Example" in line
+
+
+def test_a_platform_that_is_not_driven_yet_is_refused_plainly(
+    living: Living, tmp_path: Path
+) -> None:
+    repository = Repository.generate(tmp_path, doors=living.repository.doors, platform="kubernetes")
+    repository.begin(tmp_path / "remote.git")
+    refused = repository.invoke("promote", "--env", "prod", "--yes")
+    assert refused.returncode == CONFIGURATION
+    assert "prod is on platform 'kubernetes'" in refused.stderr
+    assert "prod unchanged" in refused.stderr
 
 
 def test_the_same_commit_and_data_are_the_same_release_in_another_clone(

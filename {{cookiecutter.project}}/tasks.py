@@ -23,8 +23,8 @@ from invoke.tasks import task
 from release import build as building
 from release import policy, status as looking
 from release.engine import Machine
-from release.errors import ConfigurationError, Drifted, Interrupted, ReleaseError
-from release.git import Repository
+from release.errors import ConfigurationError, Interrupted, PreconditionFailed, ReleaseError
+from release.git import GitFailed, Repository
 from release.ledger import Ledger
 from release.plan import Plan, chosen_release
 from release.progress import Progress
@@ -32,6 +32,7 @@ from release.progress import Progress
 ENV = "the environment, one of those in release.toml"
 VERSION = "a release's version; left out, the one that comes next"
 DRY_RUN = "check and print the plan, change nothing; the exit code is the real one's"
+DRIFTED = 3
 JSON = "print one JSON document on standard output"
 
 
@@ -51,6 +52,10 @@ def door(body: Callable[..., Any]) -> Callable[..., None]:
             if as_json:
                 _print_json({"error": vars(error), "exit_code": error.exit_code})
             raise Exit(str(error), code=error.exit_code) from None
+        except (GitFailed, OSError) as error:
+            # A full disk or a broken repository: whatever was under way has kept its lock.
+            said = ReleaseError("the command could not go on", str(error), "", "invoke status")
+            raise Exit(str(said), code=PreconditionFailed.exit_code) from None
         if as_json:
             _print_json(answer)
 
@@ -88,7 +93,10 @@ def _confirm(plan: Plan, yes: bool) -> None:
             state=f"{plan.environment.name} unchanged",
             next_step=f"invoke promote --env {plan.environment.name} --yes",
         )
-    if input(f"promote {plan.record.version} to {plan.environment.name}? [y/N] ").lower() != "y":
+    print(
+        f"promote {plan.record.version} to {plan.environment.name}? [y/N] ", file=sys.stderr, end=""
+    )
+    if input().lower() != "y":
         raise Interrupted("not promoted", state=f"{plan.environment.name} unchanged")
 
 
@@ -226,7 +234,9 @@ def status(c: Context, env: str | None = None, exit_code: bool = False, json: bo
             print(look)
     drifted = [look.environment for look in looks if look.drift]
     if exit_code and drifted:
-        raise Drifted(f"{', '.join(drifted)} does not run what git says", next_step="invoke status")
+        if json:
+            _print_json(looks)
+        raise Exit(f"{', '.join(drifted)} does not run what git says", code=DRIFTED)
     return looks
 
 

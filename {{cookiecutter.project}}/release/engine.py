@@ -38,9 +38,18 @@ class Machine:
 
     def plan_promotion(self, environment: Environment, version: str | None) -> Plan:
         """Make the plan of a promotion, or refuse it. Writes nothing."""
-        platform_of(environment, self.policy)
+        platform = platform_of(environment, self.policy)
         self.repository.identity()
-        return plan_promotion(Ledger.open(self.repository), environment, version)
+        plan = plan_promotion(Ledger.open(self.repository), environment, version)
+        drift = platform.observe().drift(plan.record.version) if plan.nothing_to_do else ""
+        if drift:
+            raise PreconditionFailed(
+                f"{environment.name} is meant to serve {plan.record.version} already, but does not",
+                why=drift,
+                state=f"{environment.name} unchanged",
+                next_step=f"invoke deploy --env {environment.name}",
+            )
+        return plan
 
     def plan_rollback(self, environment: Environment, version: str | None) -> Plan:
         """Make the plan of a rollback, or refuse it. Writes nothing."""

@@ -45,12 +45,6 @@ class ConfigurationError(ReleaseError):
     exit_code = 2
 
 
-class Drifted(ReleaseError):
-    """``status --exit-code``: an environment does not run what git says."""
-
-    exit_code = 3
-
-
 class GateRefused(ReleaseError):
     """Gate evidence is missing, failed, stale, or for something else."""
 

@@ -63,20 +63,8 @@ def look(machine: Machine, ledger: Ledger, environment: Environment) -> Status:
     try:
         observation = machine.observe(environment)
     except ReleaseError as error:
-        return Status(environment.name, release, newest, None, error.why)
-    return Status(environment.name, release, newest, observation, _drift(release, observation))
-
-
-def _drift(release: str, observation: Observation) -> str:
-    if not release:
-        return "servers run, though git says nothing should" if observation.instances else ""
-    if not observation.instances:
-        return observation.trouble or "nothing runs"
-    others = {i.release for i in observation.instances if i.release != release}
-    if others:
-        return f"{', '.join(sorted(others))} runs"
-    unready = [i.address for i in observation.instances if i.state != "ready"]
-    return f"{', '.join(unready)} not ready" if unready else ""
+        return Status(environment.name, release, newest, None, error.why if release else "")
+    return Status(environment.name, release, newest, observation, observation.drift(release))
 
 
 def story(history: list[Event]) -> list[Event]:

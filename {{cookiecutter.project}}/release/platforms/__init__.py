@@ -54,6 +54,18 @@ class Observation:
     instances: tuple[Instance, ...]
     trouble: str
 
+    def drift(self, release: str) -> str:
+        """Say how this differs from serving a release (empty: nothing), or return an empty text."""
+        if not release:
+            return "servers run, though git says nothing should" if self.instances else ""
+        if not self.instances:
+            return self.trouble or "nothing runs"
+        others = {instance.release for instance in self.instances} - {release}
+        if others:
+            return f"{', '.join(sorted(others))} runs"
+        unready = [instance.address for instance in self.instances if instance.state != "ready"]
+        return f"{', '.join(unready)} not ready" if unready else ""
+
 
 class Platform(Protocol):
     """What the engine asks of a platform. Every verb may be repeated without harm."""

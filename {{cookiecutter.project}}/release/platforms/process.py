@@ -135,9 +135,11 @@ class ProcessPlatform:
         if not self._is_supervised():
             return Observation("", (), "nothing runs")
         actual = self._actual()
-        instances = tuple(Instance(**instance) for instance in actual.get("instances", []))
-        trouble = actual.get("trouble", "")
-        return Observation(f"http://{actual.get('host')}:{actual.get('port')}", instances, trouble)
+        if not actual:
+            return Observation("", (), "the supervisor has not told yet what runs")
+        instances = tuple(Instance(**instance) for instance in actual["instances"])
+        endpoint = f"http://{actual['host']}:{actual['port']}"
+        return Observation(endpoint, instances, actual["trouble"])
 
     def _release_folder(self, version: str) -> Path:
         return self.state / "releases" / version

@@ -87,6 +87,17 @@ def test_promoting_what_serves_already_writes_no_event(workshop: Workshop) -> No
     assert workshop.ledger().head("staging") == before
 
 
+def test_what_should_serve_already_and_does_not_is_said_so(
+    workshop: Workshop, shelf: Shelf
+) -> None:
+    release = workshop.release()
+    workshop.promote(release, workshop.staging)
+    shelf.release = None
+    with pytest.raises(PreconditionFailed, match="is meant to serve") as refusal:
+        workshop.machine.plan_promotion(workshop.staging, release.version)
+    assert refusal.value.next_step == "invoke deploy --env staging"
+
+
 def test_a_bad_first_release_leaves_the_environment_empty(workshop: Workshop) -> None:
     with pytest.raises(RolledBack):
         workshop.promote(workshop.release(b"wrong predictions"), workshop.staging)
