@@ -99,6 +99,7 @@ tests/unit/release/test_plan.py
 tests/unit/release/test_policy.py
 tests/unit/release/test_records.py
 tests/unit/release/test_smoke.py
+tests/unit/release/test_status.py
 tests/unit/test_walls.py
 tests/workshop.py
 """.split()

@@ -167,7 +167,7 @@ def test_history_tells_the_whole_story_after_a_fresh_clone(
     assert told.returncode == 0
     assert told.stdout == repository.invoke("history", "--env", "prod").stdout
     rolled_back, *_, second, first = told.stdout.splitlines()
-    assert "rollback" in rolled_back and "(customers complained)" in rolled_back
+    assert "rollback" in rolled_back and "because: customers complained" in rolled_back
     for line, record in ((second, promoted.second), (first, promoted.first)):
         assert record["version"] in line and "verified" in line
         assert "approved by Ada Example" in line

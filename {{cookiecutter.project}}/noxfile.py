@@ -79,8 +79,8 @@ def tests(session: nox.Session) -> None:
     results = REPORTS / "tests.xml"
     results.unlink(missing_ok=True)
     try:
-        # Many tests wait for processes: four at a time keep two cores busy.
-        chosen = session.posargs or ("--numprocesses", "4", "--dist", "worksteal")
+        # Many tests wait for processes: three at a time keep two cores busy.
+        chosen = session.posargs or ("--numprocesses", "3", "--dist", "worksteal")
         session.run("pytest", f"--junitxml={results}", *chosen)
     finally:
         report_tests(results)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from .errors import HeadMoved, Locked, NotServing, RollbackFailed
 from .git import Repository
@@ -51,6 +51,9 @@ def verify(platform: Platform, record: Record, cases: bytes) -> None:
 class Change:
     """Holds an environment's lock from `open` until the terminal event.
 
+    `open` sets `sha`, the pending event's commit, and `ledger`, what git said at that moment: the
+    bundles are read from it.
+
     Parameters
     ----------
     repository : Repository
@@ -61,8 +64,6 @@ class Change:
         The pending event; the terminal one is made from it.
     files : mapping of str to bytes
         The desired state.
-    sha : str
-        The pending event's commit, once it is written.
     """
 
     repository: Repository
@@ -71,7 +72,8 @@ class Change:
     progress: Progress
     event: Event
     files: Mapping[str, bytes]
-    sha: str = ""
+    sha: str = field(init=False)
+    ledger: Ledger = field(init=False)
 
     def open(self) -> None:
         """Write the pending event; `Locked` when somebody else was faster."""
@@ -88,6 +90,7 @@ class Change:
                     self.sha, owed = ledger.append(environment, self.event, self.files)
                 except HeadMoved:
                     continue
+                self.ledger = ledger
                 self._say_owed(owed)
                 return
         raise Locked(
@@ -138,12 +141,10 @@ class Change:
         return self._end(outcome, self.event.reason, self.files)
 
     def _preflight(self, record: Record) -> None:
-        ledger = Ledger.open(self.repository)
-        self.platform.preflight(record, lambda: ledger.bundle(record.version))
+        self.platform.preflight(record, lambda: self.ledger.bundle(record.version))
 
     def _verify(self, record: Record) -> None:
-        cases = Ledger.open(self.repository).bundle(record.version)[SMOKE_NAME]
-        verify(self.platform, record, cases)
+        verify(self.platform, record, self.ledger.bundle(record.version)[SMOKE_NAME])
 
     def _guard(self) -> None:
         expect_head(self.repository, self.plan.environment.name, self.sha)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from .errors import HeadMoved, PreconditionFailed
@@ -124,8 +126,9 @@ class Repository:
         """Return a commit's time in seconds since 1970."""
         return int(self.run("show", "--no-patch", "--format=%ct", commit))
 
+    @cached_property
     def has_remote(self) -> bool:
-        """Tell whether there is an ``origin``."""
+        """Whether there is an ``origin``."""
         return REMOTE in self.run("remote").split()
 
     def local_references(self, *prefixes: str) -> dict[str, str]:
@@ -171,11 +174,17 @@ class Repository:
 
     def write_tree(self, files: Mapping[str, bytes]) -> str:
         """Store a flat folder of files and return the tree's name."""
-        entries = []
-        for name in sorted(files):
-            blob = self.run("hash-object", "-w", "--stdin", stdin=files[name])
-            entries.append(f"100644 blob {blob}\t{name}\n")
-        return self.run("mktree", stdin="".join(entries).encode())
+        names = sorted(files)
+        with tempfile.TemporaryDirectory() as scratch:
+            # Git reads many contents in one go only from files.
+            paths = [Path(scratch, str(number)) for number in range(len(names))]
+            for path, name in zip(paths, names, strict=True):
+                path.write_bytes(files[name])
+            asked = "".join(f"{path}\n" for path in paths).encode()
+            blobs = self.run("hash-object", "-w", "--no-filters", "--stdin-paths", stdin=asked)
+        entries = zip(blobs.split(), names, strict=True)
+        tree = "".join(f"100644 blob {blob}\t{name}\n" for blob, name in entries)
+        return self.run("mktree", stdin=tree.encode())
 
     def read_tree(self, treeish: str) -> dict[str, bytes]:
         """Return the files of a flat folder; `GitFailed` when one is missing or damaged."""

@@ -125,7 +125,7 @@ class Ledger:
     def open(cls, repository: Repository) -> Ledger:
         """Read every reference of the ledger, here and at the remote."""
         local = repository.local_references(*PREFIXES)
-        if not repository.has_remote():
+        if not repository.has_remote:
             return cls(repository, local, None)
         try:
             remote = repository.remote_references(*(prefix + "*" for prefix in PREFIXES))

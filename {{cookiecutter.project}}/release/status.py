@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from .engine import Machine
 from .errors import ReleaseError
@@ -75,19 +76,20 @@ def story(history: list[Event]) -> list[Event]:
 
 def describe(event: Event) -> str:
     """Tell one event in one line."""
-    parts = [
-        event.time.replace("T", " "),
-        f"{event.kind:<8}",
-        event.release or "nothing",
-        f"{event.outcome:<11}",
-        f"by {event.actor}",
-    ]
-    if event.previous:
-        parts.append(f"from {event.previous}")
+    when = datetime.fromisoformat(event.time).astimezone(UTC)
+    line = f"{when:%Y-%m-%d %H:%M:%S}Z  {event.kind:<8}  {event.release or 'nothing':<21}  "
+    details = [_name(event.actor)]
     if event.approved_by:
-        parts.append(f"approved by {event.approved_by}")
+        details.append(f"approved by {_name(event.approved_by)}")
+    if event.previous:
+        details.append(f"from {event.previous}")
     if event.duration_s:
-        parts.append(f"in {event.duration_s} s")
+        details.append(f"in {event.duration_s} s")
     if event.reason:
-        parts.append(f"({event.reason})")
-    return "  ".join(parts)
+        details.append(f"because: {event.reason}")
+    return line + f"{event.outcome:<11}  " + ", ".join(details)
+
+
+def _name(person: str) -> str:
+    """Return the name in ``Name <email>``; the history in git, and ``--json``, have both."""
+    return person.partition(" <")[0]
