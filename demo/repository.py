@@ -188,4 +188,4 @@ class Repository:
         """End the servers of every environment that has any."""
         for environment in ENVIRONMENTS:
             if self.git("branch", "--list", f"env/{environment}"):
-                self.invoke("stop", "--env", environment)
+                self.invoke("stop", "--env", environment, "--yes")

@@ -143,6 +143,26 @@ def test_a_dry_run_and_a_look_write_nothing(promoted: Living, command: list[str]
     assert everything(promoted) == before
 
 
+@pytest.mark.parametrize("command", ["build", "recover", "deploy", "stop"])
+def test_what_has_no_dry_run_refuses_one(promoted: Living, command: str) -> None:
+    before = everything(promoted)
+    environment = [] if command == "build" else ["--env", "prod"]
+    refused = promoted.repository.invoke("--dry", command, *environment)
+    assert refused.returncode == CONFIGURATION
+    assert f"{command} has no dry run" in refused.stderr
+    assert everything(promoted) == before
+
+
+@pytest.mark.parametrize("command", ["promote", "stop"])
+def test_without_a_terminal_a_change_wants_a_yes(promoted: Living, command: str) -> None:
+    before = everything(promoted)
+    version = ["--version", promoted.first["version"]] if command == "promote" else []
+    refused = promoted.repository.invoke(command, "--env", "prod", *version)
+    assert refused.returncode == CONFIGURATION
+    assert f"invoke {command} --env prod --yes" in refused.stderr
+    assert everything(promoted) == before
+
+
 def test_a_release_that_does_not_start_rolls_itself_back(promoted: Living) -> None:
     repository = promoted.repository
     depend_on_a_laptop(repository)

@@ -26,12 +26,13 @@ from release.engine import Machine
 from release.errors import ConfigurationError, Interrupted, PreconditionFailed, ReleaseError
 from release.git import GitFailed, Repository
 from release.ledger import Ledger
-from release.plan import Plan, chosen_release
+from release.plan import chosen_release
 from release.progress import Progress
 
 ENV = "the environment, one of those in release.toml"
 VERSION = "a release's version; left out, the one that comes next"
 DRY_RUN = "check and print the plan, change nothing; the exit code is the real one's"
+YES = "do not ask; needed where there is no terminal"
 DRIFTED = 3
 JSON = "print one JSON document on standard output"
 
@@ -82,36 +83,37 @@ def _say(text: object) -> None:
     print(text, file=sys.stderr)
 
 
-def _confirm(plan: Plan, yes: bool) -> None:
-    """Ask on a terminal; without one, ``--yes`` must have said so."""
-    if yes:
-        return
+def _refuse_dry(c: Context, command: str) -> None:
+    """Refuse ``invoke --dry`` where a dry run would be a real one: Invoke runs all Python."""
+    if c.config.run.dry:
+        raise ConfigurationError(
+            f"{command} has no dry run",
+            state="nothing was changed",
+            next_step="invoke status shows what is; invoke --help COMMAND what it would do",
+        )
+
+
+def _confirm(question: str, environment: str, command: str) -> None:
+    """Ask on a terminal; without one, ``--yes`` should have said so."""
     if not sys.stdin.isatty() or os.environ.get("CI"):
         raise ConfigurationError(
-            "this promotion was not confirmed",
+            f"not confirmed: {question}",
             why="there is no terminal to ask on",
-            state=f"{plan.environment.name} unchanged",
-            next_step=f"invoke promote --env {plan.environment.name} --yes",
+            state=f"{environment} unchanged",
+            next_step=f"invoke {command} --env {environment} --yes",
         )
-    print(
-        f"promote {plan.record.version} to {plan.environment.name}? [y/N] ", file=sys.stderr, end=""
-    )
-    if input().lower() != "y":
-        raise Interrupted("not promoted", state=f"{plan.environment.name} unchanged")
+    print(f"{question} [y/N] ", file=sys.stderr, end="", flush=True)
+    if sys.stdin.readline().strip().lower() != "y":
+        raise Interrupted("not done", state=f"{environment} unchanged")
 
 
 @task(auto_shortflags=False, help={"json": JSON})
 @door
 def build(c: Context, json: bool = False) -> building.Built:
     """Make the release of HEAD from what `nox -s train` left in reports/, and tag it."""
+    _refuse_dry(c, "build")
     machine = _machine()
     progress = Progress()
-    if c.config.run.dry:
-        raise ConfigurationError(
-            "build has no dry run",
-            state="nothing was changed",
-            next_step="run it: a build touches no environment, and twice is a no-op",
-        )
     built = building.build(Ledger.open(machine.repository), machine.policy, progress)
     if built.is_new:
         progress.say(f"built {built.record.version} in {built.folder}")
@@ -126,7 +128,7 @@ def build(c: Context, json: bool = False) -> building.Built:
         "env": ENV,
         "version": VERSION,
         "dry-run": DRY_RUN,
-        "yes": "do not ask; needed where there is no terminal",
+        "yes": YES,
         "json": JSON,
     },
 )
@@ -145,7 +147,8 @@ def promote(
     _say(plan)
     if plan.nothing_to_do or dry_run or c.config.run.dry:
         return plan
-    _confirm(plan, yes)
+    if not yes:
+        _confirm(f"promote {plan.record.version} to {env}?", env, "promote")
     progress = Progress()
     event = machine.promote(plan, progress)
     progress.say(f"{env} serves {event.release}, verified")
@@ -259,6 +262,7 @@ def history(c: Context, env: str, json: bool = False) -> Any:
 @door
 def recover(c: Context, env: str, json: bool = False) -> Any:
     """End what a command that died began: finish it if its release serves, undo it otherwise."""
+    _refuse_dry(c, "recover")
     machine = _machine()
     progress = Progress()
     event = machine.recover(machine.policy.environment(env), progress)
@@ -270,6 +274,7 @@ def recover(c: Context, env: str, json: bool = False) -> Any:
 @door
 def deploy(c: Context, env: str, json: bool = False) -> Any:
     """Make an environment run what git says it should: after a reboot, or a change by hand."""
+    _refuse_dry(c, "deploy")
     machine = _machine()
     progress = Progress()
     record = machine.deploy(machine.policy.environment(env), progress)
@@ -277,10 +282,14 @@ def deploy(c: Context, env: str, json: bool = False) -> Any:
     return record
 
 
-@task(auto_shortflags=False, help={"env": ENV})
+@task(auto_shortflags=False, help={"env": ENV, "yes": YES})
 @door
-def stop(c: Context, env: str) -> None:
+def stop(c: Context, env: str, yes: bool = False) -> None:
     """End an environment's servers on this machine; `invoke deploy` brings them back."""
+    _refuse_dry(c, "stop")
     machine = _machine()
-    machine.stop(machine.policy.environment(env))
+    environment = machine.policy.environment(env)
+    if not yes:
+        _confirm(f"stop every server of {env}?", env, "stop")
+    machine.stop(environment)
     _say(f"{env}: no server runs any more; invoke deploy --env {env} brings it back")

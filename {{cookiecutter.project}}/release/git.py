@@ -7,7 +7,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from .errors import HeadMoved, PreconditionFailed
 
 NO_OBJECT = "0" * 40
 REMOTE = "origin"
+ANSWER_TIMEOUT_S = 15
 NETWORK_TIMEOUT_S = 60
 
 # What git says when the remote's reference is not the one that this push builds on.
@@ -32,7 +33,7 @@ def without_credentials(text: str) -> str:
     return re.sub(r"://[^/@\s]+@", "://***@", text)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Repository:
     """A git repository on this machine.
 
@@ -40,9 +41,13 @@ class Repository:
     ----------
     root : pathlib.Path
         The top of its working tree.
+    silence : str
+        Why the remote did not answer, once it has not. It is not asked again: a rollback waits for
+        a dead remote once, not at every step.
     """
 
     root: Path
+    silence: str = field(default="", compare=False)
 
     @classmethod
     def containing(cls, directory: Path) -> Repository:
@@ -138,7 +143,13 @@ class Repository:
 
     def remote_references(self, *patterns: str) -> dict[str, str]:
         """Return ``{reference: object}`` of the remote; `GitFailed` when it does not answer."""
-        listed = self.run("ls-remote", REMOTE, *patterns, timeout_s=NETWORK_TIMEOUT_S)
+        if self.silence:
+            raise GitFailed(self.silence)
+        try:
+            listed = self.run("ls-remote", REMOTE, *patterns, timeout_s=ANSWER_TIMEOUT_S)
+        except GitFailed as error:
+            self.silence = str(error)
+            raise
         pairs = (line.split("\t") for line in listed.splitlines())
         return {name: target for target, name in pairs if not name.endswith("^{}")}
 

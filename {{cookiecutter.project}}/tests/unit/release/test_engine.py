@@ -229,6 +229,8 @@ def test_without_the_remote_a_promotion_stops_and_a_rollback_goes_on(
     shared_workshop.rollback(shared_workshop.staging)
     assert serving(shared_workshop, shared_workshop.staging) == first.version
     (tmp_path / "gone.git").rename(remote)
+    next_command = Machine(Repository(shared_workshop.folder), shared_workshop.machine.policy)
+    shared_workshop = replace(shared_workshop, machine=next_command)
     shared_workshop.promote(shared_workshop.release(b"four"), shared_workshop.staging)
     there = git(remote, "rev-parse", "env/staging")
     assert there == git(shared_workshop.folder, "rev-parse", "env/staging")
