@@ -93,6 +93,7 @@ tests/unit/model/test_reports.py
 tests/unit/model/test_serving.py
 tests/unit/model/test_training.py
 tests/unit/model/test_validation.py
+tests/unit/release/test_build.py
 tests/unit/release/test_engine.py
 tests/unit/release/test_ledger.py
 tests/unit/release/test_plan.py
