@@ -114,22 +114,22 @@ def rollbacks(repository: Repository) -> None:
 
 def main() -> None:
     """Print the table as Markdown."""
+    workspace = Path(tempfile.mkdtemp(prefix="churn-benchmark-"))
+    repository = Repository.generate(workspace / "kept")
+    repository.begin(workspace / "remote.git")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     cores = len(os.sched_getaffinity(0))
-    print(f"{cores} cores, {memory:.0f} GiB, Python {platform.python_version()}\n")
+    print(f"\n{cores} cores, {memory:.0f} GiB, Python {platform.python_version()}\n")
     print("| what | median | note |\n| --- | --- | --- |")
-    workspace = Path(tempfile.mkdtemp(prefix="churn-benchmark-"))
     try:
         row("generate a repository", median_seconds(generate, 5, leave))
-        repository = Repository.generate(workspace / "kept")
-        repository.begin(workspace / "remote.git")
         repository.install_doors()
         for door in ("nox", "invoke"):
             row(f"{door} --list", median_seconds(ok(repository, door, "--list"), 5, leave))
         checks(repository)
         rollbacks(repository)
-        repository.stop()
     finally:
+        repository.stop()
         shutil.rmtree(workspace, ignore_errors=True)
 
 
