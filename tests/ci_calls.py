@@ -113,7 +113,7 @@ class _Loader(yaml.BaseLoader):
 
 def read(path: Path) -> Any:
     """Return a YAML file's content, every scalar a `Text`."""
-    return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
 
 
 def github_calls(repository: Path) -> list[Call]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from demo.client import Customers
 from demo.repository import ENVIRONMENTS, Repository
 
 CONFIGURATION, GATE, APPROVAL, LOCKED, PRECONDITION = 2, 10, 11, 13, 14
-ROLLED_BACK, NO_TARGET = 30, 40
+ROLLED_BACK, NO_TARGET, CRASH_RESIDUE = 30, 40, 51
 
 
 @pytest.fixture
@@ -174,6 +175,37 @@ def test_a_release_that_does_not_start_rolls_itself_back(promoted: Living) -> No
     newest = repository.ask("history", "--env", "staging")[0]
     assert (newest["release"], newest["outcome"]) == (bad["version"], "rolled-back")
     assert repository.ask("status", "--env", "staging", "--exit-code")[0]["drift"] == ""
+
+
+def test_what_a_killed_promotion_left_is_recovered(empty: Living) -> None:
+    repository = empty.repository
+    promote(repository, "staging", empty.first["version"])
+    repository.replace("release.toml", "lease_s = 900", "lease_s = 3")
+    command = ["promote", "--env", "staging", "--yes", "--version", empty.second["version"]]
+    with subprocess.Popen(
+        [str(repository.doors / "invoke"), *command],
+        cwd=repository.folder,
+        env=repository.environment,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stderr is not None
+        for line in run.stderr:
+            if "to the platform" in line:
+                run.kill()
+    assert repository.invoke(*command).returncode == LOCKED
+    time.sleep(3)
+    died = repository.invoke(*command)
+    assert died.returncode == CRASH_RESIDUE
+    assert "invoke recover --env staging" in died.stderr
+    recovered = repository.invoke("recover", "--env", "staging")
+    assert recovered.returncode == 0, recovered.stderr
+    assert repository.invoke("status", "--exit-code").returncode == 0
+    newest, dead, _ = repository.ask("history", "--env", "staging")
+    assert (newest["kind"], newest["outcome"]) == ("recover", "aborted")
+    assert (dead["release"], dead["outcome"]) == (empty.second["version"], "unfinished")
+    assert repository.ask("status")[0]["release"] == empty.first["version"]
 
 
 def test_history_tells_the_whole_story_after_a_fresh_clone(

@@ -266,7 +266,7 @@ def recover(c: Context, env: str, json: bool = False) -> Any:
     machine = _machine()
     progress = Progress()
     event = machine.recover(machine.policy.environment(env), progress)
-    progress.say(f"{env} recovered: {looking.describe(event)}")
+    progress.say(f"{env} recovered: {event.release} {event.outcome}")
     return event
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from .engine import Machine
@@ -11,6 +11,8 @@ from .ledger import Event, Ledger
 from .plan import serving
 from .platforms import Observation
 from .policy import Environment
+
+UNFINISHED = "unfinished"
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,16 @@ def look(machine: Machine, ledger: Ledger, environment: Environment) -> Status:
 
 
 def story(history: list[Event]) -> list[Event]:
-    """Leave out the pending events whose outcome is known: one line a change, the newest first."""
+    """Return one event a change, the newest first.
+
+    A pending event whose outcome is known is left out; one that was preempted or died is
+    unfinished, unless it is the newest: that one is the lock.
+    """
     concluded = {event.caused_by for event in history}
-    return [event for event in history if not (event.is_pending and event.sha in concluded)]
+    changes = [event for event in history if not (event.is_pending and event.sha in concluded)]
+    return changes[:1] + [
+        replace(event, outcome=UNFINISHED) if event.is_pending else event for event in changes[1:]
+    ]
 
 
 def describe(event: Event) -> str:

@@ -24,8 +24,12 @@ class Shelf:
         self.bundles: dict[str, Mapping[str, bytes]] = {}
         self.release: Record | None = None
         self.before_apply: Callable[[Record], None] = lambda record: None
-        self.handler = type("Handler", (Handler,), {})
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self.handler)
+
+        class OwnHandler(Handler):
+            """What it answers with belongs to this shelf alone."""
+
+        self.handler = OwnHandler
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), OwnHandler)
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
         self.thread.start()
 
@@ -53,7 +57,7 @@ class Shelf:
         model = self.bundles[record.version]["model.onnx"]
         if model in (b"crash at start", b"never ready"):
             raise NotServing(f"release {record.version}: {model.decode()}")
-        self.handler.record, self.handler.model = vars(record), model  # type: ignore[attr-defined]
+        self.handler.record, self.handler.model = vars(record), model
         self.release = record
 
     def stop(self, event: str, guard: Callable[[], None]) -> None:

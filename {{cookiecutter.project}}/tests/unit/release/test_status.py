@@ -27,11 +27,13 @@ def test_an_event_is_one_line_in_utc() -> None:
     )
 
 
-def test_a_change_is_told_once_and_one_without_an_end_stays_pending() -> None:
+def test_a_change_is_told_once_and_says_when_it_has_no_end() -> None:
     begun = Event("promote", "A", "", "pending", sha="1")
     ended = Event("promote", "A", "", "verified", sha="2", caused_by="1")
     preempted = Event("promote", "B", "", "pending", sha="3")
-    assert story([preempted, ended, begun]) == [preempted, ended]
+    held = Event("rollback", "A", "", "pending", sha="4")
+    told = [(event.sha, event.outcome) for event in story([held, preempted, ended, begun])]
+    assert told == [("4", "pending"), ("3", "unfinished"), ("2", "verified")]
 
 
 def test_drift_says_what_runs_instead() -> None:
