@@ -47,6 +47,8 @@ def door(body: Callable[..., Any]) -> Callable[..., None]:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             answer = body(c, *arguments, **options)
+            if as_json:
+                _print_json(answer)
         except KeyboardInterrupt:
             raise Exit("interrupted; nothing was under way", code=Interrupted.exit_code) from None
         except ReleaseError as error:
@@ -57,8 +59,6 @@ def door(body: Callable[..., Any]) -> Callable[..., None]:
             # A full disk or a broken repository: whatever was under way has kept its lock.
             said = ReleaseError("the command could not go on", str(error), "", "invoke status")
             raise Exit(str(said), code=PreconditionFailed.exit_code) from None
-        if as_json:
-            _print_json(answer)
 
     return run
 
