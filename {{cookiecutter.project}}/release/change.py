@@ -87,11 +87,9 @@ class Change:
                     if tuple(history) != self.plan.history:
                         break
                 try:
-                    self.sha, owed = ledger.append(environment, self.event, self.files)
+                    self._lock(ledger)
                 except HeadMoved:
                     continue
-                self.ledger = ledger
-                self._say_owed(owed)
                 return
         raise Locked(
             f"{environment} changed while this {self.plan.command} was being planned",
@@ -99,6 +97,16 @@ class Change:
             state=f"{environment} unchanged by this command",
             next_step=f"invoke history --env {environment}, then try again",
         )
+
+    def _lock(self, ledger: Ledger) -> None:
+        """Write the pending event; only a promotion needs the remote's word for it."""
+        name = self.plan.environment.name
+        if self.plan.command == "promote":
+            self.sha = ledger.append(name, self.event, self.files)
+        else:
+            self.sha, owed = ledger.append_owing(name, self.event, self.files)
+            self._say_owed(owed)
+        self.ledger = ledger
 
     def apply(self) -> None:
         """Bring the release to where it serves, and change over to it."""
@@ -163,7 +171,7 @@ class Change:
         with self.progress.step(f"record {outcome}"):
             ledger = expect_head(self.repository, name, self.sha)
             try:
-                sha, owed = ledger.append(name, event, files)
+                sha, owed = ledger.append_owing(name, event, files)
             except HeadMoved as error:
                 raise Locked(
                     f"{name} was taken over in the last moment",

@@ -296,39 +296,63 @@ class Ledger:
         """Return the desired state that an event holds: the record and the manifests."""
         return self.repository.read_tree(commit)
 
-    def append(self, environment: str, event: Event, files: Mapping[str, bytes]) -> tuple[str, str]:
-        """Write one event on top of what was read, and push it.
+    def append(self, environment: str, event: Event, files: Mapping[str, bytes]) -> str:
+        """Write one event on top of what was read, push it, and return the new head.
+
+        Raises
+        ------
+        HeadMoved
+            When somebody else wrote first: nothing was written.
+        PushFailed
+            When the remote is silent or refuses: nothing was written.
+        """
+        self.require_remote(f"{environment} unchanged by this command")
+        sha = self._write(environment, event, files)
+        reference = BRANCHES + environment
+        if self.remote is None:
+            self.repository.swap_reference(reference, sha, self.local.get(reference))
+            return sha
+        try:
+            self.repository.push({reference: sha})
+        except GitFailed as error:
+            raise PushFailed(
+                f"the remote did not take the event on env/{environment}",
+                why=str(error),
+                state=f"{environment} unchanged by this command",
+                next_step=f"see that you may push to env/{environment}, and run the command again",
+            ) from None
+        # The remote has decided; the branch here is only its copy now.
+        self.repository.set_reference(reference, sha)
+        return sha
+
+    def append_owing(
+        self, environment: str, event: Event, files: Mapping[str, bytes]
+    ) -> tuple[str, str]:
+        """Write one event as `append` does, here alone if the remote does not take it.
+
+        A rollback must not wait for a remote, and what has happened must be written down.
 
         Returns
         -------
         sha : str
             The new head.
         owed : str
-            Why the push is still owed, or empty. Only the remote's silence is let pass here; a
-            caller that must not go on without it asks `require_remote` first.
-
-        Raises
-        ------
-        HeadMoved
-            When somebody else wrote first: nothing was written.
+            Why the push is still owed, or empty.
         """
-        reference = BRANCHES + environment
+        try:
+            return self.append(environment, event, files), ""
+        except PushFailed as error:
+            sha = self._write(environment, event, files)
+            reference = BRANCHES + environment
+            self.repository.swap_reference(reference, sha, self.local.get(reference))
+            return sha, error.why
+
+    def _write(self, environment: str, event: Event, files: Mapping[str, bytes]) -> str:
+        """Store an event's commit; no reference points at it yet."""
         parent = self.head(environment)
         tree = self.repository.write_tree(files)
         message = _message(environment, replace(event, id=uuid.uuid4().hex))
-        sha = self.repository.write_commit(tree, [parent] if parent else [], message)
-        owed = self.unreachable
-        if self.remote is not None:
-            try:
-                self.repository.push({reference: sha})
-            except GitFailed as error:
-                owed = str(error)
-            else:
-                # The remote has decided; the branch here is only its copy now.
-                self.repository.set_reference(reference, sha)
-                return sha, ""
-        self.repository.swap_reference(reference, sha, self.local.get(reference))
-        return sha, owed
+        return self.repository.write_commit(tree, [parent] if parent else [], message)
 
 
 def _one_line(text: str) -> str:

@@ -221,9 +221,9 @@ def test_without_the_remote_a_promotion_stops_and_a_rollback_goes_on(
     first, second = shared_workshop.release(b"one"), shared_workshop.release(b"two")
     for release in (first, second):
         shared_workshop.promote(release, shared_workshop.staging)
+    third = shared_workshop.release(b"three").version
     remote = tmp_path / "remote.git"
     remote.rename(tmp_path / "gone.git")
-    third = shared_workshop.ledger().versions()[0]
     with pytest.raises(PushFailed, match="does not answer"):
         shared_workshop.machine.plan_promotion(shared_workshop.staging, third)
     shared_workshop.rollback(shared_workshop.staging)
@@ -234,6 +234,30 @@ def test_without_the_remote_a_promotion_stops_and_a_rollback_goes_on(
     shared_workshop.promote(shared_workshop.release(b"four"), shared_workshop.staging)
     there = git(remote, "rev-parse", "env/staging")
     assert there == git(shared_workshop.folder, "rev-parse", "env/staging")
+
+
+def test_who_may_not_push_cannot_promote_but_can_roll_back(
+    shared_workshop: Workshop, shelf: Shelf, tmp_path: Path
+) -> None:
+    first, second, third = (shared_workshop.release(m) for m in (b"one", b"two", b"three"))
+    for release in (first, second):
+        shared_workshop.promote(release, shared_workshop.staging)
+    hook = tmp_path / "remote.git" / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\necho this branch is protected >&2\nexit 1\n")
+    hook.chmod(0o755)
+    before = shared_workshop.ledger().head("staging")
+    with pytest.raises(PushFailed) as refusal:
+        shared_workshop.promote(third, shared_workshop.staging)
+    assert "this branch is protected" in refusal.value.why
+    assert refusal.value.exit_code == 21
+    assert shared_workshop.ledger().head("staging") == before
+    assert shelf.release == second
+    assert shared_workshop.rollback(shared_workshop.staging).release == first.version
+    assert git(tmp_path / "remote.git", "rev-parse", "env/staging") == before
+    hook.unlink()
+    shared_workshop.promote(third, shared_workshop.staging)
+    there = git(tmp_path / "remote.git", "rev-parse", "env/staging")
+    assert there == shared_workshop.ledger().head("staging")
 
 
 def test_two_histories_that_parted_are_refused(shared_workshop: Workshop, tmp_path: Path) -> None:
