@@ -23,6 +23,7 @@ LICENSE
 README.md
 data/contract.toml
 data/make_sample.py
+data/reference.json
 data/sample.csv
 noxfile.py
 pyproject.toml
@@ -51,22 +52,41 @@ requirements-train.txt
 requirements.txt
 src/churn_model/__init__.py
 src/churn_model/__main__.py
+src/churn_model/adoption.py
+src/churn_model/adoption_text.py
+src/churn_model/charts.py
+src/churn_model/consistency.py
 src/churn_model/contract.py
 src/churn_model/customer.py
+src/churn_model/data_report.py
+src/churn_model/data_runs.py
 src/churn_model/dataset.py
+src/churn_model/dialect.py
+src/churn_model/distribution.py
 src/churn_model/document.py
 src/churn_model/drain.py
+src/churn_model/drift.py
 src/churn_model/errors.py
 src/churn_model/evaluation.py
 src/churn_model/evidence.py
+src/churn_model/examination.py
 src/churn_model/export.py
 src/churn_model/features.py
 src/churn_model/gates.py
+src/churn_model/inference.py
 src/churn_model/observation.py
+src/churn_model/pages/data.html
+src/churn_model/pages/page.html
+src/churn_model/places.py
+src/churn_model/policy.py
 src/churn_model/predictor.py
+src/churn_model/progress.py
+src/churn_model/reference.py
 src/churn_model/reports.py
 src/churn_model/runs.py
 src/churn_model/serving.py
+src/churn_model/table.py
+src/churn_model/thresholds.py
 src/churn_model/training.py
 src/churn_model/validation.py
 tasks.py
@@ -79,18 +99,31 @@ tests/integration/test_serving.py
 tests/shelf.py
 tests/stand_in_server.py
 tests/unit/model/conftest.py
+tests/unit/model/test_adoption.py
+tests/unit/model/test_charts.py
+tests/unit/model/test_consistency.py
 tests/unit/model/test_contract.py
 tests/unit/model/test_customer.py
+tests/unit/model/test_data_report.py
 tests/unit/model/test_dataset.py
+tests/unit/model/test_dialect.py
+tests/unit/model/test_distribution.py
+tests/unit/model/test_drift.py
 tests/unit/model/test_evaluation.py
 tests/unit/model/test_evidence.py
 tests/unit/model/test_export.py
 tests/unit/model/test_features.py
+tests/unit/model/test_fuzzed_tables.py
 tests/unit/model/test_gates.py
+tests/unit/model/test_inference.py
 tests/unit/model/test_main.py
+tests/unit/model/test_policy.py
 tests/unit/model/test_predictor.py
+tests/unit/model/test_reference.py
 tests/unit/model/test_reports.py
+tests/unit/model/test_sample.py
 tests/unit/model/test_serving.py
+tests/unit/model/test_table.py
 tests/unit/model/test_training.py
 tests/unit/model/test_validation.py
 tests/unit/release/test_build.py
@@ -153,7 +186,8 @@ def assert_whole(repository: Path, ci: str, platform: str) -> None:
     assert files(repository) == sorted(ALWAYS + CI_FILES[ci] + PLATFORM_FILES[platform])
     for path in map(repository.joinpath, files(repository)):
         text = path.read_text(encoding="utf-8")
-        left = JINJA.search(text)
+        # The pages of the reports are Jinja for the repository itself.
+        left = None if path.parent.name == "pages" else JINJA.search(text)
         assert left is None, f"{path}: {text[left.start() : left.start() + 60]!r}"
         assert text == "" or text.endswith("\n"), path
         match path.suffix:
@@ -236,13 +270,18 @@ def test_the_same_answers_make_the_same_bytes(bake: Bake) -> None:
 
 
 def test_what_is_copied_is_the_template_itself(baked: Path) -> None:
-    """CI files and locks are never rendered: they read the same before and after."""
+    """CI files, locks, data and pages are never rendered: they read the same before and after."""
     source = TEMPLATE / "{{cookiecutter.project}}"
-    copied = [*CI_FILES["both"], "data/sample.csv", *map(str, source.glob("requirements*.txt"))]
-    assert len(copied) > 5
+    copied = [*CI_FILES["both"], "data/sample.csv", "data/reference.json"]
+    copied += [path.name for path in source.glob("requirements*.txt")]
+    assert len(copied) > 6
     for name in copied:
-        name = Path(name).relative_to(source).as_posix() if Path(name).is_absolute() else name
         assert (baked / name).read_bytes() == (source / name).read_bytes(), name
+    pages = sorted((source / "src" / "{{cookiecutter.package}}" / "pages").iterdir())
+    assert pages
+    for page in pages:
+        copy = baked / "src" / "churn_model" / "pages" / page.name
+        assert copy.read_bytes() == page.read_bytes(), page.name
 
 
 def test_git_ignores_no_file_of_a_fresh_repository(bake: Bake) -> None:

@@ -73,17 +73,37 @@ def lose_most_rows(rows: Rows) -> None:
     del rows[100:]
 
 
+def lose_the_end_of_a_line(rows: Rows) -> None:
+    del rows[20][4:]
+
+
+def raise_every_bill(rows: Rows) -> None:
+    for row in rows[1:]:
+        row[3] = f"{float(row[3]) * 1.2:.2f}"
+
+
+def let_more_leave(rows: Rows) -> None:
+    for row in rows[1::9]:
+        row[4] = "1"
+
+
 @pytest.mark.parametrize(
     ("damage", "expected"),
     [
         (rename_a_column, ("age", "years")),
         (swap_two_columns, ("tenure_months", "age")),
         (break_a_range, ("age", "140", "line 6")),
-        (empty_two_percent, ("monthly_spend", "nulls: 2.00%", "first lines 2, 52")),
+        (empty_two_percent, ("monthly_spend: nulls: 2.00%", "first lines 2, 52")),
         (repeat_an_id, ("customer_id", "line 8")),
         (use_an_unknown_label, ("churned", "maybe", "line 10")),
         (write_a_word_for_a_number, ("monthly_spend", "a lot", "line 12")),
         (lose_most_rows, ("rows", "99")),
+        (lose_the_end_of_a_line, ("fields", "line 21")),
+        (
+            raise_every_bill,
+            ("monthly_spend: drift of the distribution: mean 56.64 in the reference, 67.97 now",),
+        ),
+        (let_more_leave, ("churned: drift of the distribution", "27.9% in the reference")),
     ],
 )
 def test_broken_data_is_named(
@@ -101,6 +121,35 @@ def test_broken_data_is_named(
 def test_a_missing_data_file_is_named(repository: Repository) -> None:
     (repository.folder / DATA).unlink()
     fails(repository, "data", "sample.csv")
+
+
+def test_a_missing_reference_is_named(repository: Repository) -> None:
+    (repository.folder / "data/reference.json").unlink()
+    fails(repository, "data", "data/reference.json", "nox -s reference")
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "expected"),
+    [
+        (
+            "src/churn_model/predictor.py",
+            "customer[column.name] for customer in customers",
+            "customer[column.name] or 0.0 for customer in customers",
+            ("feature age", "customers differ"),
+        ),
+        (
+            "src/churn_model/customer.py",
+            "Field(ge=column.minimum, le=column.maximum)",
+            "Field(ge=column.minimum)",
+            ("/predict takes as age", "the contract allows"),
+        ),
+    ],
+)
+def test_features_that_are_served_otherwise_than_trained_fail(
+    repository: Repository, path: str, old: str, new: str, expected: tuple[str, ...]
+) -> None:
+    repository.replace(path, old, new)
+    fails(repository, "features", *expected)
 
 
 @pytest.mark.parametrize(

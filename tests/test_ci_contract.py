@@ -50,6 +50,7 @@ def test_both_providers_call_the_same_in_the_same_order(baked: Path) -> None:
         "nox -s types",
         "nox -s tests",
         "nox -s data",
+        "nox -s features",
         "nox -s gate",
         "nox -s train",
         "invoke build",

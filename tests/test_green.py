@@ -8,7 +8,7 @@ from living import Living
 
 from demo.repository import Repository
 
-DEFAULT_SESSIONS = ("lint", "types", "tests", "data", "gate")
+DEFAULT_SESSIONS = ("lint", "types", "tests", "data", "features", "gate")
 
 
 def test_nox_is_green_in_a_fresh_repository_and_leaves_it_clean(
@@ -22,7 +22,7 @@ def test_nox_is_green_in_a_fresh_repository_and_leaves_it_clean(
         assert f"Session {session} was successful" in done.stderr
     assert repository.git("status", "--porcelain", "--ignored=no") == ""
     reports = {path.name for path in (repository.folder / "reports").iterdir()}
-    for name in ("lint", "types", "tests", "data", "quick-gate"):
+    for name in ("lint", "types", "tests", "data", "features", "quick-gate"):
         assert {f"{name}.json", f"{name}.md"} <= reports
 
 

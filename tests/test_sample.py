@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from living import Living
 
 from demo.repository import TEMPLATE
 
@@ -70,3 +71,16 @@ def test_no_column_alone_tells_who_leaves(customers: list[dict[str, str]], colum
         correct += 1 if churned == "1" else -1
         best = max(best, correct, len(known) - correct)
     assert best / len(known) < 0.85
+
+
+def test_the_reference_is_that_of_the_sample(living: Living) -> None:
+    made = living.repository.nox("-s", "reference")
+    assert made.returncode == 0, made.stderr
+    path = living.repository.folder / "data" / "reference.json"
+    found, kept = json.loads(path.read_bytes()), json.loads((DATA / "reference.json").read_bytes())
+    living.repository.git("checkout", "--", "data")
+    for part in ("numbers", "categories"):
+        assert found["profile"][part] == kept["profile"][part]
+    assert found["data_sha256"] == kept["data_sha256"]
+    # Other processors round the last digit of a weight otherwise.
+    assert found["model"]["weights"] == pytest.approx(kept["model"]["weights"], rel=1e-3)

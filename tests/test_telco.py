@@ -1,11 +1,12 @@
-"""Real input: another company's table, its contract and thresholds, and not one edit of code."""
+"""Real input: another company's table is taken in by one command, and not one edit of code."""
 
 from __future__ import annotations
 
+import csv
 import json
-import shutil
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,38 @@ CUSTOMER = {
     "TotalCharges": 29.85,
 }
 
+Row = dict[str, str]
+
+pytestmark = pytest.mark.skipif(
+    not TABLE.exists(), reason="the Telco table is not beside this checkout"
+)
+
+
+def adopt(repository: Repository) -> str:
+    """Take the table in as a user would, and return what was said."""
+    columns = ("--target", "Churn", "--id", "customerID")
+    done = repository.nox("-s", "adopt", "--", str(TABLE), *columns)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def telco(living: Living, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """Return a repository that has taken the table in, and committed that."""
+    workspace = tmp_path_factory.mktemp("telco")
+    repository = Repository.generate(workspace, doors=living.repository.doors)
+    adopt(repository)
+    repository.begin(workspace / "remote.git")
+    return repository
+
+
+@pytest.fixture
+def rows(telco: Repository) -> Iterator[list[Row]]:
+    """Return the table's rows, and put the repository back after the test."""
+    with TABLE.open(encoding="utf-8", newline="") as file:
+        yield list(csv.DictReader(file))
+    telco.git("checkout", "--", ".")
+
 
 def predict(repository: Repository, customer: dict[str, Any]) -> tuple[int, Any]:
     """Ask staging about a customer; return the status and the answer."""
@@ -52,27 +85,111 @@ def predict(repository: Repository, customer: dict[str, Any]) -> tuple[int, Any]
         return error.code, json.load(error)
 
 
-@pytest.mark.skipif(not TABLE.exists(), reason="the Telco table is not beside this checkout")
-def test_the_telco_table_takes_the_sample_s_place(living: Living, tmp_path: Path) -> None:
-    repository = Repository.generate(tmp_path, doors=living.repository.doors)
-    data = repository.folder / "data"
-    shutil.copy(TABLE, data / "telco.csv")
-    shutil.copy(TEMPLATE / "tests" / "telco" / "contract.toml", data)
-    shutil.copy(TEMPLATE / "tests" / "telco" / "quality.toml", repository.folder)
-    for name in ("sample.csv", "make_sample.py"):
-        (data / name).unlink()
-    repository.begin(tmp_path / "remote.git")
-    checked = repository.nox()
+def test_the_table_is_green_and_serves(telco: Repository) -> None:
+    checked = telco.nox()
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    record = release(repository)
+    record = release(telco)
     try:
-        repository.ask("promote", "--env", "staging", "--yes")
-        status, answer = predict(repository, CUSTOMER)
-        refused, reasons = predict(repository, CUSTOMER | {"Contract": "Ten years"})
+        telco.ask("promote", "--env", "staging", "--yes")
+        status, answer = predict(telco, CUSTOMER)
+        new, _ = predict(telco, CUSTOMER | {"tenure": 0, "TotalCharges": None})
+        refused, reasons = predict(telco, CUSTOMER | {"Contract": "Ten years"})
     finally:
-        repository.stop()
-    assert status == 200
+        telco.stop()
+    assert (status, new) == (200, 200)
     assert 0.3 < answer["churn_probability"] < 0.95, "a new month-to-month customer may well leave"
     assert refused == 422
     assert [reason["field"] for reason in reasons["detail"]] == ["Contract"]
     assert record["data_sha256"]
+
+
+def test_the_blank_charges_of_new_customers_are_seen_and_named(telco: Repository) -> None:
+    summary = (telco.folder / "data" / "adoption.md").read_text(encoding="utf-8")
+    lines = "11 rows, first lines 490, 755, 938, 1084, 1342"
+    [row] = [line for line in summary.splitlines() if line.startswith("| TotalCharges ")]
+    assert f"0.16%: {lines}; exactly where tenure is 0" in row
+    assert telco.nox("-s", "data").returncode == 0
+    report = (telco.folder / "reports" / "data.md").read_text(encoding="utf-8")
+    [row] = [line for line in report.splitlines() if line.startswith("| TotalCharges ")]
+    assert lines in row
+
+
+def test_a_second_adoption_changes_nothing(telco: Repository) -> None:
+    assert "is adopted already: nothing has changed" in adopt(telco)
+    assert telco.git("status", "--porcelain") == ""
+
+
+def shift_a_column(rows: list[Row]) -> None:
+    for row in rows:
+        row["MonthlyCharges"] = f"{float(row['MonthlyCharges']) + 7.5:.2f}"
+
+
+def lose_two_percent(rows: list[Row]) -> None:
+    for row in rows[::50]:
+        row["MonthlyCharges"] = ""
+
+
+def sell_an_unseen_contract(rows: list[Row]) -> None:
+    rows[6]["Contract"] = "Three year"
+
+
+def swap_two_columns(rows: list[Row]) -> None:
+    for place, row in enumerate(rows):
+        names = list(row)
+        left, right = names.index("Partner"), names.index("Dependents")
+        names[left], names[right] = names[right], names[left]
+        rows[place] = {name: row[name] for name in names}
+
+
+def swap_the_values_of_two_columns(rows: list[Row]) -> None:
+    for row in rows:
+        row["Partner"], row["PaperlessBilling"] = row["PaperlessBilling"], row["Partner"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (shift_a_column, ["MonthlyCharges: drift of the distribution: mean 64.76 in the"]),
+        (lose_two_percent, ["MonthlyCharges: nulls: 2.00%", "first lines 2, 52, 102"]),
+        (sell_an_unseen_contract, ["Contract: category: Three year; allowed:", "line 8)"]),
+        (
+            swap_two_columns,
+            ["Dependents: order: stands where", "Partner: order: stands where"],
+        ),
+        (
+            swap_the_values_of_two_columns,
+            ["Partner: drift of the distribution", "PaperlessBilling: drift of the distribution"],
+        ),
+    ],
+)
+def test_a_fault_in_the_table_is_caught_with_its_name(
+    telco: Repository,
+    rows: list[Row],
+    damage: Callable[[list[Row]], None],
+    expected: list[str],
+) -> None:
+    damage(rows)
+    table = telco.folder / "data" / TABLE.name
+    with table.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    done = telco.nox("-s", "data")
+    assert done.returncode != 0
+    for text in expected:
+        assert text in done.stdout + done.stderr
+    assert json.loads((telco.folder / "reports" / "data.json").read_bytes())["verdict"] == "failed"
+
+
+def test_a_table_that_cannot_be_used_leaves_the_repository_as_it_was(
+    living: Living, tmp_path: Path
+) -> None:
+    repository = Repository.generate(tmp_path, doors=living.repository.doors)
+    repository.begin(tmp_path / "remote.git")
+    lines = TABLE.read_text(encoding="utf-8").splitlines(keepends=True)
+    (tmp_path / "few.csv").write_text("".join(lines[:51]), encoding="utf-8")
+    columns = ("--target", "Churn", "--id", "customerID")
+    done = repository.nox("-s", "adopt", "--", str(tmp_path / "few.csv"), *columns)
+    assert done.returncode != 0
+    assert "few.csv: 50 rows: every figure would be mostly noise" in done.stdout + done.stderr
+    assert repository.git("status", "--porcelain") == ""

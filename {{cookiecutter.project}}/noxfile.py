@@ -88,8 +88,14 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(tags=["ci"])
 def data(session: nox.Session) -> None:
-    """Hold the data against its contract."""
+    """Hold the data against its contract, and against the reference for drift."""
     run_model_wing(session, "data")
+
+
+@nox.session(tags=["ci"])
+def features(session: nox.Session) -> None:
+    """Compare the features that are promised, trained on, and served."""
+    run_model_wing(session, "features")
 
 
 @nox.session(tags=["ci"])
@@ -102,6 +108,18 @@ def gate(session: nox.Session) -> None:
 def train(session: nox.Session) -> None:
     """Train on all data, export the model, and hold it against quality.toml: what a build wants."""
     run_model_wing(session, "train")
+
+
+@nox.session(default=False)
+def adopt(session: nox.Session) -> None:
+    """Take your own table in: -- FILE --target COLUMN --id COLUMN [--positive VALUE]."""
+    run_model_wing(session, "adopt")
+
+
+@nox.session(default=False)
+def reference(session: nox.Session) -> None:
+    """Accept the data as it is now: later data is held against it for drift."""
+    run_model_wing(session, "reference")
 
 
 @nox.session(venv_backend="none", default=False)

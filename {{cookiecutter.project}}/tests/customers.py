@@ -7,6 +7,11 @@ import csv
 import random
 from pathlib import Path
 
+from {{ cookiecutter.package }} import contract as contracts
+from {{ cookiecutter.package }} import table
+from {{ cookiecutter.package }}.contract import Contract
+from {{ cookiecutter.package }}.table import Table
+
 CONTRACT = """\
 schema = 1
 file = "customers.csv"
@@ -61,6 +66,16 @@ quick_rows = 300
 folds = 3
 holdout_share = 0.25
 
+[drift]
+significance = 0.01
+min_rows = 300
+numbers = { warn = 0.1, fail = 0.15, reason = "numbers move" }
+categories = { warn = 0.05, fail = 0.1, reason = "categories move" }
+come_and_gone = { warn = 0.0, fail = 0.02, reason = "categories come and go" }
+nulls = { warn = 0.005, fail = 0.02, reason = "nulls come and go" }
+target = { warn = 0.02, fail = 0.05, reason = "more leave" }
+predictions = { warn = 0.1, fail = 0.15, reason = "it adds up" }
+
 [[rule]]
 metric = "roc_auc"
 min = 0.7
@@ -106,3 +121,9 @@ def write(folder: Path, rows: list[Row], header: list[str] | None = None) -> Pat
     contract = folder / "contract.toml"
     contract.write_text(CONTRACT, encoding="utf-8")
     return contract
+
+
+def read(folder: Path, rows: list[Row]) -> tuple[Contract, Table]:
+    """Write a table with its contract, and read both."""
+    contract = contracts.load(write(folder, rows))
+    return contract, table.read(contract)

@@ -1,32 +1,48 @@
-"""The model wing's command line: `python -m <package> data`, `gate` or `train`."""
+"""The model wing's command line: `python -m <package> RUN`."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from . import runs
+from . import data_runs, runs
+from .adoption import Request
 from .errors import ModelWingError
+from .places import Places
 
-RUNS = {"data": runs.check_data, "gate": runs.gate, "train": runs.train}
+RUNS = {
+    "data": data_runs.check_data,
+    "reference": data_runs.accept_reference,
+    "features": data_runs.check_features,
+    "gate": runs.gate,
+    "train": runs.train,
+}
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Return what the command line asks for; a mistake ends the program with 2."""
     parser = argparse.ArgumentParser(prog=f"python -m {__package__}", description=__doc__)
     commands = parser.add_subparsers(dest="run", required=True, metavar="RUN")
-    for name, run in RUNS.items():
+    for name, run in {**RUNS, "adopt": data_runs.adopt}.items():
         command = commands.add_parser(name, help=run.__doc__)
         command.add_argument("--contract", type=Path, default=Path("data/contract.toml"))
         command.add_argument("--quality", type=Path, default=Path("quality.toml"))
         command.add_argument("--reports", type=Path, default=Path("reports"))
+    # The last of them is adopt's.
+    command.add_argument("file", type=Path, metavar="FILE", help="CSV, also .gz, or Parquet")
+    command.add_argument("--target", required=True, metavar="COLUMN", help="says who left")
+    command.add_argument("--id", required=True, metavar="COLUMN", help="names the customer")
+    command.add_argument("--positive", metavar="VALUE", help="the target of one who left")
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run and return the exit code: 0 passed, 1 failed, 2 wrong arguments or configuration."""
     asked = parse(arguments)
-    places = runs.Places(Path.cwd(), asked.contract, asked.quality, asked.reports)
+    places = Places(Path.cwd(), asked.contract, asked.quality, asked.reports)
     try:
+        if asked.run == "adopt":
+            request = Request(asked.file, asked.target, asked.id, asked.positive)
+            return 0 if data_runs.adopt(places, request) else 1
         return 0 if RUNS[asked.run](places) else 1
     except ModelWingError as error:
         print(f"{error}\nNext: {error.next_step}.", file=sys.stderr)

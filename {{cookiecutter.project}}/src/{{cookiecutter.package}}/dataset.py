@@ -1,4 +1,4 @@
-"""The table of customers: read by its contract, and divided by a hash of the customer's id."""
+"""The customers of a sound table, divided by a hash of the customer's id."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from .contract import Column, Contract
+from .contract import Contract
 from .errors import DataError
-
-FIRST_DATA_LINE = 2  # The header is line 1.
+from .table import Table
 
 
 @dataclass(frozen=True)
@@ -42,67 +41,42 @@ class Dataset:
         return Dataset(self.ids[rows], columns, self.labels[rows])
 
 
-def read_text(contract: Contract) -> pd.DataFrame:
-    """Read the table as text, nulls for empty fields, exactly the columns that the file has.
+def from_table(table: Table, contract: Contract) -> Dataset:
+    """Return the dataset of a table that validation has found nothing in."""
+    values = table.values
+    return Dataset(
+        ids=as_objects(values[contract.id.name]),
+        columns={
+            column.name: values[column.name].to_numpy(dtype=np.float64)
+            if column.is_numeric
+            else as_objects(values[column.name])
+            for column in contract.features
+        },
+        labels=np.asarray(values[contract.target.name] == contract.target.positive, dtype=np.int64),
+    )
+
+
+def as_objects(values: pd.Series) -> npt.NDArray[np.object_]:
+    """Return text with None for nulls, [n]."""
+    objects = values.to_numpy(dtype=object)
+    objects[values.isna().to_numpy()] = None
+    return objects
+
+
+def require_both_labels(labels: npt.NDArray[np.int64], part: str) -> None:
+    """Refuse a part of the table whose customers have all left, or all stayed.
 
     Raises
     ------
     DataError
-        The file is missing, empty, not UTF-8, or its lines are not CSV.
+        With the name of the part.
     """
-    next_step = f"restore {contract.data}, or name another file in {contract.path}"
-    try:
-        # The header is read as a row, so that pandas does not rename a column that is there twice,
-        # and empty lines are kept, so that a row's line in the file is known.
-        rows = pd.read_csv(
-            contract.data,
-            header=None,
-            dtype=str,
-            keep_default_na=False,
-            skip_blank_lines=False,
-            encoding="utf-8-sig",
+    if len(np.unique(labels)) < 2:
+        raise DataError(
+            f"{part} must have customers who left and customers who stayed, "
+            f"and has {len(labels)} customers of at most one kind",
+            "give more rows, or mend the target in the contract",
         )
-    except OSError as error:
-        raise DataError(f"{contract.data}: {error.strerror}", next_step) from None
-    except ValueError as error:  # pandas' own errors and UnicodeDecodeError are ValueErrors.
-        raise DataError(f"{contract.data}: not readable as CSV: {error}", next_step) from None
-    table = rows.iloc[1:].set_axis(list(rows.iloc[0]), axis="columns")
-    table = table.set_axis(range(FIRST_DATA_LINE, FIRST_DATA_LINE + len(table)), axis="index")
-    text: pd.DataFrame = table.apply(lambda column: column.str.strip())
-    return text.where(text != "", None)
-
-
-def to_values(text: pd.Series, column: Column) -> pd.Series:
-    """Return a column's values: float64 for numbers, text otherwise; what is no number is null."""
-    if not column.is_numeric:
-        return text
-    values = pd.to_numeric(text, errors="coerce").astype(float)
-    wrong = ~np.isfinite(values)
-    if column.type == "integer":
-        wrong |= values % 1 != 0
-    return values.mask(wrong)
-
-
-def from_text(text: pd.DataFrame, contract: Contract) -> Dataset:
-    """Return the dataset of a table that validation has found nothing in."""
-    columns: dict[str, npt.NDArray[Any]] = {}
-    for column in contract.features:
-        values = to_values(text[column.name], column)
-        if column.is_numeric:
-            columns[column.name] = values.to_numpy(dtype=np.float64)
-        else:
-            columns[column.name] = _objects(values)
-    return Dataset(
-        ids=_objects(text[contract.id.name]),
-        columns=columns,
-        labels=np.asarray(text[contract.target.name] == contract.target.positive, dtype=np.int64),
-    )
-
-
-def _objects(values: pd.Series) -> npt.NDArray[np.object_]:
-    objects = values.to_numpy(dtype=object)
-    objects[values.isna().to_numpy()] = None
-    return objects
 
 
 def position(ids: Sequence[str] | npt.NDArray[np.object_], purpose: str) -> npt.NDArray[np.float64]:

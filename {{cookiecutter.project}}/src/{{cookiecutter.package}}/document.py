@@ -13,8 +13,8 @@ D = TypeVar("D")
 KINDS = {int: "a whole number", float: "a finite number", str: "a text"}
 
 
-class Table:
-    """The keys of one table that nobody has taken yet.
+class Section:
+    """The keys of one TOML table that nobody has taken yet.
 
     Parameters
     ----------
@@ -54,32 +54,51 @@ class Table:
         """Take a value of this kind, or the default where the key is not there."""
         return self.take(key, kind) if key in self else default
 
-    def texts(self, key: str) -> tuple[str, ...]:
-        """Take a list of at least two different texts."""
+    def flag_or(self, key: str, default: bool) -> bool:
+        """Take true or false, or the default where the key is not there."""
+        value = self._left.pop(key, default)
+        if not isinstance(value, bool):
+            raise self.refuse(key, f"must be true or false, not {value!r}")
+        return value
+
+    def texts(self, key: str, at_least: int = 2) -> tuple[str, ...]:
+        """Take a list of different texts."""
         value = self._pop(key)
         if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
             raise self.refuse(key, f"must be a list of texts, not {value!r}")
-        if len(set(value)) < max(2, len(value)):
-            raise self.refuse(key, f"must be at least two texts, each once, not {value!r}")
-        if "" in value:
-            raise self.refuse(key, "must not hold an empty text: an empty field is a null")
+        if len(set(value)) < max(at_least, len(value)):
+            raise self.refuse(key, f"must be {at_least} or more different texts, not {value!r}")
         return tuple(value)
 
-    def table(self, key: str) -> "Table":
+    def texts_or_none(self, key: str) -> tuple[str, ...]:
+        """Take a list of different texts; none where the key is not there."""
+        return self.texts(key, at_least=0) if key in self else ()
+
+    def table_or_empty(self, key: str) -> "Section":
+        """Take a table, empty where the key is not there."""
+        self._left.setdefault(key, {})
+        return self.table(key)
+
+    def table(self, key: str) -> "Section":
         """Take a table."""
         value = self._pop(key)
         if not isinstance(value, dict):
             raise self.refuse(key, f"must be a table, not {value!r}")
-        return Table(self.file, f"{self.place}.{key}" if self.place else key, value)
+        return Section(self.file, f"{self.place}.{key}" if self.place else key, value)
 
-    def tables(self, key: str) -> list["Table"]:
+    def tables(self, key: str) -> list["Section"]:
         """Take an array of tables: at least one."""
+        tables = self.tables_or_none(key)
+        if not tables:
+            raise self.refuse(key, f"there is no [[{key}]]")
+        return tables
+
+    def tables_or_none(self, key: str) -> list["Section"]:
+        """Take an array of tables; none where the key is not there."""
         value = self._left.pop(key, [])
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             raise self.refuse(key, f"must be written as [[{key}]], not {value!r}")
-        if not value:
-            raise self.refuse(key, f"there is no [[{key}]]")
-        return [Table(self.file, f"{key}[{n}]", item) for n, item in enumerate(value, start=1)]
+        return [Section(self.file, f"{key}[{n}]", item) for n, item in enumerate(value, start=1)]
 
     def finish(self) -> None:
         """Refuse the keys that nobody has taken: a misspelt key must not be a silent default."""
@@ -92,7 +111,7 @@ class Table:
         return self._left.pop(key)
 
 
-def read(file: Path, schema: int) -> Table:
+def read(file: Path, schema: int) -> Section:
     """Read a document whose key `schema` says that it is written in this format.
 
     Raises
@@ -101,12 +120,12 @@ def read(file: Path, schema: int) -> Table:
         The file cannot be read, is not TOML, or is of another format.
     """
     try:
-        table = Table(file, "", tomllib.loads(file.read_text(encoding="utf-8")))
+        top = Section(file, "", tomllib.loads(file.read_text(encoding="utf-8")))
     except OSError as error:
         raise ConfigurationError(f"{file}: {error.strerror}", f"restore {file}") from None
     except ValueError as error:
         raise ConfigurationError(f"{file}: not TOML: {error}", f"mend {file}") from None
-    found = table.take("schema", int)
+    found = top.take("schema", int)
     if found != schema:
-        raise table.refuse("schema", f"is {found}, and this code reads {schema}")
-    return table
+        raise top.refuse("schema", f"is {found}, and this code reads {schema}")
+    return top

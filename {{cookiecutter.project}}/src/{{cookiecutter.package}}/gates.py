@@ -1,61 +1,10 @@
-"""The quality gate: thresholds from quality.toml, and a verdict that fails closed."""
+"""The quality gate: metrics held against the policy, and a verdict that fails closed."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from . import document
-from .document import Table
-from .evaluation import METRICS
-
-SCHEMA = 1
-
-
-@dataclass(frozen=True)
-class TrainingPolicy:
-    """How a model is trained and measured.
-
-    Attributes
-    ----------
-    seed
-        Of everything that is random.
-    quick_rows
-        How many customers the quick gate looks at.
-    folds
-        How many folds out-of-fold predictions are made in.
-    holdout_share
-        The share of customers that is never trained on, 0 to 1.
-    """
-
-    seed: int
-    quick_rows: int
-    folds: int
-    holdout_share: float
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One bound of one metric.
-
-    Attributes
-    ----------
-    bound
-        ``min`` or ``max``; the threshold itself passes.
-    """
-
-    metric: str
-    bound: str
-    threshold: float
-    reason: str
-
-
-@dataclass(frozen=True)
-class Policy:
-    """The whole of quality.toml."""
-
-    training: TrainingPolicy
-    rules: tuple[Rule, ...]
+from .policy import Policy, Rule
 
 
 @dataclass(frozen=True)
@@ -75,56 +24,6 @@ class Verdict:
     passed: bool
     reasons: tuple[str, ...]
     outcomes: tuple[Outcome, ...]
-
-
-def load(path: Path) -> Policy:
-    """Read the policy.
-
-    Raises
-    ------
-    ConfigurationError
-        With the file and the key that is missing, unknown or impossible.
-    """
-    top = document.read(path, SCHEMA)
-    training = _training(top.table("training"))
-    rules = tuple(rule for table in top.tables("rule") for rule in _rules(table))
-    top.finish()
-    return Policy(training, rules)
-
-
-def _training(table: Table) -> TrainingPolicy:
-    policy = TrainingPolicy(
-        seed=table.take("seed", int),
-        quick_rows=table.take("quick_rows", int),
-        folds=table.take("folds", int),
-        holdout_share=table.take("holdout_share", float),
-    )
-    table.finish()
-    if policy.seed < 0:
-        raise table.refuse("seed", "must not be negative")
-    if policy.quick_rows < 1:
-        raise table.refuse("quick_rows", "must be at least 1")
-    if policy.folds < 2:
-        raise table.refuse("folds", "must be at least 2")
-    if not 0 < policy.holdout_share < 1:
-        raise table.refuse("holdout_share", "must be a share between 0 and 1")
-    return policy
-
-
-def _rules(table: Table) -> list[Rule]:
-    metric = table.take("metric", str)
-    if metric not in METRICS:
-        raise table.refuse("metric", f"{metric!r} is none of {', '.join(METRICS)}")
-    reason = table.take("reason", str)
-    rules = [
-        Rule(metric, bound, table.take(bound, float), reason)
-        for bound in ("min", "max")
-        if bound in table
-    ]
-    table.finish()
-    if not rules:
-        raise table.refuse("metric", f"{metric!r} has neither min nor max")
-    return rules
 
 
 def decide(metrics: Mapping[str, float], policy: Policy) -> Verdict:

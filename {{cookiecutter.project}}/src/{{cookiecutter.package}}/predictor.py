@@ -64,15 +64,19 @@ class Predictor:
         answer: npt.NDArray[np.float32] = self._session.run([OUTPUT], {INPUT: matrix})[0]
         return answer[:, 1]
 
-    def answer(self, customers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Answer customers, each with a value (or None) for every feature of the contract."""
+    def matrix(self, customers: Sequence[Mapping[str, Any]]) -> Matrix:
+        """Return the features of customers, each with a value (or None) for every column."""
         columns = {
             column.name: [customer[column.name] for customer in customers]
             for column in self.contract.features
         }
+        return self._features.matrix(columns)
+
+    def answer(self, customers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Answer customers, each with a value (or None) for every feature of the contract."""
         return [
             {"churn_probability": probability, "churn": probability >= self.threshold}
-            for probability in self.probabilities(self._features.matrix(columns)).tolist()
+            for probability in self.probabilities(self.matrix(customers)).tolist()
         ]
 
 

@@ -7,6 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+# What is said with a colour is said with a sign too.
+MARKS = {"passed": "✓", "failed": "✗", "ok": "✓", "warn": "▲", "fail": "✗", "unknown": "?"}
+
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file under another name and rename it, so that nobody ever reads half of it."""
@@ -31,32 +36,38 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_bytes(path, f"{text}\n".encode())
 
 
+def leave(folder: Path, name: str, document: Mapping[str, Any], page: str) -> None:
+    """Leave a run's report: JSON for machines, and a page of Markdown for people."""
+    write_bytes(folder / f"{name}.md", page.encode())
+    write_json(folder / f"{name}.json", document)
+
+
+def render(page: str, **context: object) -> str:
+    """Return a page of the folder pages/ as HTML; nothing in the context can become markup."""
+    environment = Environment(
+        loader=PackageLoader(__package__, "pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(page).render(marks=MARKS, **context)
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return a Markdown table; no cell can break out of it."""
     lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(map(_cell, line))} |\n" for line in lines)
+    return "".join(f"| {' | '.join(map(cell, line))} |\n" for line in lines)
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """Return a value as text that stays in its place in Markdown."""
     if isinstance(value, float):
         return f"{value:.4f}"
     if isinstance(value, tuple):
         value = ", ".join(map(str, value))
     text = "" if value is None else " ".join(str(value).split())
     return text.replace("|", "\\|").replace("<", "&lt;")
-
-
-def data_page(document: Mapping[str, Any]) -> str:
-    """Return the data check's document (reports/data.json) as Markdown."""
-    page = f"# Data check: {document['verdict']}\n\n"
-    if document["findings"]:
-        header = ("column", "check", "observed", "limit", "rows", "first_lines")
-        return page + table(
-            header, ([finding[name] for name in header] for finding in document["findings"])
-        )
-    if document["reasons"]:
-        return page + "".join(f"- {reason}\n" for reason in document["reasons"])
-    return page + f"{document['rows']} rows of `{document['file']}` keep the contract.\n"
 
 
 def gate_page(document: Mapping[str, Any]) -> str:

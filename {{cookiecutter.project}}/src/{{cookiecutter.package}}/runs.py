@@ -1,4 +1,4 @@
-"""The three runs of the quality door: each leaves its reports, and tells if all was well.
+"""The runs that train: each leaves its evidence, and tells if all was well.
 
 A run that cannot be carried out leaves a failed report too, and raises what is wrong.
 """
@@ -7,83 +7,29 @@ import math
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from . import contract as contracts
-from . import dataset as tables
 from . import evidence, gates, reports, training
+from . import policy as policies
 from .contract import Contract
-from .dataset import Dataset
-from .errors import DataError, ModelWingError
-from .gates import Policy, Verdict
+from .errors import ModelWingError
+from .examination import sound_dataset
+from .gates import Verdict
+from .places import Places
+from .policy import Policy
 from .predictor import CONTRACT_FILE, MODEL_FILE
+from .progress import say
 from .training import Measured
-from .validation import validate
 
 SCHEMA = 1
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where a run reads and writes.
-
-    Attributes
-    ----------
-    root
-        The repository.
-    contract, quality
-        The data contract and the policy.
-    reports
-        The folder that reports go to.
-    """
-
-    root: Path
-    contract: Path
-    quality: Path
-    reports: Path
-
-    @property
-    def model(self) -> Path:
-        """The folder that a full training leaves its model in."""
-        return self.reports / "model"
-
-
-def check_data(places: Places) -> bool:
-    """Hold the table against its contract; leaves data.json and data.md."""
-    document: dict[str, Any] = {
-        "schema": SCHEMA,
-        "verdict": "failed",
-        "reasons": [],
-        "contract": str(places.contract),
-        "contract_sha256": evidence.sha256(places.contract),
-        "created": evidence.now(),
-        "findings": [],
-    }
-    try:
-        contract = contracts.load(places.contract)
-        document |= {"file": str(contract.data), "data_sha256": evidence.sha256(contract.data)}
-        text = tables.read_text(contract)
-        findings = validate(text, contract)
-        document["rows"] = len(text)
-        document["findings"] = [asdict(finding) for finding in findings]
-        document["reasons"] = [f"{contract.data}: {finding}" for finding in findings]
-        document["verdict"] = "failed" if findings else "passed"
-    except ModelWingError as error:
-        document["reasons"] = [str(error)]
-        raise
-    finally:
-        _leave(places, "data", document, reports.data_page(document))
-    training.say("\n".join(document["reasons"]) or f"{contract.data}: {len(text)} rows are sound")
-    return not findings
 
 
 def gate(places: Places) -> bool:
     """Hold a quick training against the policy; leaves quick-gate.json and quick-gate.md."""
 
     def measure(contract: Contract, policy: Policy) -> tuple[Measured, None]:
-        dataset = _sound_dataset(contract)
+        dataset = sound_dataset(contract, policy.drift)
         return training.measure_quickly(dataset, contract, policy.training), None
 
     return _judge(places, "quick", "quick-gate", measure)
@@ -94,24 +40,13 @@ def train(places: Places) -> bool:
     shutil.rmtree(places.model, ignore_errors=True)
 
     def measure(contract: Contract, policy: Policy) -> tuple[Measured, str | None]:
-        trained = training.train(_sound_dataset(contract), contract, policy.training)
+        trained = training.train(sound_dataset(contract, policy.drift), contract, policy.training)
         reports.write_bytes(places.model / MODEL_FILE, trained.model)
         reports.write_bytes(places.model / CONTRACT_FILE, contract.path.read_bytes())
         reports.write_json(places.model / "smoke.json", trained.smoke)
         return trained.measured, evidence.sha256(places.model / MODEL_FILE)
 
     return _judge(places, "full", "gate", measure)
-
-
-def _sound_dataset(contract: Contract) -> Dataset:
-    text = tables.read_text(contract)
-    findings = validate(text, contract)
-    if findings:
-        raise DataError(
-            "\n".join(f"{contract.data}: {finding}" for finding in findings),
-            f"mend the data, or {contract.path} if it is the contract that is wrong",
-        )
-    return tables.from_text(text, contract)
 
 
 def _judge(
@@ -142,7 +77,7 @@ def _judge(
     try:
         contract = contracts.load(places.contract)
         document["data_sha256"] = evidence.sha256(contract.data)
-        policy = gates.load(places.quality)
+        policy = policies.load(places.quality)
         measured, document["model_sha256"] = measure(contract, policy)
         verdict = gates.decide(measured.metrics, policy)
         document |= _as_json(measured, verdict)
@@ -151,8 +86,8 @@ def _judge(
         raise
     finally:
         document["seconds"] = round(time.monotonic() - started, 3)
-        _leave(places, name, document, reports.gate_page(document))
-    training.say("\n".join((*verdict.reasons, f"gate: {document['verdict']}")))
+        reports.leave(places.reports, name, document, reports.gate_page(document))
+    say("\n".join((*verdict.reasons, f"gate: {document['verdict']}")))
     return verdict.passed
 
 
@@ -178,8 +113,3 @@ def _as_json(measured: Measured, verdict: Verdict) -> dict[str, Any]:
             for outcome in verdict.outcomes
         ],
     }
-
-
-def _leave(places: Places, name: str, document: dict[str, Any], page: str) -> None:
-    reports.write_bytes(places.reports / f"{name}.md", page.encode())
-    reports.write_json(places.reports / f"{name}.json", document)

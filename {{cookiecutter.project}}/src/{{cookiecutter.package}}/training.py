@@ -1,10 +1,9 @@
 """Trains: quickly for a pull request, fully for a release. The split is by a hash of the id."""
 
-import sys
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -13,12 +12,12 @@ from threadpoolctl import threadpool_limits
 from . import dataset as rows_of
 from .contract import Contract
 from .dataset import Dataset
-from .errors import DataError
 from .evaluation import Labels, Probabilities, best_threshold, evaluate
 from .export import export
 from .features import Features, Matrix
-from .gates import TrainingPolicy
+from .policy import TrainingPolicy
 from .predictor import Predictor
+from .progress import say
 
 SMOKE_CASES = 8
 SMOKE_TOLERANCE = 1e-5
@@ -79,6 +78,12 @@ def new_pipeline(seed: int) -> Pipeline:
     )
 
 
+def fit(matrix: Matrix, labels: Labels, seed: int) -> Pipeline:
+    """Return the pipeline, trained on features [n, k] and labels [n]."""
+    with threadpool_limits(THREADS):
+        return new_pipeline(seed).fit(matrix, labels)
+
+
 def measure_quickly(dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> Measured:
     """Measure the pipeline out of fold on a few customers, without making a model."""
     few = dataset.select(rows_of.quick_rows(dataset, policy.quick_rows))
@@ -101,15 +106,14 @@ def train(dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> Train
     """
     held_out = rows_of.is_held_out(dataset, policy.holdout_share)
     known, unseen = dataset.select(~held_out), dataset.select(held_out)
-    _require_both_labels(unseen.labels, "the hold-out")
+    rows_of.require_both_labels(unseen.labels, "the hold-out")
     features = Features(contract)
     matrix = features.matrix(known.columns)
     threshold = best_threshold(known.labels, out_of_fold(known, matrix, policy))
     say(f"training on {len(known)} customers, {len(unseen)} are held out")
     unseen_matrix = features.matrix(unseen.columns)
-    with threadpool_limits(THREADS):
-        pipeline = new_pipeline(policy.seed).fit(matrix, known.labels)
-        model = export(pipeline, contract, threshold, unseen_matrix)
+    pipeline = fit(matrix, known.labels, policy.seed)
+    model = export(pipeline, contract, threshold, unseen_matrix)
     predictor = Predictor(contract, model)
     probabilities = predictor.probabilities(unseen_matrix).astype(np.float64)
     measured = Measured(
@@ -126,25 +130,17 @@ def out_of_fold(dataset: Dataset, matrix: Matrix, policy: TrainingPolicy) -> Pro
     for fold in range(policy.folds):
         say(f"fold {fold + 1} of {policy.folds}")
         judged = fold_of == fold
-        _require_both_labels(dataset.labels[~judged], f"all folds but {fold + 1}")
+        rows_of.require_both_labels(dataset.labels[~judged], f"all folds but {fold + 1}")
         if judged.any():
-            with threadpool_limits(THREADS):
-                pipeline = new_pipeline(policy.seed).fit(matrix[~judged], dataset.labels[~judged])
-                probabilities[judged] = pipeline.predict_proba(matrix[judged])[:, 1]
+            pipeline = fit(matrix[~judged], dataset.labels[~judged], policy.seed)
+            probabilities[judged] = pipeline.predict_proba(matrix[judged])[:, 1]
     return probabilities
 
 
 def smoke_cases(unseen: Dataset, contract: Contract, predictor: Predictor) -> dict[str, object]:
     """Return a few held-out customers as requests, each with the answer that /predict must give."""
     order = np.argsort(rows_of.position(unseen.ids, "smoke"), kind="stable")[:SMOKE_CASES]
-    few = unseen.select(order)
-    requests = [
-        {
-            column.name: _as_json(few.columns[column.name][row], column.type)
-            for column in contract.features
-        }
-        for row in range(len(few))
-    ]
+    requests = as_requests(unseen.select(order), contract)
     answers = predictor.answer(requests)
     return {
         "tolerance": SMOKE_TOLERANCE,
@@ -155,9 +151,15 @@ def smoke_cases(unseen: Dataset, contract: Contract, predictor: Predictor) -> di
     }
 
 
-def say(step: str) -> None:
-    """Tell a person who waits what is being done."""
-    print(step, file=sys.stderr, flush=True)
+def as_requests(dataset: Dataset, contract: Contract) -> list[dict[str, Any]]:
+    """Return customers as /predict is asked about them."""
+    return [
+        {
+            column.name: _as_json(dataset.columns[column.name][row], column.type)
+            for column in contract.features
+        }
+        for row in range(len(dataset))
+    ]
 
 
 def _as_json(value: float | str | None, kind: str) -> float | int | str | None:
@@ -166,12 +168,3 @@ def _as_json(value: float | str | None, kind: str) -> float | int | str | None:
     if np.isnan(value):
         return None
     return int(value) if kind == "integer" else float(value)
-
-
-def _require_both_labels(labels: npt.NDArray[np.int64] | Labels, part: str) -> None:
-    if len(np.unique(labels)) < 2:
-        raise DataError(
-            f"{part} must have customers who left and customers who stayed, "
-            f"and has {len(labels)} customers of at most one kind",
-            "give more rows, or mend the target in the contract",
-        )

@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 
 from {{ cookiecutter.package }} import contract as contracts
-from {{ cookiecutter.package }} import dataset as tables
-from {{ cookiecutter.package }} import gates
+from {{ cookiecutter.package }} import dataset as datasets
+from {{ cookiecutter.package }} import policy as policies
 from {{ cookiecutter.package }} import reports
+from {{ cookiecutter.package }} import table
 from {{ cookiecutter.package }} import training
 from tests import customers
 
@@ -36,8 +37,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a release's folder: a trained model, its contract, smoke cases, and the record."""
     folder = tmp_path_factory.mktemp("bundle")
     contract = contracts.load(customers.write(folder, customers.make()))
-    policy = gates.load(folder / "quality.toml")
-    dataset = tables.from_text(tables.read_text(contract), contract)
+    policy = policies.load(folder / "quality.toml")
+    dataset = datasets.from_table(table.read(contract), contract)
     trained = training.train(dataset, contract, policy.training)
     reports.write_bytes(folder / "model.onnx", trained.model)
     reports.write_json(folder / "smoke.json", trained.smoke)

@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 
 from {{ cookiecutter.package }} import contract as contracts
-from {{ cookiecutter.package }} import dataset as tables
-from {{ cookiecutter.package }} import gates
+from {{ cookiecutter.package }} import dataset as datasets
+from {{ cookiecutter.package }} import policy as policies
+from {{ cookiecutter.package }} import table
 from {{ cookiecutter.package }} import training
 from {{ cookiecutter.package }}.contract import Contract
 from {{ cookiecutter.package }}.dataset import Dataset
+from {{ cookiecutter.package }}.policy import Policy
 from {{ cookiecutter.package }}.predictor import Predictor
 from {{ cookiecutter.package }}.training import Trained
 from tests import customers
@@ -21,17 +23,17 @@ def contract(tmp_path_factory: pytest.TempPathFactory) -> Contract:
 
 
 @pytest.fixture(scope="session")
-def policy(contract: Contract) -> gates.Policy:
-    return gates.load(contract.path.with_name("quality.toml"))
+def policy(contract: Contract) -> Policy:
+    return policies.load(contract.path.with_name("quality.toml"))
 
 
 @pytest.fixture(scope="session")
 def dataset(contract: Contract) -> Dataset:
-    return tables.from_text(tables.read_text(contract), contract)
+    return datasets.from_table(table.read(contract), contract)
 
 
 @pytest.fixture(scope="session")
-def trained(dataset: Dataset, contract: Contract, policy: gates.Policy) -> Trained:
+def trained(dataset: Dataset, contract: Contract, policy: Policy) -> Trained:
     return training.train(dataset, contract, policy.training)
 
 

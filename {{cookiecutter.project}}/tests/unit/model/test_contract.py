@@ -50,24 +50,83 @@ def test_nulls_are_rare_in_features_and_never_in_id_or_target(contract: Contract
         ('"feature"', '"input"', "role: 'input' is none of id, feature, target"),
         ('type = "text"', 'type = "integer"', "type: 'integer' is none of text"),
         ('["basic", "full"]', '["basic", 2]', "categories: must be a list of texts"),
-        ('["basic", "full"]', '["full", "full"]', "categories: must be at least two texts"),
+        ('["basic", "full"]', '["full", "full"]', "categories: must be 2 or more different texts"),
         ('["basic", "full"]', '["", "full"]', "categories: must not hold an empty text"),
         ('["no", "yes"]', '["no", "yes", "?"]', "labels: must be two: left and stayed, not 3"),
         ('positive = "yes"', 'positive = "1"', "positive: '1' is none of no, yes"),
         ('name = "age"', 'name = "left"', "column: 'left' is there 2 times"),
         ('role = "id"\ntype = "text"', 'role = "feature"\ntype = "number"', "the role id, not 0"),
+        ("schema = 1", 'schema = 1\nordered = "yes"', "ordered: must be true or false, not 'yes'"),
+        ("schema = 1", 'schema = 1\nextra_columns = "x"', "extra_columns: must be a list of texts"),
+        ("schema = 1", 'schema = 1\nextra_columns = ["age"]', "'age' has a [[column]] of its own"),
+        ("max = 99", "max = 99\nunique = 1", "column[2] 'age'.unique: must be true or false"),
+        ("max = 99", "max = 99\nmax_age_days = 3", "column[2] 'age'.max_age_days: unknown key"),
     ],
 )
 def test_a_contradiction_is_refused_with_its_place(
     tmp_path: Path, old: str, new: str, message: str
 ) -> None:
     assert old in CONTRACT
-    path = tmp_path / "contract.toml"
-    path.write_text(CONTRACT.replace(old, new, 1), encoding="utf-8")
+    assert message in refusal(tmp_path, CONTRACT.replace(old, new, 1))
+
+
+def refusal(folder: Path, contract: str) -> str:
+    """Return why a contract is refused; the file is named first."""
+    path = folder / "contract.toml"
+    path.write_text(contract, encoding="utf-8")
     with pytest.raises(ConfigurationError) as refused:
         contracts.load(path)
-    assert str(refused.value).startswith(f"{path}: ")
-    assert message in str(refused.value)
+    place, _, why = str(refused.value).partition(": ")
+    assert place == str(path)
+    return why
+
+
+@pytest.mark.parametrize(
+    ("csv", "message"),
+    [
+        ('sep = ";;"', "csv.sep: must be one ASCII character, not ';;'"),
+        ('sep = "§"', "csv.sep: must be one ASCII character, not '§'"),
+        (r'sep = "\n"', "csv.sep: must be one ASCII character"),
+        ("""sep = "'"\nquotechar = "'\"""", 'csv.quotechar: "\'" has another meaning already'),
+        ('thousands = "."', "csv.thousands: '.' has another meaning already"),
+        ('encoding = "latin1234"', "csv.encoding: Python knows no text in 'latin1234'"),
+        ('encoding = "zlib"', "csv.encoding: Python knows no text in 'zlib'"),
+        ('separator = ","', "csv.separator: unknown key"),
+        ("na_values = [1]", "csv.na_values: must be a list of texts"),
+    ],
+)
+def test_a_way_of_writing_that_cannot_be_is_refused(tmp_path: Path, csv: str, message: str) -> None:
+    assert message in refusal(tmp_path, f"{CONTRACT}\n[csv]\n{csv}\n")
+
+
+@pytest.mark.parametrize(
+    ("holds", "message"),
+    [
+        ("age <", "rule[1].holds: cannot be read: "),
+        ("1 < 2", "rule[1].holds: '1 < 2' names no column"),
+        ("years < 3", "rule[1].holds: there is no column 'years'"),
+        ("`plan` == 'full'", "rule[1].holds: there is no column 'plan'"),
+        ("age.sum() < 3", "rule[1].holds: may compare and calculate, but has a Call in it"),
+        ("age.values < 3", "rule[1].holds: may compare and calculate, but has a Attribute in it"),
+        ("age[0] < 3", "rule[1].holds: may compare and calculate, but has a Subscript in it"),
+        ("@age < 3", "rule[1].holds: cannot be read: "),
+        ("__import__('os').system('true') == age", "but has a Call in it"),
+    ],
+)
+def test_a_rule_that_does_more_than_compare_columns_is_refused(
+    tmp_path: Path, holds: str, message: str
+) -> None:
+    rule = f'{CONTRACT}\n[[rule]]\nholds = "{holds}"\nreason = "it is so"\n'
+    assert message in refusal(tmp_path, rule)
+
+
+def test_a_rule_knows_its_columns(tmp_path: Path) -> None:
+    path = tmp_path / "contract.toml"
+    holds = "age < 99 or `plan type` == 'full' and age > tenure_months / 12"
+    rule = f'{CONTRACT}\n[[rule]]\nholds = "{holds}"\nreason = "it is so"\n'
+    path.write_text(rule, encoding="utf-8")
+    [known] = contracts.load(path).rules
+    assert known.columns == ("age", "tenure_months", "plan type")
 
 
 def test_a_contract_without_columns_is_refused(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def test_the_file_answers_every_customer_as_the_pipeline(
     contract: Contract, dataset: Dataset
 ) -> None:
     matrix = Features(contract).matrix(dataset.columns)
-    pipeline = training.new_pipeline(seed=3).fit(matrix, dataset.labels)
+    pipeline = training.fit(matrix, dataset.labels, seed=3)
     predictor = Predictor(contract, export(pipeline, contract, 0.4, matrix))
     expected = pipeline.predict_proba(matrix)[:, 1]
     assert np.abs(predictor.probabilities(matrix) - expected).max() <= TOLERANCE
@@ -38,7 +38,7 @@ def test_a_file_that_answers_otherwise_is_refused(
     contract: Contract, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     matrix = Features(contract).matrix(dataset.columns)
-    pipeline = training.new_pipeline(seed=3).fit(matrix, dataset.labels)
+    pipeline = training.fit(matrix, dataset.labels, seed=3)
     shifted = pipeline.predict_proba(matrix) + 2 * TOLERANCE
     monkeypatch.setattr(pipeline, "predict_proba", lambda matrix: shifted)
     with pytest.raises(ExportError, match="differs from the pipeline by .* 1e-05 is allowed"):

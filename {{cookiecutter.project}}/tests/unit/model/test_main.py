@@ -5,9 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from {{ cookiecutter.package }}.__main__ import main
+from {{ cookiecutter.package }}.predictor import Predictor
 from tests import customers
 
 
@@ -18,6 +20,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     customers.write(tmp_path / "data", customers.make())
     (tmp_path / "data" / "quality.toml").rename(tmp_path / "quality.toml")
     monkeypatch.chdir(tmp_path)
+    assert main(["reference"]) == 0
     return tmp_path
 
 
@@ -36,9 +39,21 @@ def break_data(repository: Path) -> None:
     customers.write(repository / "data", rows)
 
 
+def double_the_bills(repository: Path) -> None:
+    """Let everybody pay twice as much, which the contract allows."""
+    rows = customers.make()
+    for row in rows:
+        row["monthly_spend"] = str(2 * float(row["monthly_spend"]))
+    customers.write(repository / "data", rows)
+
+
 def test_sound_data_pass(repository: Path) -> None:
     assert main(["data"]) == 0
-    assert report(repository, "data")["verdict"] == "passed"
+    document = report(repository, "data")
+    assert (document["verdict"], document["reasons"]) == ("passed", [])
+    assert (document["rows"], document["reference"]["rows"]) == (400, 400)
+    page = (repository / "reports" / "data.html").read_text(encoding="utf-8")
+    assert "<title>Data check: passed</title>" in page
 
 
 def test_broken_data_fail_and_are_named(
@@ -46,11 +61,106 @@ def test_broken_data_fail_and_are_named(
 ) -> None:
     break_data(repository)
     assert main(["data"]) == 1
-    finding = "data/customers.csv: age: range: 7.0; allowed: 18 to 99 (1 row, line 2)"
+    finding = "data/customers.csv: age: range: 7; allowed: 18 to 99 (0.25%: 1 row, line 2)"
     assert finding in capsys.readouterr().err
     document = report(repository, "data")
     assert document["verdict"] == "failed"
-    assert document["findings"][0]["first_lines"] == [2]
+    assert document["findings"][0]["places"] == [2]
+
+
+def test_drift_fails_and_says_what_has_moved(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    double_the_bills(repository)
+    assert main(["data"]) == 1
+    said = capsys.readouterr().err
+    assert "data/customers.csv: monthly_spend: drift of the distribution: mean 98.58 in the" in said
+    assert "data/customers.csv: predictions: drift of the distribution: mean" in said
+    document = report(repository, "data")
+    failed = [drift["column"] for drift in document["drifts"] if drift["level"] == "fail"]
+    assert failed == ["monthly_spend", "predictions"]
+
+
+def test_drift_that_is_accepted_becomes_the_reference(repository: Path) -> None:
+    double_the_bills(repository)
+    assert main(["reference"]) == 0
+    assert main(["data"]) == 0
+
+
+def test_broken_data_are_no_reference(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (repository / "data" / "reference.json").read_bytes()
+    break_data(repository)
+    assert main(["reference"]) == 1
+    assert "age: range: 7;" in capsys.readouterr().err
+    assert (repository / "data" / "reference.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("run", ["data", "features", "gate", "train"])
+def test_without_a_reference_nothing_passes(
+    repository: Path, capsys: pytest.CaptureFixture[str], run: str
+) -> None:
+    (repository / "data" / "reference.json").unlink()
+    assert main([run]) == 2
+    said = capsys.readouterr().err
+    assert "data/reference.json: No such file" in said
+    assert "Next: make it from a table that you trust: nox -s reference." in said
+
+
+def test_a_null_that_is_served_as_a_number_fails_and_leaves_a_report(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matrix = Predictor.matrix
+    monkeypatch.setattr(Predictor, "matrix", lambda self, rows: np.nan_to_num(matrix(self, rows)))
+    assert main(["features"]) == 1
+    document = report(repository, "features")
+    assert "feature age: 2 of 400 customers differ" in document["reasons"][0]
+
+
+@pytest.mark.parametrize(
+    ("run", "name"), [("features", "features"), ("gate", "quick-gate"), ("train", "gate")]
+)
+def test_drifted_data_are_not_trained_on(repository: Path, run: str, name: str) -> None:
+    double_the_bills(repository)
+    assert main([run]) == 1
+    document = report(repository, name)
+    assert document["verdict"] == "failed"
+    assert "monthly_spend: drift of the distribution" in document["reasons"][0]
+
+
+def test_a_table_that_is_not_there_leaves_a_failed_report(repository: Path) -> None:
+    (repository / "data" / "customers.csv").unlink()
+    assert main(["data"]) == 1
+    assert report(repository, "data")["reasons"] == [
+        "data/customers.csv: No such file or directory"
+    ]
+    page = (repository / "reports" / "data.html").read_text(encoding="utf-8")
+    assert "data/customers.csv: No such file or directory" in page
+
+
+def test_features_that_are_served_as_they_are_trained_pass(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["features"]) == 0
+    assert "7 features of 400 customers, trained and served" in capsys.readouterr().err
+    document = report(repository, "features")
+    assert (document["verdict"], document["feature_difference"]) == ("passed", 0.0)
+
+
+def test_features_that_are_served_otherwise_fail(
+    repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matrix = Predictor.matrix
+
+    def serve_in_cents(self: Predictor, customers: Any) -> Any:
+        return matrix(
+            self, [one | {"monthly_spend": one["monthly_spend"] * 100} for one in customers]
+        )
+
+    monkeypatch.setattr(Predictor, "matrix", serve_in_cents)
+    assert main(["features"]) == 1
+    said = capsys.readouterr().err
+    assert "feature monthly_spend: " in said and "feature spend_per_tenure_month: " in said
+    assert report(repository, "features")["verdict"] == "failed"
 
 
 def test_the_quick_gate_leaves_its_evidence_and_no_model(repository: Path) -> None:
@@ -101,7 +211,7 @@ def test_broken_data_are_not_trained_on(repository: Path, run: str, name: str) -
     document = report(repository, name)
     assert document["verdict"] == "failed"
     assert document["metrics"] == {}
-    assert "age: range: 7.0" in document["reasons"][0]
+    assert "age: range: 7;" in document["reasons"][0]
 
 
 @pytest.mark.parametrize(("run", "name"), [("gate", "quick-gate"), ("train", "gate")])

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from {{ cookiecutter.package }} import dataset as tables
+from {{ cookiecutter.package }} import dataset as datasets
 from {{ cookiecutter.package }} import training
 from {{ cookiecutter.package }}.contract import Contract
 from {{ cookiecutter.package }}.dataset import Dataset
 from {{ cookiecutter.package }}.errors import DataError
 from {{ cookiecutter.package }}.evaluation import METRICS
-from {{ cookiecutter.package }}.gates import Policy
+from {{ cookiecutter.package }}.policy import Policy
 from {{ cookiecutter.package }}.training import Trained
 
 
@@ -26,7 +26,7 @@ def test_the_same_data_give_the_same_bytes(
 def test_another_customer_gives_another_model(
     dataset: Dataset, contract: Contract, policy: Policy, trained: Trained
 ) -> None:
-    known = np.flatnonzero(~tables.is_held_out(dataset, policy.training.holdout_share))
+    known = np.flatnonzero(~datasets.is_held_out(dataset, policy.training.holdout_share))
     fewer = dataset.select(np.delete(np.arange(len(dataset)), known[0]))
     assert training.train(fewer, contract, policy.training).model != trained.model
 
@@ -34,7 +34,7 @@ def test_another_customer_gives_another_model(
 def test_held_out_customers_do_not_touch_the_model(
     dataset: Dataset, contract: Contract, policy: Policy, trained: Trained
 ) -> None:
-    held_out = tables.is_held_out(dataset, policy.training.holdout_share)
+    held_out = datasets.is_held_out(dataset, policy.training.holdout_share)
     labels = np.where(held_out, 1 - dataset.labels, dataset.labels)
     lied_to = training.train(replace(dataset, labels=labels), contract, policy.training)
     assert lied_to.model == trained.model
