@@ -11,6 +11,11 @@ nox.options.reuse_venv = "yes"
 nox.options.error_on_external_run = True
 nox.options.download_python = "never"
 
+# The model wing's benchmarks run its code with its own lock, and beside what it is compared with.
+TRAIN_LOCK = "{{cookiecutter.project}}/requirements-train.txt"
+COOKIECUTTER = "cookiecutter==2.7.1"
+GREAT_EXPECTATIONS = "great_expectations==1.24.1"
+
 SOURCES = ("hooks", "tests", "demo", "benchmarks", "noxfile.py")
 
 
@@ -19,6 +24,13 @@ def install(session: nox.Session) -> None:
     # uv would otherwise try to download an interpreter that is not found.
     session.env["UV_PYTHON_DOWNLOADS"] = "never"
     session.install("--require-hashes", "--requirement", "requirements-dev.txt")
+
+
+def install_model_wing(session: nox.Session, *contenders: str) -> None:
+    """Install what a generated repository trains with, and what it is measured against."""
+    session.env["UV_PYTHON_DOWNLOADS"] = "never"
+    session.install("--require-hashes", "--requirement", TRAIN_LOCK)
+    session.install(COOKIECUTTER, *contenders)
 
 
 @nox.session
@@ -49,6 +61,20 @@ def benchmark(session: nox.Session) -> None:
     """Measure how long a developer waits, which takes minutes."""
     install(session)
     session.run("python", "-m", "benchmarks.pipeline", *session.posargs)
+
+
+@nox.session(default=False)
+def benchmark_data(session: nox.Session) -> None:
+    """Measure the data check against pandas assertions and Great Expectations."""
+    install_model_wing(session, GREAT_EXPECTATIONS)
+    session.run("python", "-m", "benchmarks.data")
+
+
+@nox.session(default=False)
+def benchmark_drift(session: nox.Session) -> None:
+    """Measure how often drift is seen where there is none, and where there is."""
+    install_model_wing(session)
+    session.run("python", "-m", "benchmarks.drift")
 
 
 @nox.session(default=False)

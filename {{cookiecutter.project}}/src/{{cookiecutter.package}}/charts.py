@@ -40,7 +40,7 @@ def histogram(
     for share in (0.0, top / 2, top):
         y = floor - share * unit
         _add(svg, "line", "axis", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y)
-        _text(svg, f"{share:.3g}" if share < 0.001 else f"{share:.1%}", LEFT - 4, y + 3, "end")
+        _text(svg, f"{100 * share:.3g}%", LEFT - 4, y + 3, "end")
     for place, share in enumerate(shares):
         height = share * unit
         _add(

@@ -125,7 +125,11 @@ def _drawn(now: Numbers | Categories, then: Numbers | Categories) -> dict[str, A
     title = f"this table: {now.rows} values; the reference: {then.rows}"
     if isinstance(now, Numbers) and isinstance(then, Numbers):
         bars, reference_bars = list(now.bars), list(then.bars)
-        picture = charts.histogram(bars, reference_bars, then.start, then.width, title)
+        if then.width == 1 and len(bars) <= SHOWN_CATEGORIES:  # A few whole numbers, as flags.
+            names = [f"{then.start + place:g}" for place in range(len(bars))]
+            picture = charts.categories(bars, reference_bars, names, title)
+        else:
+            picture = charts.histogram(bars, reference_bars, then.start, then.width, title)
     else:
         assert isinstance(now, Categories) and isinstance(then, Categories)
         names = _most_frequent(now, then)

@@ -28,8 +28,7 @@ def test_a_bar_is_as_high_as_its_share() -> None:
 
 def test_a_histogram_names_its_ends_and_shares() -> None:
     said = words(charts.histogram([10, 30], [1, 1], start=0, width=50, title="ages"))
-    assert {"0", "100"} <= set(said)
-    assert "80.0%" in said
+    assert {"0", "100", "0%", "40%", "80%"} <= set(said)
 
 
 def test_a_histogram_of_nothing_is_empty() -> None:
