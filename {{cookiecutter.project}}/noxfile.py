@@ -37,6 +37,8 @@ REPORTS = Path("reports")
 TYPED = ("src", "release", "tests", "noxfile.py", "tasks.py")
 # The package runs from src, as it stands: nothing to build, nothing that could be out of date.
 FROM_SOURCE = {"PYTHONPATH": "src"}
+# The threads of linear algebra wait for one another by spinning, and several tests run at a time.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 # Each lock: what it is compiled from, beside the dependencies of a server. `dev` holds all.
 LOCKS = {
@@ -81,7 +83,7 @@ def tests(session: nox.Session) -> None:
     try:
         # Many tests wait for processes: three at a time keep two cores busy.
         chosen = session.posargs or ("--numprocesses", "3", "--dist", "worksteal")
-        session.run("pytest", f"--junitxml={results}", *chosen)
+        session.run("pytest", f"--junitxml={results}", *chosen, env=ONE_THREAD)
     finally:
         report_tests(results)
 

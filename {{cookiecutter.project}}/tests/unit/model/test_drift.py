@@ -240,6 +240,19 @@ def test_dust_in_many_rows_is_certain_but_no_drift(policy: Policy) -> None:
     assert effect.value < policy.drift.numbers.warn
 
 
+def test_noise_in_three_hundred_rows_is_no_drift(
+    tmp_path: Path, accepted: tuple[Contract, Reference], policy: Policy
+) -> None:
+    contract, reference = accepted
+    rng, rows = np.random.default_rng(2), customers.make(5000)
+    for _ in range(40):
+        drawn = [rows[place] for place in rng.choice(len(rows), 300, replace=False)]
+        _, table = customers.read(tmp_path, drawn)
+        profile = references.measure(table, contract, reference)
+        drifts = drift.compare(profile, reference.profile, contract, policy.drift)
+        assert at("fail", drifts) == []
+
+
 def test_the_more_columns_the_more_certain_each_must_be(
     compare: Callable[[list[Row]], list[Drift]], policy: Policy
 ) -> None:
