@@ -67,7 +67,7 @@ def ok(repository: Repository, door: str, *arguments: str) -> Callable[[], None]
 
 
 def checks(repository: Repository) -> None:
-    """Time the five checks with uv, and with virtualenv and pip."""
+    """Time the checks with uv, and with virtualenv and pip."""
     environments = repository.folder / ".nox"
 
     def remove() -> None:
@@ -82,7 +82,7 @@ def checks(repository: Repository) -> None:
         for when in ("from nothing", "again"):
             ratio = seconds[backend, when] / seconds["uv", when]
             row(
-                f"all five checks, {when}, {backend}",
+                f"all checks, {when}, {backend}",
                 seconds[backend, when],
                 f"{ratio:.1f} times uv",
             )
