@@ -53,6 +53,7 @@ class Living:
 
 def release(repository: Repository) -> dict[str, Any]:
     """Train and build what is committed, and return the record."""
+    repository.ask("champion", "--env", "prod")
     trained = repository.nox("-s", "train")
     assert trained.returncode == 0, trained.stdout + trained.stderr
     record: dict[str, Any] = repository.ask("build")["record"]

@@ -52,6 +52,7 @@ def test_both_providers_call_the_same_in_the_same_order(baked: Path) -> None:
         "nox -s data",
         "nox -s features",
         "nox -s gate",
+        "invoke champion --env prod",
         "nox -s train",
         "invoke build",
         "invoke promote --env staging --yes",

@@ -113,6 +113,12 @@ def train(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def nightly(session: nox.Session) -> None:
+    """Train fully, and tell whether the model is better than what served some days ago."""
+    run_model_wing(session, "nightly")
+
+
+@nox.session(default=False)
 def adopt(session: nox.Session) -> None:
     """Take your own table in: -- FILE --target COLUMN --id COLUMN [--positive VALUE]."""
     run_model_wing(session, "adopt")

@@ -21,6 +21,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from release import build as building
+from release import champion as champions
 from release import policy, status as looking
 from release.engine import Machine
 from release.errors import ConfigurationError, Interrupted, PreconditionFailed, ReleaseError
@@ -105,6 +106,23 @@ def _confirm(question: str, environment: str, command: str) -> None:
     print(f"{question} [y/N] ", file=sys.stderr, end="", flush=True)
     if sys.stdin.readline().strip().lower() != "y":
         raise Interrupted("not done", state=f"{environment} unchanged")
+
+
+@task(
+    auto_shortflags=False,
+    help={"env": ENV, "days-ago": "what it served then, for the nightly training", "json": JSON},
+)
+@door
+def champion(c: Context, env: str, days_ago: int = 0, json: bool = False) -> champions.Champion:
+    """Lay out what an environment serves in reports/champion/, for the gate to compare with."""
+    machine = _machine()
+    machine.policy.environment(env)
+    name = f"champion-{days_ago}-days-ago" if days_ago else "champion"
+    folder = machine.repository.root / "reports" / name
+    found = champions.fetch(Ledger.open(machine.repository), env, days_ago, folder)
+    when = f"{days_ago} days ago" if days_ago else "now"
+    _say(f"{env} serves {found.release or 'nothing'} ({when}): see {folder}")
+    return found
 
 
 @task(auto_shortflags=False, help={"json": JSON})

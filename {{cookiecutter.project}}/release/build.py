@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,12 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .champion import serving_release
 from .errors import BuildFailed, GateRefused, PreconditionFailed
+from .files import write_folder
 from .ledger import Ledger
 from .policy import Policy
 from .progress import Progress
-from .records import EVIDENCE_NAME, FILE_NAME, Record, digest_of, sha256
+from .records import EVIDENCE_NAME, FILE_NAME, PROOFS, Record, digest_of, sha256
 
+EVIDENCE_SCHEMA = 2
 NEXT = "nox -s train, on the commit to be released, with nothing uncommitted"
 
 
@@ -58,15 +60,16 @@ def build(ledger: Ledger, policy: Policy, progress: Progress) -> Built:
         if version in ledger.versions():
             record = ledger.record(version)
             if not folder.is_dir():
-                _write_folder(folder, ledger.bundle(version))
+                write_folder(folder, ledger.bundle(version))
             return Built(record, folder, is_new=False)
         ledger.repository.identity()
         ledger.require_remote("no release was made")
+        _require_champion(evidence, ledger, policy)
     with progress.step("build the wheel"):
         wheel = _wheel(root, ledger.repository.commit_time(commit))
     with progress.step("assemble the bundle"):
         artifacts = model | wheel | {"requirements.txt": (root / "requirements.txt").read_bytes()}
-        proof = {EVIDENCE_NAME: (root / "reports" / EVIDENCE_NAME).read_bytes()}
+        proof = {name: (root / "reports" / name).read_bytes() for name in PROOFS}
         checksums = {name: sha256(content) for name, content in artifacts.items()}
         record = Record(
             version=version,
@@ -80,7 +83,7 @@ def build(ledger: Ledger, policy: Policy, progress: Progress) -> Built:
         )
         files = artifacts | proof | {FILE_NAME: record.to_json()}
         _check_size(files, policy)
-        _write_folder(folder, files)
+        write_folder(folder, files)
     with progress.step("tag the release"):
         message = (
             f"release {version}\n\nDigest: {record.digest}\nModel-sha256: {record.model_sha256}\n"
@@ -119,8 +122,12 @@ def _gated_model(root: Path, commit: str) -> tuple[dict[str, bytes], dict[str, A
     if not isinstance(evidence, dict):
         evidence = {}
     complaints = [f"the gate says: {reason}" for reason in evidence.get("reasons") or []]
-    if evidence.get("schema") != 1:
-        complaints.append(f"its schema is {evidence.get('schema')!r}, not 1")
+    if evidence.get("schema") != EVIDENCE_SCHEMA:
+        found = evidence.get("schema")
+        complaints.append(f"its schema is {found!r}, not {EVIDENCE_SCHEMA}")
+    for name in PROOFS:
+        if not (root / "reports" / name).is_file():
+            complaints.append(f"reports/{name} is missing")
     if evidence.get("verdict") != "passed":
         complaints.append(f"its verdict is {evidence.get('verdict')!r}, not 'passed'")
     if evidence.get("training") != "full":
@@ -142,6 +149,21 @@ def _gated_model(root: Path, commit: str) -> tuple[dict[str, bytes], dict[str, A
             next_step=NEXT,
         )
     return model, evidence
+
+
+def _require_champion(evidence: dict[str, Any], ledger: Ledger, policy: Policy) -> None:
+    """Refuse a model that was not compared with what the last environment serves now."""
+    environment = policy.environments[-1].name
+    serves = serving_release(ledger, environment)
+    told = evidence.get("champion")
+    compared = told.get("release") if isinstance(told, dict) else None
+    if serves not in (None, compared):
+        raise GateRefused(
+            f"the model was not compared with what {environment} serves",
+            why=f"{environment} serves {serves}, and it was compared with {compared or 'nothing'}",
+            state="no release was made",
+            next_step=f"invoke champion --env {environment}, then nox -s train, then invoke build",
+        )
 
 
 def _wheel(root: Path, commit_time: int) -> dict[str, bytes]:
@@ -184,19 +206,3 @@ def _check_size(files: dict[str, bytes], policy: Policy) -> None:
             state="no release was made",
             next_step="make the model smaller, or raise max_bundle_mb: every clone carries it",
         )
-
-
-def _write_folder(folder: Path, files: dict[str, bytes]) -> None:
-    """Write a folder under a temporary name and rename it, so that it is whole or not there."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        for name, content in files.items():
-            with (scratch / name).open("wb") as file:
-                file.write(content)
-                os.fsync(file.fileno())
-        if folder.exists():
-            shutil.rmtree(folder)
-        scratch.rename(folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)

@@ -14,6 +14,8 @@ from .errors import HistoryCorrupt
 SCHEMA = 1
 FILE_NAME = "release.json"
 EVIDENCE_NAME = "gate.json"
+# What is kept with a release for people: the gate's page, and the model's card.
+PROOFS = (EVIDENCE_NAME, "gate.html", "model_card.md")
 VERSION = re.compile(r"[0-9a-f]{12}-[0-9a-f]{8}")
 
 

@@ -58,9 +58,10 @@ positive = "yes"
 """
 
 QUALITY = """\
-schema = 1
+schema = 2
 
 [training]
+estimator = "boosting"
 seed = 1
 quick_rows = 300
 folds = 3
@@ -76,6 +77,48 @@ nulls = { warn = 0.005, fail = 0.02, reason = "nulls come and go" }
 target = { warn = 0.02, fail = 0.05, reason = "more leave" }
 predictions = { warn = 0.1, fail = 0.15, reason = "it adds up" }
 
+[slices]
+min_rows = 20
+min_of_each = 5
+bands = 2
+significance = 0.05
+
+[[slices.rule]]
+metric = "roc_auc"
+max_below = 0.25
+reason = "nobody is left out"
+
+[[slices.rule]]
+metric = "roc_auc"
+max_loss = 0.05
+reason = "nobody pays for it"
+
+[champion]
+significance = 0.02
+max_age_days = 1.0
+min_rows_share = 0.8
+max_refused = 0.05
+other_features = "warn"
+
+[[champion.rule]]
+metric = "roc_auc"
+max_loss = 0.005
+reason = "no worse than what serves"
+
+[fairness]
+columns = []
+min_rows = 20
+significance = 0.05
+
+[[fairness.rule]]
+metric = "recall"
+max_gap = 0.2
+reason = "each group is found alike"
+
+[nightly]
+days_ago = 7
+significance = 0.05
+
 [[rule]]
 metric = "roc_auc"
 min = 0.7
@@ -85,6 +128,24 @@ reason = "the order matters"
 metric = "brier"
 max = 0.2
 reason = "the probability matters"
+
+[[rule]]
+metric = "latency_ms"
+max = 1000
+reason = "nobody waits"
+"""
+
+CARD = """\
+schema = 1
+name = "leavers"
+description = "Tells who leaves."
+owner = "Ada"
+contact = "ada@example.com"
+license = "mit"
+intended_use = "Calling people."
+out_of_scope = "Punishing people."
+limits = "It is small."
+ethics = "Nobody is protected."
 """
 
 HEADER = ["name", "age", "tenure_months", "monthly_spend", "plan type", "left"]
@@ -118,6 +179,7 @@ def write(folder: Path, rows: list[Row], header: list[str] | None = None) -> Pat
         writer.writeheader()
         writer.writerows(rows)
     (folder / "quality.toml").write_text(QUALITY, encoding="utf-8")
+    (folder / "model_card.toml").write_text(CARD, encoding="utf-8")
     contract = folder / "contract.toml"
     contract.write_text(CONTRACT, encoding="utf-8")
     return contract

@@ -15,6 +15,7 @@ RUNS = {
     "features": data_runs.check_features,
     "gate": runs.gate,
     "train": runs.train,
+    "nightly": runs.nightly,
 }
 
 

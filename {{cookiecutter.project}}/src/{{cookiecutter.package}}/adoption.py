@@ -14,10 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from . import adoption_text, reference, reports, table, thresholds
+from . import adoption_text, policy_file, reference, reports, table, thresholds
 from . import contract as contracts
 from . import dataset as datasets
-from . import policy as policies
 from .contract import Column, Csv
 from .dialect import read_unknown
 from .errors import ConfigurationError, DataError
@@ -144,10 +143,10 @@ def decide(places: Places, request: Request) -> dict[Path, bytes]:
             sentences = "\n".join(f"{request.file}: {finding}" for finding in findings)
             raise DataError(sentences, "mend the table: nothing was changed")
         dataset = datasets.from_table(read, contract)
-        rules = thresholds.propose(dataset, contract, policies.load(places.quality).training)
+        rules = thresholds.propose(dataset, contract, policy_file.load(places.quality).training)
         quality_text = adoption_text.quality(places.quality.read_text(encoding="utf-8"), rules)
         (trial / places.quality.name).write_text(quality_text, encoding="utf-8")
-        policies.load(trial / places.quality.name)
+        policy_file.load(trial / places.quality.name)
         made = reference.make(read, dataset, contract)
         summary = adoption_text.summary(name, found.written, columns, rules, dataset, contract)
     return {

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -15,6 +16,8 @@ from .reports import table
 from .training import as_requests
 
 FIRST_RULE = "[[rule]]"
+# What a table has nothing to do with.
+KEPT = re.compile('^metric = "(latency_ms|model_mb)"$', re.MULTILINE)
 
 
 def contract(file: str, written: Csv, columns: Sequence[Inferred], rows: int) -> str:
@@ -72,13 +75,16 @@ def _keys(column: Column) -> Iterator[tuple[str, str]]:
 
 
 def quality(text: str, rules: Sequence[Rule]) -> str:
-    """Return quality.toml with other rules, everything before them as it was."""
-    head = text.partition(FIRST_RULE)[0]
-    return head + "\n".join(
-        f"{FIRST_RULE}\nmetric = {_quoted(rule.metric)}\n{rule.bound} = {rule.threshold:g}\n"
+    """Return quality.toml with other rules for what follows from the table, the rest as it was."""
+    head, *blocks = text.split(FIRST_RULE)
+    kept = [block for block in blocks if KEPT.search(block)]
+    proposed = [
+        f"\nmetric = {_quoted(rule.metric)}\n{rule.bound} = {rule.threshold:g}\n"
         f"reason = {_quoted(rule.reason)}\n"
         for rule in rules
-    )
+    ]
+    written = (f"{FIRST_RULE}{block.rstrip()}\n" for block in (*proposed, *kept))
+    return head + "\n".join(written)
 
 
 def summary(

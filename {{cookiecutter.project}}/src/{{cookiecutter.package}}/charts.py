@@ -1,6 +1,7 @@
 """Small pictures as SVG that take their colours from the page around them: light, dark or print.
 
-The classes `now`, `then`, `axis` and `label` are coloured in pages/page.html.
+The classes `now`, `then`, `axis` and `label` are coloured in pages/page.html: now is what a page is
+about, then is what it is compared with.
 """
 
 import math
@@ -10,11 +11,15 @@ from xml.etree import ElementTree
 from markupsafe import Markup
 
 WIDTH, HEIGHT = 420, 150
+SQUARE, HEADING = 240, 20
+WIDE, WIDE_LABEL = 760, 260
 LEFT, RIGHT, TOP, BOTTOM = 40, 8, 8, 22
 BAR_HEIGHT = 22
 LABEL_WIDTH, FIGURES_WIDTH = 130, 112
-LONGEST_LABEL = 20
+LONGEST_LABEL, LONGEST_WIDE_LABEL = 20, 40
 TICKS = 5
+
+Points = Sequence[Sequence[float]]
 
 
 def histogram(
@@ -80,8 +85,7 @@ def categories(now: Sequence[int], then: Sequence[int], names: Sequence[str], ti
     unit = (WIDTH - LABEL_WIDTH - FIGURES_WIDTH) / top
     for place, (name, share, before) in enumerate(zip(names, shares, reference, strict=True)):
         y = 4 + place * BAR_HEIGHT
-        short = name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 1]}…"
-        _text(svg, short, LABEL_WIDTH - 6, y + 12, "end")
+        _text(svg, _short(name), LABEL_WIDTH - 6, y + 12, "end")
         _add(svg, "rect", "now", x=LABEL_WIDTH, y=y + 1, width=share * unit, height=15)
         x = LABEL_WIDTH + before * unit
         _add(svg, "line", "then", x1=x, x2=x, y1=y - 2, y2=y + 19)
@@ -90,11 +94,92 @@ def categories(now: Sequence[int], then: Sequence[int], names: Sequence[str], ti
     return _markup(svg)
 
 
+def curves(
+    now: Points, then: Points, title: str, across: str, upwards: str, diagonal: bool = False
+) -> Markup:
+    """Draw one or two curves in a square from 0 to 1.
+
+    Parameters
+    ----------
+    now, then
+        Their points as pairs, the second may be none.
+    across, upwards
+        What the axes are called.
+    diagonal
+        Whether to draw where both axes are equal.
+    """
+    svg = _svg(SQUARE + LEFT + RIGHT, SQUARE + HEADING + 36, title)
+    size = SQUARE
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return LEFT + x * size, HEADING + (1 - y) * size
+
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        x, y = place(share, share)
+        _add(svg, "line", "axis", x1=LEFT, x2=LEFT + size, y1=y, y2=y)
+        _add(svg, "line", "axis", x1=x, x2=x, y1=HEADING, y2=HEADING + size)
+        _text(svg, f"{share:g}", LEFT - 4, y + 3, "end")
+        _text(svg, f"{share:g}", x, HEADING + size + 14, "middle")
+    _text(svg, across, LEFT + size / 2, HEADING + size + 30, "middle")
+    _text(svg, upwards, LEFT, HEADING - 7, "start")
+    if diagonal:
+        (x1, y1), (x2, y2) = place(0, 0), place(1, 1)
+        _add(svg, "line", "axis strong", x1=x1, x2=x2, y1=y1, y2=y2)
+    for points, kind in ((then, "then"), (now, "now line")):
+        if points:
+            steps = (place(*point) for point in points)
+            _add(svg, "path", kind, d="M" + "L".join(f"{x:.1f},{y:.1f}" for x, y in steps))
+    return _markup(svg)
+
+
+def intervals(
+    rows: Sequence[tuple[str, float, float, float, float | None]], title: str, mark: float
+) -> Markup:
+    """Draw figures with their intervals, one below the other.
+
+    Parameters
+    ----------
+    rows
+        Name, value, low and high end, and what it is compared with, or None.
+    mark
+        The figure of all together, drawn through all rows.
+    """
+    figures = [figure for _, *numbers in rows for figure in numbers if figure is not None]
+    low, high = min([mark, *figures]), max([mark, *figures])
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    svg = _svg(WIDE, BAR_HEIGHT * len(rows) + BOTTOM + 4, title)
+    size = WIDE - WIDE_LABEL - 2 * RIGHT
+
+    def across(figure: float) -> float:
+        return WIDE_LABEL + RIGHT + (figure - low) / (high - low) * size
+
+    floor = BAR_HEIGHT * len(rows) + 4
+    for figure in _ticks(low, high):
+        x = across(figure)
+        _add(svg, "line", "axis", x1=x, x2=x, y1=0, y2=floor)
+        _text(svg, f"{figure:.6g}", x, floor + 14, "middle")
+    _add(svg, "line", "axis strong", x1=across(mark), x2=across(mark), y1=0, y2=floor)
+    for place, (name, value, start, end, compared) in enumerate(rows):
+        y = 4 + place * BAR_HEIGHT + BAR_HEIGHT / 2 - 3
+        _text(svg, _short(name, LONGEST_WIDE_LABEL), WIDE_LABEL - 6, y + 4, "end")
+        _add(svg, "line", "now line", x1=across(start), x2=across(end), y1=y, y2=y)
+        _add(svg, "circle", "now", cx=across(value), cy=y, r=4.0)
+        if compared is not None:
+            x = across(compared)
+            _add(svg, "line", "then", x1=x, x2=x, y1=y - 8, y2=y + 8)
+    return _markup(svg)
+
+
 def sparkline(counts: Sequence[int]) -> str:
     """Draw counts as a row of blocks, where there is nothing but text: ▂▅█▃."""
     top = max(counts, default=0)
     blocks = " ▁▂▃▄▅▆▇█"
     return "".join(blocks[math.ceil(8 * count / top) if top else 0] for count in counts)
+
+
+def _short(name: str, longest: int = LONGEST_LABEL) -> str:
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
 
 
 def _shares(counts: Sequence[int]) -> list[float]:

@@ -60,7 +60,7 @@ def compare(dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> Con
     features, schema = Features(contract), CustomerSchema(contract)
     few = dataset.select(quick_rows(dataset, policy.quick_rows))
     matrix = features.matrix(few.columns)
-    pipeline = training.fit(matrix, few.labels, policy.seed)
+    pipeline = training.fit(matrix, few.labels, policy)
     predictor = Predictor(contract, export(pipeline, contract, ANY_THRESHOLD, matrix))
 
     shown = dataset.select(telling_rows(dataset, contract))

@@ -16,6 +16,7 @@ TYPES_OF_ROLE = {
     "feature": ("integer", "number", "category"),
     "target": ("category",),
     "date": ("date",),
+    "protected": ("category",),
 }
 MAX_NULL_RATE = 0.01
 REFERENCE_FILE = "reference.json"
@@ -35,7 +36,8 @@ class Column:
     Attributes
     ----------
     role
-        ``id``, ``feature``, ``target``, or ``date``: of the row, never a feature.
+        ``id``, ``feature``, ``target``; ``date``, of the row and never a feature; or ``protected``,
+        never a feature either, but a model must treat its groups alike.
     type
         ``integer``, ``number``, ``category``, ``text`` or ``date`` (ISO 8601).
     minimum, maximum
@@ -252,8 +254,8 @@ def _rule(section: Section) -> CrossRule:
 def _column(section: Section) -> Column:
     name = section.take("name", str)
     section.place = f"{section.place} {name!r}"
-    role = _choice(section, "role", tuple(TYPES_OF_ROLE))
-    kind = _choice(section, "type", TYPES_OF_ROLE[role])
+    role = section.choice("role", tuple(TYPES_OF_ROLE))
+    kind = section.choice("type", TYPES_OF_ROLE[role])
     minimum = maximum = positive = None
     categories: tuple[str, ...] = ()
     max_null_rate = 0.0
@@ -262,11 +264,11 @@ def _column(section: Section) -> Column:
         maximum = section.take_or("max", float, None)
         if minimum is not None and maximum is not None and maximum < minimum:
             raise section.refuse("max", "is below min")
-    if role in ("feature", "date"):
+    if role in ("feature", "date", "protected"):
         max_null_rate = section.take_or("max_null_rate", float, MAX_NULL_RATE)
         if not 0 <= max_null_rate <= 1:
             raise section.refuse("max_null_rate", "must be a share from 0 to 1")
-    if role == "feature" and kind == "category":
+    if role in ("feature", "protected") and kind == "category":
         categories = _categories(section, "categories")
     max_age_days = section.take_or("max_age_days", float, None) if kind == "date" else None
     if max_age_days is not None and max_age_days < 0:
@@ -275,7 +277,7 @@ def _column(section: Section) -> Column:
         categories = _categories(section, "labels")
         if len(categories) != 2:
             raise section.refuse("labels", f"must be two: left and stayed, not {len(categories)}")
-        positive = _choice(section, "positive", categories)
+        positive = section.choice("positive", categories)
     unique = role == "id" or (role != "target" and section.flag_or("unique", False))
     section.finish()
     return Column(
@@ -289,13 +291,6 @@ def _categories(section: Section, key: str) -> tuple[str, ...]:
     if "" in categories:
         raise section.refuse(key, "must not hold an empty text: an empty field is a null")
     return categories
-
-
-def _choice(section: Section, key: str, choices: tuple[str, ...]) -> str:
-    value = section.take(key, str)
-    if value not in choices:
-        raise section.refuse(key, f"{value!r} is none of {', '.join(choices)}")
-    return value
 
 
 def _refuse_wrong_set(top: Section, contract: Contract) -> None:

@@ -43,6 +43,10 @@ class CustomerSchema:
         """Return the customers in a JSON list, or raise pydantic's ValidationError."""
         return self._many.validate_json(body)
 
+    def check(self, customer: Customer) -> Customer:
+        """Return a customer that keeps the contract, or raise pydantic's ValidationError."""
+        return self._one.validate_python(customer)
+
     def json_schema(self) -> dict[str, Any]:
         """Return the JSON schema of a request, for the server's documentation."""
         one = self._one.json_schema()

@@ -6,10 +6,19 @@ A run that cannot be carried out leaves a failed report too, and raises what is 
 from dataclasses import asdict
 from typing import Any
 
-from . import adoption, consistency, data_report, evidence, examination, reference, reports, table
+from . import (
+    adoption,
+    consistency,
+    data_report,
+    evidence,
+    examination,
+    policy_file,
+    reference,
+    reports,
+    table,
+)
 from . import contract as contracts
 from . import dataset as datasets
-from . import policy as policies
 from .data_report import ColumnReport
 from .errors import DataError, ModelWingError
 from .places import Places
@@ -39,7 +48,7 @@ def check_data(places: Places) -> bool:
     try:
         contract = contracts.load(places.contract)
         document["file"] = str(contract.data)
-        examined = examination.examine(contract, policies.load(places.quality).drift)
+        examined = examination.examine(contract, policy_file.load(places.quality).drift)
         document |= data_report.as_json(examined)
         columns = data_report.columns_of(examined)
     except ModelWingError as error:
@@ -84,9 +93,9 @@ def check_features(places: Places) -> bool:
     }
     try:
         contract = contracts.load(places.contract)
-        policy = policies.load(places.quality)
-        dataset = examination.sound_dataset(contract, policy.drift)
-        compared = consistency.compare(dataset, contract, policy.training)
+        policy = policy_file.load(places.quality)
+        data = examination.sound(contract, policy.drift)
+        compared = consistency.compare(data.dataset, contract, policy.training)
         document |= asdict(compared)
         document["reasons"] = list(compared.differences)
         document["verdict"] = "failed" if compared.differences else "passed"

@@ -26,11 +26,14 @@ class Dataset:
         The features by name, each [n]: float64 with NaN for nulls, or objects with None for nulls.
     labels
         1 for a customer who left and 0 for one who stayed, [n] of int64.
+    protected
+        The protected columns by name, [n] of text with None for nulls.
     """
 
     ids: npt.NDArray[np.object_]
     columns: dict[str, npt.NDArray[Any]]
     labels: npt.NDArray[np.int64]
+    protected: dict[str, npt.NDArray[np.object_]]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -38,7 +41,8 @@ class Dataset:
     def select(self, rows: npt.NDArray[Any]) -> "Dataset":
         """Return the customers of these rows: a mask, or positions."""
         columns = {name: values[rows] for name, values in self.columns.items()}
-        return Dataset(self.ids[rows], columns, self.labels[rows])
+        protected = {name: values[rows] for name, values in self.protected.items()}
+        return Dataset(self.ids[rows], columns, self.labels[rows], protected)
 
 
 def from_table(table: Table, contract: Contract) -> Dataset:
@@ -53,6 +57,11 @@ def from_table(table: Table, contract: Contract) -> Dataset:
             for column in contract.features
         },
         labels=np.asarray(values[contract.target.name] == contract.target.positive, dtype=np.int64),
+        protected={
+            column.name: as_objects(values[column.name])
+            for column in contract.columns
+            if column.role == "protected"
+        },
     )
 
 

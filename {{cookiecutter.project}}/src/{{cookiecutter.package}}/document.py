@@ -36,8 +36,10 @@ class Section:
 
     def refuse(self, key: str, why: str) -> ConfigurationError:
         """Return the error that names this file and this key."""
-        place = f"{self.place}.{key}" if self.place else key
-        return ConfigurationError(f"{self.file}: {place}: {why}", f"mend {self.file}")
+        return ConfigurationError(f"{self.file}: {self._place(key)}: {why}", f"mend {self.file}")
+
+    def _place(self, key: str) -> str:
+        return f"{self.place}.{key}" if self.place else key
 
     def take(self, key: str, kind: type[T]) -> T:
         """Take a value that must be there and of this kind."""
@@ -53,6 +55,13 @@ class Section:
     def take_or(self, key: str, kind: type[T], default: D) -> T | D:
         """Take a value of this kind, or the default where the key is not there."""
         return self.take(key, kind) if key in self else default
+
+    def choice(self, key: str, choices: tuple[str, ...]) -> str:
+        """Take a text that must be one of some."""
+        value = self.take(key, str)
+        if value not in choices:
+            raise self.refuse(key, f"{value!r} is none of {', '.join(choices)}")
+        return value
 
     def flag_or(self, key: str, default: bool) -> bool:
         """Take true or false, or the default where the key is not there."""
@@ -84,7 +93,7 @@ class Section:
         value = self._pop(key)
         if not isinstance(value, dict):
             raise self.refuse(key, f"must be a table, not {value!r}")
-        return Section(self.file, f"{self.place}.{key}" if self.place else key, value)
+        return Section(self.file, self._place(key), value)
 
     def tables(self, key: str) -> list["Section"]:
         """Take an array of tables: at least one."""
@@ -98,7 +107,8 @@ class Section:
         value = self._left.pop(key, [])
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             raise self.refuse(key, f"must be written as [[{key}]], not {value!r}")
-        return [Section(self.file, f"{key}[{n}]", item) for n, item in enumerate(value, start=1)]
+        place = self._place(key)
+        return [Section(self.file, f"{place}[{n}]", item) for n, item in enumerate(value, start=1)]
 
     def finish(self) -> None:
         """Refuse the keys that nobody has taken: a misspelt key must not be a silent default."""

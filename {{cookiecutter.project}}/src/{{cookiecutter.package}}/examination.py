@@ -73,8 +73,24 @@ def examine(contract: Contract, policy: DriftPolicy) -> Examination:
     )
 
 
-def sound_dataset(contract: Contract, policy: DriftPolicy) -> Dataset:
-    """Return the customers of the contract's table, if nothing keeps it from being trained on.
+@dataclass(frozen=True)
+class Sound:
+    """A table that nothing keeps from being trained on.
+
+    Attributes
+    ----------
+    sha256
+        Of the file.
+    """
+
+    contract: Contract
+    reference: Reference
+    dataset: Dataset
+    sha256: str
+
+
+def sound(contract: Contract, policy: DriftPolicy) -> Sound:
+    """Return the contract's table, if nothing keeps it from being trained on.
 
     Raises
     ------
@@ -93,7 +109,12 @@ def sound_dataset(contract: Contract, policy: DriftPolicy) -> Dataset:
             "\n".join(f"{contract.data}: {failure}" for failure in examination.failures),
             mend(contract) if examination.findings else next_step,
         )
-    return dataset.from_table(examination.table, contract)
+    return Sound(
+        contract=contract,
+        reference=examination.reference,
+        dataset=dataset.from_table(examination.table, contract),
+        sha256=examination.table.sha256,
+    )
 
 
 def mend(contract: Contract) -> str:

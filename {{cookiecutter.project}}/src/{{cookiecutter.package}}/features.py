@@ -89,14 +89,19 @@ class Features:
         KeyError
             A column is missing, or a category is not in the contract.
         """
-        numbers = {name: np.asarray(columns[name], dtype=np.float64) for name in self._numbers}
-        blocks = [*numbers.values()]
+        blocks = [np.asarray(columns[name], dtype=np.float64) for name in self._numbers]
         blocks += [one_hot.block(columns[one_hot.column]) for one_hot in self._categories]
-        blocks += [
-            derived.compute(*(numbers[name] for name in derived.inputs))
-            for derived in self._derived
-        ]
+        blocks += self.derived(columns).values()
         return np.column_stack(blocks).astype(np.float32)
+
+    def derived(self, columns: Mapping[str, Sequence[Any] | npt.NDArray[Any]]) -> dict[str, Vector]:
+        """Return the features that are computed from columns, by name, [n] each."""
+        return {
+            derived.name: derived.compute(
+                *(np.asarray(columns[name], dtype=np.float64) for name in derived.inputs)
+            )
+            for derived in self._derived
+        }
 
 
 class _OneHot:

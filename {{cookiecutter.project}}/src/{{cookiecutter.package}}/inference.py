@@ -7,11 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from sklearn.tree import DecisionTreeClassifier
 
 from .contract import MAX_NULL_RATE, Column, Csv
+from .probe import LEAKING_AUC, SUSPICIOUS_AUC, auc_alone
 from .table import to_number
 
 MAX_CATEGORIES = 50
@@ -19,15 +17,6 @@ MAX_CATEGORIES = 50
 HEADROOM = 0.25
 # A cap on nulls is this many times what was seen.
 NULL_HEADROOM = 2.0
-
-# A small tree that sees one column, judged on customers that it has not seen: from here on the
-# column knows the answer, and from there on somebody should ask how.
-LEAKING_AUC = 0.98
-SUSPICIOUS_AUC = 0.90
-PROBE_ROWS = 5_000  # of each kind of customers
-PROBE_FOLDS = 3
-PROBE_DEPTH = 4
-PROBE_LEAF = 10
 
 
 @dataclass(frozen=True)
@@ -135,14 +124,7 @@ def _probed(
     column: Column, seen: str, values: npt.NDArray[np.float64], left: npt.NDArray[np.bool_]
 ) -> Inferred:
     """Leave a feature out that alone tells who left."""
-    groups = (np.flatnonzero(left), np.flatnonzero(~left))
-    rows = np.concatenate([group[:: -(-len(group) // PROBE_ROWS)] for group in groups])
-    tree = DecisionTreeClassifier(
-        max_depth=PROBE_DEPTH, min_samples_leaf=PROBE_LEAF, random_state=0
-    )
-    folds = StratifiedKFold(PROBE_FOLDS, shuffle=True, random_state=0)
-    given = cross_val_predict(tree, values[rows], left[rows], cv=folds, method="predict_proba")
-    auc = float(roc_auc_score(left[rows], given[:, 1]))
+    auc = auc_alone(values, left)
     if auc >= LEAKING_AUC:
         note = f"leaks the target: alone it tells who left, with an AUC of {auc:.3f}"
         return Inferred(column.name, None, seen, note)

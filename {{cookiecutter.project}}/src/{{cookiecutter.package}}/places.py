@@ -27,3 +27,17 @@ class Places:
     def model(self) -> Path:
         """The folder that a full training leaves its model in."""
         return self.reports / "model"
+
+    @property
+    def champion(self) -> Path:
+        """The folder in which `invoke champion` puts what an environment serves."""
+        return self.reports / "champion"
+
+    def earlier_champion(self, days_ago: int) -> Path:
+        """The folder in which it puts what an environment served some days ago."""
+        return self.reports / f"champion-{days_ago}-days-ago"
+
+    @property
+    def card(self) -> Path:
+        """The owner's words for the model card."""
+        return self.root / "model_card.toml"

@@ -1,13 +1,6 @@
 """The policy, quality.toml: how a model is trained, and what data and model must reach."""
 
 from dataclasses import dataclass
-from pathlib import Path
-
-from . import document
-from .document import Section
-from .evaluation import METRICS
-
-SCHEMA = 1
 
 
 @dataclass(frozen=True)
@@ -16,6 +9,8 @@ class TrainingPolicy:
 
     Attributes
     ----------
+    estimator
+        One of `estimators.ESTIMATORS`.
     seed
         Of everything that is random.
     quick_rows
@@ -26,6 +21,7 @@ class TrainingPolicy:
         The share of customers that is never trained on, 0 to 1.
     """
 
+    estimator: str
     seed: int
     quick_rows: int
     folds: int
@@ -79,98 +75,155 @@ class Rule:
     ----------
     bound
         ``min`` or ``max``; the threshold itself passes.
+    level
+        What breaking it means: ``fail`` or ``warn``.
     """
 
     metric: str
     bound: str
     threshold: float
     reason: str
+    level: str = "fail"
+
+
+@dataclass(frozen=True)
+class SliceRule:
+    """A bound of one metric in every slice.
+
+    Attributes
+    ----------
+    kind
+        ``min``; ``max_below``: below the metric of all customers; or ``max_loss``: below the
+        champion's in the same slice.
+    """
+
+    metric: str
+    kind: str
+    threshold: float
+    reason: str
+    level: str
+
+
+@dataclass(frozen=True)
+class SlicePolicy:
+    """How customers are divided, and what must hold of each part.
+
+    Attributes
+    ----------
+    min_rows, min_of_each
+        A slice with fewer customers, or fewer who left or who stayed, says nothing.
+    bands
+        How many parts a number is divided into.
+    significance
+        The chance that a sound model breaks a rule in any slice.
+    """
+
+    min_rows: int
+    min_of_each: int
+    bands: int
+    significance: float
+    rules: tuple[SliceRule, ...]
+
+
+@dataclass(frozen=True)
+class ChampionRule:
+    """How much worse than the champion a candidate may be.
+
+    Attributes
+    ----------
+    kind
+        ``max_loss``, in the metric's own unit, or ``max_relative_loss``, as a share of the
+        champion's.
+    """
+
+    metric: str
+    kind: str
+    threshold: float
+    reason: str
+    level: str
+
+
+@dataclass(frozen=True)
+class ChampionPolicy:
+    """How the candidate is compared with what serves.
+
+    Attributes
+    ----------
+    significance
+        The chance that a model as good as the champion breaks a rule.
+    max_age_days
+        How long ago the champion may have been fetched.
+    min_rows_share
+        How large the hold-out must be, as a share of what the champion was judged by.
+    max_refused
+        The share of customers that the champion may refuse to answer.
+    other_features
+        What it means that the champion is asked with other columns: ``fail`` or ``warn``.
+    """
+
+    significance: float
+    max_age_days: float
+    min_rows_share: float
+    max_refused: float
+    other_features: str
+    rules: tuple[ChampionRule, ...]
+
+
+@dataclass(frozen=True)
+class FairnessRule:
+    """How far the groups of a protected column may be apart in one share."""
+
+    metric: str
+    max_gap: float
+    reason: str
+    level: str
+
+
+@dataclass(frozen=True)
+class FairnessPolicy:
+    """The protected columns, and what must hold between their groups.
+
+    Attributes
+    ----------
+    columns
+        Categories of the contract; none where nothing is protected.
+    min_rows
+        A group with fewer customers says nothing.
+    significance
+        The chance that groups which are treated the same break a rule.
+    """
+
+    columns: tuple[str, ...]
+    min_rows: int
+    significance: float
+    rules: tuple[FairnessRule, ...]
+
+
+@dataclass(frozen=True)
+class NightlyPolicy:
+    """When the nightly training is proposed for release.
+
+    Attributes
+    ----------
+    days_ago
+        Of when the champion is that it is compared with.
+    significance
+        The chance that a model no better than that champion is proposed.
+    """
+
+    days_ago: int
+    significance: float
 
 
 @dataclass(frozen=True)
 class Policy:
-    """The whole of quality.toml."""
+    """The whole of quality.toml; `sha256` is of its bytes."""
 
+    sha256: str
     training: TrainingPolicy
     drift: DriftPolicy
+    slices: SlicePolicy
+    champion: ChampionPolicy
+    fairness: FairnessPolicy
+    nightly: NightlyPolicy
     rules: tuple[Rule, ...]
-
-
-def load(path: Path) -> Policy:
-    """Read the policy.
-
-    Raises
-    ------
-    ConfigurationError
-        With the file and the key that is missing, unknown or impossible.
-    """
-    top = document.read(path, SCHEMA)
-    training = _training(top.table("training"))
-    drift = _drift(top.table("drift"))
-    rules = tuple(rule for section in top.tables("rule") for rule in _rules(section))
-    top.finish()
-    return Policy(training, drift, rules)
-
-
-def _training(section: Section) -> TrainingPolicy:
-    policy = TrainingPolicy(
-        seed=section.take("seed", int),
-        quick_rows=section.take("quick_rows", int),
-        folds=section.take("folds", int),
-        holdout_share=section.take("holdout_share", float),
-    )
-    section.finish()
-    if policy.seed < 0:
-        raise section.refuse("seed", "must not be negative")
-    if policy.quick_rows < 1:
-        raise section.refuse("quick_rows", "must be at least 1")
-    if policy.folds < 2:
-        raise section.refuse("folds", "must be at least 2")
-    if not 0 < policy.holdout_share < 1:
-        raise section.refuse("holdout_share", "must be a share between 0 and 1")
-    return policy
-
-
-def _drift(section: Section) -> DriftPolicy:
-    policy = DriftPolicy(
-        significance=section.take("significance", float),
-        min_rows=section.take("min_rows", int),
-        numbers=_levels(section.table("numbers")),
-        predictions=_levels(section.table("predictions")),
-        categories=_levels(section.table("categories")),
-        target=_levels(section.table("target")),
-        come_and_gone=_levels(section.table("come_and_gone")),
-        nulls=_levels(section.table("nulls")),
-    )
-    section.finish()
-    if not 0 < policy.significance < 1:
-        raise section.refuse("significance", "must be a share between 0 and 1")
-    if policy.min_rows < 1:
-        raise section.refuse("min_rows", "must be at least 1")
-    return policy
-
-
-def _levels(section: Section) -> Levels:
-    levels = Levels(
-        section.take("warn", float), section.take("fail", float), section.take("reason", str)
-    )
-    section.finish()
-    if not 0 <= levels.warn <= levels.fail:
-        raise section.refuse("fail", "must not be below warn, nor warn below 0")
-    return levels
-
-
-def _rules(section: Section) -> list[Rule]:
-    metric = section.take("metric", str)
-    if metric not in METRICS:
-        raise section.refuse("metric", f"{metric!r} is none of {', '.join(METRICS)}")
-    reason = section.take("reason", str)
-    rules = [
-        Rule(metric, bound, section.take(bound, float), reason)
-        for bound in ("min", "max")
-        if bound in section
-    ]
-    section.finish()
-    if not rules:
-        raise section.refuse("metric", f"{metric!r} has neither min nor max")
-    return rules

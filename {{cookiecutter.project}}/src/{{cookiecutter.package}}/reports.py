@@ -42,6 +42,12 @@ def leave(folder: Path, name: str, document: Mapping[str, Any], page: str) -> No
     write_json(folder / f"{name}.json", document)
 
 
+def remove(folder: Path, name: str) -> None:
+    """Remove a report of an earlier run, in every form."""
+    for ending in ("json", "md", "html"):
+        (folder / f"{name}.{ending}").unlink(missing_ok=True)
+
+
 def render(page: str, **context: object) -> str:
     """Return a page of the folder pages/ as HTML; nothing in the context can become markup."""
     environment = Environment(
@@ -68,42 +74,3 @@ def cell(value: object) -> str:
         value = ", ".join(map(str, value))
     text = "" if value is None else " ".join(str(value).split())
     return text.replace("|", "\\|").replace("<", "&lt;")
-
-
-def gate_page(document: Mapping[str, Any]) -> str:
-    """Return a gate's document (reports/gate.json) as Markdown."""
-    page = f"# Quality gate ({document['training']} training): {document['verdict']}\n\n"
-    page += "".join(f"- {reason}\n" for reason in document["reasons"])
-    if document["reasons"]:
-        page += "\n"
-    if document["rules"]:
-        header = ("metric", "bound", "threshold", "value", "passed", "why")
-        page += table(
-            header,
-            (
-                (
-                    rule["metric"],
-                    rule["bound"],
-                    f"{rule['threshold']:g}",
-                    "missing" if rule["value"] is None else rule["value"],
-                    "yes" if rule["passed"] else "**no**",
-                    rule["reason"],
-                )
-                for rule in document["rules"]
-            ),
-        )
-        page += "\n"
-    metrics = sorted(document["metrics"].items())
-    page += table(("metric", "value"), metrics) + "\n" if metrics else ""
-    facts = {
-        **{f"rows: {part}": count for part, count in document["rows"].items()},
-        "commit": document["commit"],
-        "tree clean": document["tree_clean"],
-        "data sha256": document["data_sha256"],
-        "contract sha256": document["contract_sha256"],
-        "model sha256": document["model_sha256"],
-        "created": document["created"],
-        "seconds": f"{document['seconds']:.1f}",
-        **document["environment"],
-    }
-    return page + table(("evidence", "value"), facts.items())

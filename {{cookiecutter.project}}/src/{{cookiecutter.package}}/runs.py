@@ -3,113 +3,162 @@
 A run that cannot be carried out leaves a failed report too, and raises what is wrong.
 """
 
-import math
 import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from . import (
+    champion,
+    evidence,
+    gate_report,
+    gates,
+    measurement,
+    model_card,
+    policy_file,
+    reports,
+    training,
+)
 from . import contract as contracts
-from . import evidence, gates, reports, training
-from . import policy as policies
-from .contract import Contract
+from . import nightly as nights
 from .errors import ModelWingError
-from .examination import sound_dataset
-from .gates import Verdict
+from .evaluation import best_threshold
+from .examination import Sound, sound
 from .places import Places
 from .policy import Policy
 from .predictor import CONTRACT_FILE, MODEL_FILE
-from .progress import say
-from .training import Measured
+from .progress import say, step
+from .training import Trained, Trial
 
-SCHEMA = 1
+Document = dict[str, Any]
+Measure = Callable[[Sound, Policy], Document]
 
 
 def gate(places: Places) -> bool:
-    """Hold a quick training against the policy; leaves quick-gate.json and quick-gate.md."""
+    """Hold a quick training against the policy; leaves quick-gate.json, .md and .html."""
 
-    def measure(contract: Contract, policy: Policy) -> tuple[Measured, None]:
-        dataset = sound_dataset(contract, policy.drift)
-        return training.measure_quickly(dataset, contract, policy.training), None
+    def measure(data: Sound, policy: Policy) -> Document:
+        trial = training.cross_validate(data.dataset, data.contract, policy.training)
+        measured = measurement.measure(trial, data.contract, data.reference, policy)
+        met = trial
+        if places.champion.is_dir():
+            threshold = best_threshold(trial.judged.labels, trial.judged.probabilities)
+            met = training.challenge(data.dataset, data.contract, policy.training, threshold)
+        return measured | {"champion": _meet(places.champion, met, data, policy)}
 
-    return _judge(places, "quick", "quick-gate", measure)
+    return _passed(_judge(places, "quick", "quick-gate", measure))
 
 
 def train(places: Places) -> bool:
-    """Train fully and hold the model against the policy; leaves model/, gate.json and gate.md."""
+    """Train fully and hold the model against the policy; leaves model/, gate.* and the card."""
+
+    def measure(data: Sound, policy: Policy) -> Document:
+        return _measure_fully(places, _train(places, data, policy), data, policy)
+
+    return _passed(_judge_fully(places, measure))
+
+
+def nightly(places: Places) -> bool:
+    """Train fully, and tell if the model is better than the champion of some days ago."""
+    told: Document = {}
+    reports.remove(places.reports, "nightly")  # Of another night.
+
+    def measure(data: Sound, policy: Policy) -> Document:
+        trained = _train(places, data, policy)
+        folder = places.earlier_champion(policy.nightly.days_ago)
+        told.update(_meet(folder, trained.trial, data, policy))
+        return _measure_fully(places, trained, data, policy)
+
+    document = _judge_fully(places, measure)
+    decision = nights.decide(document, told, policy_file.load(places.quality).nightly)
+    left = {"schema": nights.SCHEMA, **decision.as_json(), "earlier_champion": told}
+    reports.leave(places.reports, "nightly", left, nights.to_markdown(decision, document))
+    say(f"nightly: {decision.sentence}")
+    return decision.proposed
+
+
+def _train(places: Places, data: Sound, policy: Policy) -> Trained:
+    model_card.load(places.card)  # What is wrong with it is better known before than after.
+    trained = training.train(data.dataset, data.contract, policy.training)
+    reports.write_bytes(places.model / MODEL_FILE, trained.model)
+    reports.write_bytes(places.model / CONTRACT_FILE, data.contract.path.read_bytes())
+    reports.write_json(places.model / "smoke.json", trained.smoke)
+    return trained
+
+
+def _measure_fully(places: Places, trained: Trained, data: Sound, policy: Policy) -> Document:
+    measured = measurement.measure(trained.trial, data.contract, data.reference, policy)
+    measured["metrics"] |= measurement.of_the_model(trained)
+    return measured | {
+        "model_sha256": evidence.sha256(places.model / MODEL_FILE),
+        "champion": _meet(places.champion, trained.trial, data, policy),
+    }
+
+
+def _meet(folder: Path, trial: Trial, data: Sound, policy: Policy) -> Document:
+    with step("measuring the champion on the same customers"):
+        requests = training.as_requests(trial.customers, data.contract)
+        met = champion.load(folder, requests)
+        return measurement.meet(trial, met, data.contract, data.reference, policy)
+
+
+def _judge_fully(places: Places, measure: Measure) -> Document:
+    """Judge a full training: what an earlier one has left must not be taken for this one's."""
     shutil.rmtree(places.model, ignore_errors=True)
-
-    def measure(contract: Contract, policy: Policy) -> tuple[Measured, str | None]:
-        trained = training.train(sound_dataset(contract, policy.drift), contract, policy.training)
-        reports.write_bytes(places.model / MODEL_FILE, trained.model)
-        reports.write_bytes(places.model / CONTRACT_FILE, contract.path.read_bytes())
-        reports.write_json(places.model / "smoke.json", trained.smoke)
-        return trained.measured, evidence.sha256(places.model / MODEL_FILE)
-
-    return _judge(places, "full", "gate", measure)
+    reports.remove(places.reports, model_card.NAME)
+    document = _judge(places, "full", "gate", measure)
+    model_card.leave(places, document)
+    return document
 
 
-def _judge(
-    places: Places,
-    kind: str,
-    name: str,
-    measure: Callable[[Contract, Policy], tuple[Measured, str | None]],
-) -> bool:
+def _judge(places: Places, kind: str, name: str, measure: Measure) -> Document:
     """Measure, decide, and leave the evidence: also of a run that could not be carried out."""
     started = time.monotonic()
-    document: dict[str, Any] = {
-        "schema": SCHEMA,
+    document: Document = {
+        "schema": gates.EVIDENCE_SCHEMA,
         "training": kind,
         "verdict": "failed",
         "reasons": ["the run was interrupted"],
+        "warnings": [],
         "commit": evidence.commit(places.root),
         "tree_clean": evidence.tree_is_clean(places.root),
         "data_sha256": None,
         "contract_sha256": evidence.sha256(places.contract),
+        "policy_sha256": evidence.sha256(places.quality),
         "model_sha256": None,
         "created": evidence.now(),
         "seconds": 0.0,
         "environment": evidence.environment(places.root),
         "rows": {},
         "metrics": {},
+        "slices": [],
+        "fairness": [],
+        "curves": {},
+        "champion": None,
         "rules": [],
     }
     try:
         contract = contracts.load(places.contract)
-        document["data_sha256"] = evidence.sha256(contract.data)
-        policy = policies.load(places.quality)
-        measured, document["model_sha256"] = measure(contract, policy)
-        verdict = gates.decide(measured.metrics, policy)
-        document |= _as_json(measured, verdict)
+        policy = policy_file.load(places.quality)
+        data = sound(contract, policy.drift)
+        document["data_sha256"] = data.sha256
+        document |= measure(data, policy)
+        verdict = gates.decide(document, policy)
+        document |= verdict.as_json()
     except ModelWingError as error:
         document["reasons"] = str(error).splitlines()
         raise
     finally:
         document["seconds"] = round(time.monotonic() - started, 3)
-        reports.leave(places.reports, name, document, reports.gate_page(document))
-    say("\n".join((*verdict.reasons, f"gate: {document['verdict']}")))
-    return verdict.passed
+        reports.leave(places.reports, name, document, gate_report.to_markdown(document))
+        page = gate_report.to_html(document)
+        reports.write_bytes(places.reports / f"{name}.html", page.encode())
+    for sentence in (*verdict.reasons, *verdict.warnings):
+        say(sentence)
+    say(f"gate: {document['verdict']}, see {places.reports / name}.html")
+    return document
 
 
-def _as_json(measured: Measured, verdict: Verdict) -> dict[str, Any]:
-    return {
-        "verdict": "passed" if verdict.passed else "failed",
-        "reasons": list(verdict.reasons),
-        "rows": measured.rows,
-        # JSON has no NaN: it is written as null, and the reasons name it.
-        "metrics": {
-            metric: value if math.isfinite(value) else None
-            for metric, value in measured.metrics.items()
-        },
-        "rules": [
-            {
-                "metric": outcome.rule.metric,
-                "bound": outcome.rule.bound,
-                "threshold": outcome.rule.threshold,
-                "value": outcome.value,
-                "passed": outcome.passed,
-                "reason": outcome.rule.reason,
-            }
-            for outcome in verdict.outcomes
-        ],
-    }
+def _passed(document: Document) -> bool:
+    return bool(document["verdict"] == "passed")

@@ -19,7 +19,7 @@ import pytest
 
 from {{ cookiecutter.package }} import contract as contracts
 from {{ cookiecutter.package }} import dataset as datasets
-from {{ cookiecutter.package }} import policy as policies
+from {{ cookiecutter.package }} import policy_file
 from {{ cookiecutter.package }} import reports
 from {{ cookiecutter.package }} import table
 from {{ cookiecutter.package }} import training
@@ -37,7 +37,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a release's folder: a trained model, its contract, smoke cases, and the record."""
     folder = tmp_path_factory.mktemp("bundle")
     contract = contracts.load(customers.write(folder, customers.make()))
-    policy = policies.load(folder / "quality.toml")
+    policy = policy_file.load(folder / "quality.toml")
     dataset = datasets.from_table(table.read(contract), contract)
     trained = training.train(dataset, contract, policy.training)
     reports.write_bytes(folder / "model.onnx", trained.model)

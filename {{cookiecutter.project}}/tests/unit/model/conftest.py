@@ -6,7 +6,7 @@ import pytest
 
 from {{ cookiecutter.package }} import contract as contracts
 from {{ cookiecutter.package }} import dataset as datasets
-from {{ cookiecutter.package }} import policy as policies
+from {{ cookiecutter.package }} import policy_file
 from {{ cookiecutter.package }} import table
 from {{ cookiecutter.package }} import training
 from {{ cookiecutter.package }}.contract import Contract
@@ -24,7 +24,7 @@ def contract(tmp_path_factory: pytest.TempPathFactory) -> Contract:
 
 @pytest.fixture(scope="session")
 def policy(contract: Contract) -> Policy:
-    return policies.load(contract.path.with_name("quality.toml"))
+    return policy_file.load(contract.path.with_name("quality.toml"))
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,8 @@ def begin(folder: Path) -> None:
     """Make a fresh repository with a table of the user's beside its own."""
     (folder / "data").mkdir()
     customers.write(folder / "data", customers.make())
-    (folder / "data" / "quality.toml").rename(folder / "quality.toml")
+    for name in ("quality.toml", "model_card.toml"):
+        (folder / "data" / name).rename(folder / name)
     (folder / "data" / "make_sample.py").write_text("# makes the sample\n")
     bank().to_csv(folder / "bank.csv", index=False)
 
@@ -130,11 +131,13 @@ def test_the_thresholds_come_from_cross_validation_and_leave_the_rest_as_it_was(
     adopted: Path,
 ) -> None:
     text = (adopted / "quality.toml").read_text(encoding="utf-8")
-    assert text.startswith(customers.QUALITY.partition("[[rule]]")[0])
+    assert text.startswith(customers.QUALITY.partition("\n[[rule]]")[0])
     rules = tomllib.loads(text)["rule"]
     assert [rule["metric"] for rule in rules] == [
-        *("average_precision", "f1", "brier", "roc_auc", "roc_auc"),
+        *("average_precision", "f1", "brier", "calibration_error", "roc_auc"),
+        *("train_test_gap", "roc_auc", "latency_ms"),
     ]
+    assert rules[-1] == {"metric": "latency_ms", "max": 1000, "reason": "nobody waits"}
     floor = next(rule for rule in rules if rule["metric"] == "roc_auc" and "min" in rule)
     assert 0.75 < floor["min"] < 0.95
     assert "3 standard deviations" in floor["reason"]
@@ -153,10 +156,12 @@ def test_a_second_time_changes_nothing(
 ) -> None:
     assert main([*ADOPT]) == 0
     before = contents(repository)
-    assert main([*ADOPT]) == 0
-    assert "bank.csv is adopted already: nothing has changed" in capsys.readouterr().err
+    (repository / "bank.csv").unlink()
     assert main(["adopt", "data/bank.csv", "--target", "gone", "--id", "account"]) == 0
-    assert contents(repository) == before
+    assert "data/bank.csv is adopted already: nothing has changed" in capsys.readouterr().err
+    assert contents(repository) == {
+        path: content for path, content in before.items() if path != "bank.csv"
+    }
 
 
 def test_what_somebody_has_edited_since_is_not_written_over(

@@ -1,7 +1,6 @@
 """The report says the verdict first, then why, and shows every column now and in the reference."""
 
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from {{ cookiecutter.package }}.examination import Examination
 from {{ cookiecutter.package }}.policy import Policy
 from tests import customers
 from tests.customers import Row
+from tests.page import Page
 
 Examine = Callable[[list[Row]], Examination]
 
@@ -47,26 +47,6 @@ def document(examined: Examination) -> dict[str, object]:
     return {"contract_sha256": "c" * 64, "data_sha256": "d" * 64, **known} | data_report.as_json(
         examined
     )
-
-
-class Page(HTMLParser):
-    """Reads a page: its text, its tags, and every address in it."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.text = ""
-        self.tags: list[str] = []
-        self.addresses: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.addresses += [
-            value or "" for name, value in attrs if name in ("src", "href", "action")
-        ]
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 def pages(examined: Examination) -> tuple[str, Page]:

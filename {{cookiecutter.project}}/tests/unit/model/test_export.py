@@ -13,6 +13,7 @@ from {{ cookiecutter.package }}.errors import ExportError
 from {{ cookiecutter.package }}.export import TOLERANCE
 from {{ cookiecutter.package }}.export import export
 from {{ cookiecutter.package }}.features import Features
+from {{ cookiecutter.package }}.policy import Policy
 from {{ cookiecutter.package }}.predictor import Predictor
 
 
@@ -24,10 +25,10 @@ def one_thread() -> Iterator[None]:
 
 
 def test_the_file_answers_every_customer_as_the_pipeline(
-    contract: Contract, dataset: Dataset
+    contract: Contract, dataset: Dataset, policy: Policy
 ) -> None:
     matrix = Features(contract).matrix(dataset.columns)
-    pipeline = training.fit(matrix, dataset.labels, seed=3)
+    pipeline = training.fit(matrix, dataset.labels, policy.training)
     predictor = Predictor(contract, export(pipeline, contract, 0.4, matrix))
     expected = pipeline.predict_proba(matrix)[:, 1]
     assert np.abs(predictor.probabilities(matrix) - expected).max() <= TOLERANCE
@@ -35,10 +36,10 @@ def test_the_file_answers_every_customer_as_the_pipeline(
 
 
 def test_a_file_that_answers_otherwise_is_refused(
-    contract: Contract, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+    contract: Contract, dataset: Dataset, policy: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     matrix = Features(contract).matrix(dataset.columns)
-    pipeline = training.fit(matrix, dataset.labels, seed=3)
+    pipeline = training.fit(matrix, dataset.labels, policy.training)
     shifted = pipeline.predict_proba(matrix) + 2 * TOLERANCE
     monkeypatch.setattr(pipeline, "predict_proba", lambda matrix: shifted)
     with pytest.raises(ExportError, match="differs from the pipeline by .* 1e-05 is allowed"):

@@ -62,7 +62,8 @@ def as_csv(rows: list[list[str]]) -> bytes:
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "data").mkdir()
     customers.write(tmp_path / "data", customers.make())
-    (tmp_path / "data" / "quality.toml").rename(tmp_path / "quality.toml")
+    for name in ("quality.toml", "model_card.toml"):
+        (tmp_path / "data" / name).rename(tmp_path / name)
     (tmp_path / "data" / "make_sample.py").touch()
     monkeypatch.chdir(tmp_path)
     assert main(["reference"]) == 0

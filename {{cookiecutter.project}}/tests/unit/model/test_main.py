@@ -2,15 +2,20 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 from {{ cookiecutter.package }}.__main__ import main
+from {{ cookiecutter.package }}.estimators import ESTIMATORS
 from {{ cookiecutter.package }}.predictor import Predictor
 from tests import customers
+from tests.customers import Row
 
 
 @pytest.fixture
@@ -18,7 +23,8 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a small repository that is the current folder."""
     (tmp_path / "data").mkdir()
     customers.write(tmp_path / "data", customers.make())
-    (tmp_path / "data" / "quality.toml").rename(tmp_path / "quality.toml")
+    for name in ("quality.toml", "model_card.toml"):
+        (tmp_path / "data" / name).rename(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     assert main(["reference"]) == 0
     return tmp_path
@@ -187,8 +193,22 @@ def test_a_full_training_leaves_what_a_release_needs(repository: Path) -> None:
     ):
         assert document[key] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert (model / "contract.toml").read_bytes() == contract.read_bytes()
-    rules = [(rule["metric"], rule["bound"], rule["threshold"]) for rule in document["rules"]]
-    assert rules == [("roc_auc", "min", 0.7), ("brier", "max", 0.2)]
+    assert (
+        document["policy_sha256"]
+        == hashlib.sha256((repository / "quality.toml").read_bytes()).hexdigest()
+    )
+    rules = [(rule["subject"], rule["rule"], rule["level"]) for rule in document["rules"]]
+    assert rules == [
+        ("answers", "more than one", "ok"),
+        ("roc_auc", "certainly better than guessing", "ok"),
+        ("roc_auc", "at least 0.7", "ok"),
+        ("brier", "at most 0.2", "ok"),
+        ("latency_ms", "at most 1000", "ok"),
+        ("slices: roc_auc", rules[5][1], "ok"),
+        ("champion", "fetched", "warn"),
+    ]
+    for name in ("gate.html", "model_card.md", "model_card.html"):
+        assert (repository / "reports" / name).stat().st_size > 1000
 
 
 @pytest.mark.parametrize(("run", "name"), [("gate", "quick-gate"), ("train", "gate")])
@@ -239,6 +259,108 @@ def test_a_failed_training_leaves_no_model_of_an_earlier_one(repository: Path) -
     assert main(["train"]) == 1
     assert not (repository / "reports" / "model").exists()
     assert report(repository, "gate")["verdict"] == "failed"
+
+
+def test_a_card_without_its_owner_s_words_stops_the_training(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train"]) == 0
+    card = customers.CARD.replace("limits", "limit")
+    (repository / "model_card.toml").write_text(card, encoding="utf-8")
+    assert main(["train"]) == 2
+    assert "model_card.toml: limits: missing" in capsys.readouterr().err
+    assert report(repository, "gate")["verdict"] == "failed"
+    assert not (repository / "reports" / "model_card.md").exists()
+
+
+# What a person would stop: each is stopped, with the reason that this person would give
+
+
+def write_customers(
+    repository: Path, change: Callable[[Row, int], None], count: int = 2000
+) -> None:
+    """Write many customers with something done to each, and accept them as they are."""
+    rows = customers.make(count)
+    for number, row in enumerate(rows):
+        change(row, number)
+    customers.write(repository / "data", rows)
+    assert main(["reference"]) == 0
+
+
+def test_a_model_of_shuffled_labels_is_stopped(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(1)
+    write_customers(repository, lambda row, _: row.update(left=rng.choice(["yes", "no"])))
+    assert main(["train"]) == 1
+    said = capsys.readouterr().err
+    assert "the model cannot tell who leaves from who stays: its roc_auc is 0." in said
+    assert "below the min of 0.7: the order matters" in said
+
+
+def test_a_model_that_knows_the_answer_is_stopped_and_the_column_is_named(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def bill(row: Row, number: int) -> None:
+        row["monthly_spend"] = str(400 + number % 50 if row["left"] == "yes" else number % 200)
+
+    ceiling = customers.QUALITY.replace("min = 0.7", "min = 0.7\nmax = 0.99")
+    (repository / "quality.toml").write_text(ceiling, encoding="utf-8")
+    write_customers(repository, bill)
+    assert main(["train"]) == 1
+    said = capsys.readouterr().err
+    assert "above the max of 0.99: the order matters" in said
+    assert "; the column monthly_spend alone reaches " in said
+
+
+def test_a_constant_model_is_stopped(
+    repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lazy(seed: int) -> BaseEstimator:
+        return HistGradientBoostingClassifier(max_iter=1, min_samples_leaf=10_000)
+
+    monkeypatch.setitem(ESTIMATORS, "boosting", lazy)
+    assert main(["train"]) == 1
+    said = capsys.readouterr().err
+    assert "the model gives every customer the same probability: it has learnt nothing" in said
+
+
+def test_a_model_that_is_useless_for_one_group_is_stopped_and_the_group_is_named(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(2)
+
+    def mix(row: Row, number: int) -> None:
+        row["plan type"] = "basic" if number % 7 == 0 else "full"
+        if row["plan type"] == "basic":
+            row["left"] = str(rng.choice(["yes", "no"]))
+
+    policy = customers.QUALITY.replace("max_below = 0.25", "max_below = 0.15")
+    (repository / "quality.toml").write_text(policy, encoding="utf-8")
+    write_customers(repository, mix, 5000)
+    assert main(["train"]) == 1
+    said = capsys.readouterr().err
+    assert "in plan type = basic: 0.5" in said
+    assert len(report(repository, "gate")["reasons"]) == 1
+
+
+def test_a_model_that_finds_one_protected_group_less_often_is_stopped(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(4)
+
+    def mix(row: Row, number: int) -> None:
+        if row["plan type"] == "basic" and row["left"] == "yes" and number % 3:
+            row["tenure_months"] = str(rng.integers(60))
+            row["monthly_spend"] = str(rng.integers(200))
+
+    policy = customers.QUALITY.replace("columns = []", 'columns = ["plan type"]')
+    policy = policy.replace("max_gap = 0.2", "max_gap = 0.15")
+    (repository / "quality.toml").write_text(policy, encoding="utf-8")
+    write_customers(repository, mix)
+    assert main(["train"]) == 1
+    said = capsys.readouterr().err
+    assert "for plan type basic and" in said and ": each group is found alike" in said
 
 
 def test_an_unknown_run_is_refused() -> None:

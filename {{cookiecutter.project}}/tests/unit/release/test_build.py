@@ -11,7 +11,10 @@ import pytest
 
 from release.build import Built, build
 from release.errors import BuildFailed, GateRefused, PreconditionFailed
+from release.ledger import VERIFIED, Event
+from release.policy import Environment
 from release.progress import Progress
+from release.records import FILE_NAME, Record
 from tests.workshop import Workshop, git
 
 PYPROJECT = """
@@ -44,13 +47,13 @@ def shop(tmp_path: Path) -> Workshop:
     return shop
 
 
-def train(shop: Workshop, model: bytes) -> None:
+def train(shop: Workshop, model: bytes, champion: dict[str, str] | None = None) -> None:
     """Leave in reports/ what a training leaves."""
     reports = shop.folder / "reports"
     (reports / "model").mkdir(parents=True, exist_ok=True)
     (reports / "model" / "model.onnx").write_bytes(model)
     evidence = {
-        "schema": 1,
+        "schema": 2,
         "training": "full",
         "verdict": "passed",
         "reasons": [],
@@ -58,8 +61,25 @@ def train(shop: Workshop, model: bytes) -> None:
         "tree_clean": True,
         "data_sha256": "0" * 64,
         "model_sha256": hashlib.sha256(model).hexdigest(),
+        "champion": {"state": "none yet", "release": None} | (champion or {}),
     }
     (reports / "gate.json").write_text(json.dumps(evidence))
+    (reports / "gate.html").write_text("<p>passed")
+    (reports / "model_card.md").write_text("# a model")
+
+
+def verified(shop: Workshop, environment: Environment, record: Record) -> None:
+    """Write that a release was promoted, as if its servers had been asked."""
+    event = Event("promote", record.version, record.digest, VERIFIED, actor="Ada")
+    shop.ledger().append(environment.name, event, {FILE_NAME: record.to_json()})
+
+
+def serve(shop: Workshop, environment: Environment) -> str:
+    """Let an environment serve a release, and return its version; HEAD is another commit then."""
+    record = built(shop).record
+    verified(shop, environment, record)
+    git(shop.folder, "commit", "--quiet", "--allow-empty", "--message=more work")
+    return record.version
 
 
 def built(shop: Workshop) -> Built:
@@ -101,6 +121,49 @@ def test_a_model_that_the_gate_did_not_see_is_refused(shop: Workshop) -> None:
     with pytest.raises(GateRefused) as refusal:
         built(shop)
     assert refusal.value.why == "no file in reports/model is the model that it is about"
+
+
+@pytest.mark.parametrize("name", ["gate.html", "model_card.md"])
+def test_a_release_without_its_papers_is_refused(shop: Workshop, name: str) -> None:
+    (shop.folder / "reports" / name).unlink()
+    with pytest.raises(GateRefused) as refusal:
+        built(shop)
+    assert refusal.value.why == f"reports/{name} is missing"
+
+
+def test_the_papers_are_kept_with_the_release(shop: Workshop) -> None:
+    record = built(shop).record
+    bundle = shop.ledger().bundle(record.version)
+    assert bundle["gate.html"] == b"<p>passed" and bundle["model_card.md"] == b"# a model"
+
+
+def test_a_model_that_has_not_met_the_champion_is_refused(shop: Workshop) -> None:
+    first = serve(shop, shop.prod)
+    train(shop, b"another")
+    with pytest.raises(GateRefused, match="not compared with what prod serves") as refusal:
+        built(shop)
+    assert refusal.value.why == f"prod serves {first}, and it was compared with nothing"
+    assert "invoke champion --env prod" in refusal.value.next_step
+
+
+def test_a_model_that_has_met_an_older_champion_is_refused(shop: Workshop) -> None:
+    first = serve(shop, shop.prod)
+    train(shop, b"another", {"state": "scored", "release": "0123456789ab-01234567"})
+    with pytest.raises(GateRefused) as refusal:
+        built(shop)
+    assert first in refusal.value.why and "compared with 0123456789ab-01234567" in refusal.value.why
+
+
+def test_a_model_that_has_met_the_champion_is_built(shop: Workshop) -> None:
+    first = serve(shop, shop.prod)
+    train(shop, b"another", {"state": "scored", "release": first})
+    assert built(shop).is_new
+
+
+def test_what_prod_serves_may_be_built_again_though_it_met_nobody(shop: Workshop) -> None:
+    first = built(shop).record
+    verified(shop, shop.prod, first)
+    assert not built(shop).is_new
 
 
 def test_a_bundle_that_git_should_not_carry_is_refused(shop: Workshop) -> None:
