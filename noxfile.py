@@ -78,6 +78,13 @@ def benchmark_drift(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def benchmark_gate(session: nox.Session) -> None:
+    """Measure how often the gate blocks equal models, and misses worse ones."""
+    install_model_wing(session)
+    session.run("python", "-m", "benchmarks.gate")
+
+
+@nox.session(default=False)
 def demo(session: nox.Session) -> None:
     """Go from nothing to a promoted, verified and rolled-back model."""
     install(session)

@@ -89,10 +89,19 @@ def checks(repository: Repository) -> None:
     remove()
 
 
+def trainings(repository: Repository) -> None:
+    """Time the two trainings alone, in environments that are there."""
+    for session, what in (("gate", "quick training and gate"), ("train", "full training and gate")):
+        train = ok(repository, "nox", "-s", session)
+        train()
+        row(f"nox -s {session}: {what}", median_seconds(train, 3, leave))
+
+
 def rollbacks(repository: Repository) -> None:
     """Time `invoke rollback` until it is verified, with customers asking all the while."""
     versions = []
     for _ in range(2):
+        repository.ask("champion", "--env", "prod")
         ok(repository, "nox", "-s", "train")()
         versions.append(repository.ask("build")["record"]["version"])
         if len(versions) == 1:
@@ -127,6 +136,7 @@ def main() -> None:
         for door in ("nox", "invoke"):
             row(f"{door} --list", median_seconds(ok(repository, door, "--list"), 5, leave))
         checks(repository)
+        trainings(repository)
         rollbacks(repository)
     finally:
         repository.stop()

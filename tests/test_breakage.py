@@ -139,8 +139,8 @@ def test_a_missing_reference_is_named(repository: Repository) -> None:
         ),
         (
             "src/churn_model/customer.py",
-            "Field(ge=column.minimum, le=column.maximum)",
-            "Field(ge=column.minimum)",
+            "Annotated[int, Field(ge=low, le=high)",
+            "Annotated[int, Field(ge=low)",
             ("/predict takes as age", "the contract allows"),
         ),
     ],

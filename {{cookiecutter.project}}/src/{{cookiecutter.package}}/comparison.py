@@ -46,19 +46,26 @@ def compare(candidate: Judged, champion: Judged, seed: int) -> list[Comparison]:
         mine, other = candidate.metrics(weights), champion.metrics(weights)
         for name in ours:
             losses[name].append(_loss(name, mine[name], other[name]))
-    comparisons = []
-    for name, value in ours.items():
-        loss, drawn = _loss(name, value, theirs[name]), np.array(losses[name])
-        if name == "roc_auc":
-            sd = delong_sd(candidate.labels, candidate.probabilities, champion.probabilities)
-        else:
-            sd = float(drawn.std(ddof=1))
-        reach = float(stats.norm.ppf(TAILS[1])) * sd
-        p_value = float(stats.norm.sf(loss / sd)) if sd > 0 else float(loss <= 0)
-        comparisons.append(
-            Comparison(name, value, theirs[name], loss, loss - reach, loss + reach, p_value)
-        )
-    return comparisons
+    return [
+        compare_roc_auc(candidate, champion)
+        if name == "roc_auc"
+        else _comparison(name, value, theirs[name], float(np.std(losses[name], ddof=1)))
+        for name, value in ours.items()
+    ]
+
+
+def compare_roc_auc(candidate: Judged, champion: Judged) -> Comparison:
+    """Compare two models by the area under the ROC curve alone."""
+    ours, theirs = candidate.metrics()["roc_auc"], champion.metrics()["roc_auc"]
+    sd = delong_sd(candidate.labels, candidate.probabilities, champion.probabilities)
+    return _comparison("roc_auc", ours, theirs, sd)
+
+
+def _comparison(metric: str, candidate: float, champion: float, sd: float) -> Comparison:
+    loss = _loss(metric, candidate, champion)
+    reach = float(stats.norm.ppf(TAILS[1])) * sd
+    p_value = float(stats.norm.sf(loss / sd)) if sd > 0 else float(loss <= 0)
+    return Comparison(metric, candidate, champion, loss, loss - reach, loss + reach, p_value)
 
 
 def _loss(metric: str, candidate: float, champion: float) -> float:

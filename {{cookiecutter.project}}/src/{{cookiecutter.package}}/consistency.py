@@ -129,12 +129,8 @@ def _allowed(column: Column) -> dict[str, Any]:
     """Return what the contract allows of a column, in the words of a JSON schema."""
     allowed: dict[str, Any] = {"null": column.max_null_rate > 0}
     if column.is_numeric:
-        ends = {"minimum": column.minimum, "maximum": column.maximum}
-        return {
-            "type": column.type,
-            **{end: value for end, value in ends.items() if value is not None},
-            **allowed,
-        }
+        low, high = column.range
+        return {"type": column.type, "minimum": low, "maximum": high, **allowed}
     return {"type": "string", "enum": list(column.categories), **allowed}
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import math
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ TYPES_OF_ROLE = {
     "protected": ("category",),
 }
 MAX_NULL_RATE = 0.01
+# A model sees float32, to which more is infinite; up to the other, no two integers are the same.
+LARGEST = {"number": 3.4028234663852886e38, "integer": 2.0**53}
 REFERENCE_FILE = "reference.json"
 
 # What the expression of a rule may be made of: nothing that calls, looks inside or reaches out.
@@ -64,6 +67,13 @@ class Column:
     max_null_rate: float = 0.0
     unique: bool = False
     max_age_days: float | None = None
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The least and the greatest number that is accepted; there is an end to all of them."""
+        low = -LARGEST[self.type] if self.minimum is None else self.minimum
+        high = LARGEST[self.type] if self.maximum is None else self.maximum
+        return (math.ceil(low), math.floor(high)) if self.type == "integer" else (low, high)
 
     @property
     def is_numeric(self) -> bool:

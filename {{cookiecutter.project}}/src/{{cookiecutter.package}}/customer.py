@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 
 # pydantic wants this one as long as Python 3.11 is supported.
 from typing_extensions import TypedDict
@@ -65,11 +65,18 @@ def refusals(error: ValidationError) -> list[dict[str, str]]:
     ]
 
 
+def _whole(value: Any) -> Any:
+    """Take 40.0 for 40, as the table does: where some are null, clients write all as floats."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _annotation(column: Column) -> Any:
     base: Any
     if column.categories:
         base = Literal[column.categories]
     else:
-        number = int if column.type == "integer" else float
-        base = Annotated[number, Field(ge=column.minimum, le=column.maximum)]
+        low, high = column.range
+        base = Annotated[float, Field(ge=low, le=high)]
+        if column.type == "integer":
+            base = Annotated[int, Field(ge=low, le=high), BeforeValidator(_whole)]
     return base | None if column.max_null_rate > 0 else base

@@ -10,7 +10,7 @@ from sklearn import metrics as sk
 
 from . import fairness
 from .champion import SCORED, Champion
-from .comparison import compare
+from .comparison import compare, compare_roc_auc
 from .contract import Contract
 from .evaluation import CALIBRATION_BINS, Judged, evaluate
 from .policy import FairnessPolicy, Policy, SlicePolicy
@@ -119,10 +119,8 @@ def meet(
             rows = one.rows[answered]
             part = ours.select(rows)
             if _is_large(part, policy.slices):
-                compared = compare(part, theirs.select(rows), policy.training.seed)
-                by_slices.append(
-                    {"name": one.name, "comparisons": [asdict(each) for each in compared]}
-                )
+                compared = compare_roc_auc(part, theirs.select(rows))
+                by_slices.append({"name": one.name, "comparisons": [asdict(compared)]})
     met: Document = jsonable(
         told
         | {

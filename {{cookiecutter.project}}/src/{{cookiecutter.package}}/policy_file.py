@@ -28,6 +28,7 @@ SCHEMA = 2
 # Measured of a released model alone, by the full training.
 OF_THE_MODEL = ("train_test_gap", "latency_ms", "model_mb")
 LEVELS = ("fail", "warn")
+COMPARED_IN_SLICES = "roc_auc"
 SLICE_KINDS = ("min", "max_below", "max_loss")
 CHAMPION_KINDS = ("max_loss", "max_relative_loss")
 
@@ -114,6 +115,8 @@ def _slices(section: Section) -> SlicePolicy:
     for one in section.tables_or_none("rule"):
         metric = one.choice("metric", METRICS)
         kind, threshold = _only(one, SLICE_KINDS)
+        if kind == "max_loss" and metric != COMPARED_IN_SLICES:
+            raise one.refuse("metric", f"slices are compared by {COMPARED_IN_SLICES} alone")
         rules.append(SliceRule(metric, kind, threshold, *_reason_and_level(one)))
     policy = SlicePolicy(
         min_rows=section.take("min_rows", int),

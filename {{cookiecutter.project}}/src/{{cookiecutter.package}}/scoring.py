@@ -37,8 +37,8 @@ def score(bundle: Path, customers: list[dict[str, Any]]) -> dict[str, Any]:
     answered: list[tuple[int, dict[str, Any]]] = []
     for place, customer in enumerate(customers):
         try:
-            known = schema.check(_as_asked(customer, predictor.contract))
-            answered.append((place, known))
+            asked = _asked_with(customer, predictor.contract)
+            answered.append((place, schema.check(asked)))
         except ValidationError:
             continue  # It would be answered with 422.
     probabilities: list[float | None] = [None] * len(customers)
@@ -55,19 +55,14 @@ def score(bundle: Path, customers: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _as_asked(customer: Mapping[str, Any], contract: Contract) -> dict[str, Any]:
-    asked = {}
+def _asked_with(customer: Mapping[str, Any], contract: Contract) -> dict[str, Any]:
     for column in contract.features:
         if column.name not in customer:
             raise ConfigurationError(
                 f"it wants the column {column.name!r}, which the table does not have",
                 "compare with a release of the same contract",
             )
-        value = customer[column.name]
-        if column.type == "integer" and isinstance(value, float) and value.is_integer():
-            value = int(value)
-        asked[column.name] = value
-    return asked
+    return {column.name: customer[column.name] for column in contract.features}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -15,13 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from .contract import Column, Contract, Csv
+from .contract import LARGEST, Column, Contract, Csv
 from .errors import DataError
 
 PARQUET = (".parquet", ".pq")
 FIRST_LINE = 2  # The header is line 1.
-EXACT = 2.0**53  # Up to here a float64 tells every integer from the next.
-LARGEST = float(np.finfo(np.float32).max)  # A model sees float32: more is infinite to it.
 
 Positions = Sequence[int] | npt.NDArray[np.int64]
 
@@ -218,7 +216,7 @@ def convert(found: pd.Series, column: Column, written: Csv) -> tuple[pd.Series, 
         text = found if is_number(found) else as_text(found)
         missing = text.isna()
         values = text.astype(float) if is_number(found) else to_number(text, written)
-        unfit = values.abs() > LARGEST
+        unfit = values.abs() > LARGEST[column.type]
         if column.type == "integer":
             unfit |= values % 1 != 0
         if (unfit & ~missing).any():
@@ -239,7 +237,7 @@ def is_number(found: pd.Series) -> bool:
 def as_text(found: pd.Series) -> pd.Series:
     """Return a column as text without blanks around it; blank and null are NaN."""
     missing = found.isna()
-    if pd.api.types.is_float_dtype(found) and found.abs().max() < EXACT:
+    if pd.api.types.is_float_dtype(found) and found.abs().max() < LARGEST["integer"]:
         if not (found.dropna() % 1).any():
             # A null makes floats of Parquet's integers: a label 1 is not written 1.0.
             found = found.astype("Int64")

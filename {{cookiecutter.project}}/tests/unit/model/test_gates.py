@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from {{ cookiecutter.package }} import gates
 from {{ cookiecutter.package }}.evaluation import METRICS
 from {{ cookiecutter.package }}.gates import EVIDENCE_SCHEMA
-from {{ cookiecutter.package }}.gates import Outcome
 from {{ cookiecutter.package }}.policy import FairnessPolicy
 from {{ cookiecutter.package }}.policy import FairnessRule
 from {{ cookiecutter.package }}.policy import Policy
 from {{ cookiecutter.package }}.policy import Rule
 from {{ cookiecutter.package }}.policy import SlicePolicy
 from {{ cookiecutter.package }}.policy import SliceRule
+from {{ cookiecutter.package }}.verdicts import Outcome
 
 Evidence = dict[str, Any]
 

@@ -33,6 +33,11 @@ from tests.customers import QUALITY
         ("min_of_each = 5", "min_of_each = 0", "slices.min_rows: must be at least 1, and min_of"),
         ("max_below = 0.25", "below = 0.25", "slices.rule[1].metric: the rule must have one of"),
         ("max_below = 0.25", "max_below = 0.25\nmin = 0.5", "the rule must have one of min, max_b"),
+        (
+            'metric = "roc_auc"\nmax_loss = 0.05',
+            'metric = "f1"\nmax_loss = 0.05',
+            "by roc_auc alone",
+        ),
         ("max_age_days = 1.0", "max_age_days = 0", "champion.max_age_days: must be more than 0"),
         ("min_rows_share = 0.8", "min_rows_share = 2", "champion.min_rows_share: must be a share"),
         ('other_features = "warn"', 'other_features = "ok"', "'ok' is none of fail, warn"),
