@@ -58,6 +58,7 @@ src/churn_model/__main__.py
 src/churn_model/adoption.py
 src/churn_model/adoption_text.py
 src/churn_model/champion.py
+src/churn_model/champion_gate.py
 src/churn_model/charts.py
 src/churn_model/comparison.py
 src/churn_model/consistency.py
@@ -106,6 +107,7 @@ src/churn_model/table.py
 src/churn_model/thresholds.py
 src/churn_model/training.py
 src/churn_model/validation.py
+src/churn_model/verdicts.py
 tasks.py
 tests/conftest.py
 tests/customers.py
@@ -130,6 +132,7 @@ tests/unit/model/test_dataset.py
 tests/unit/model/test_dialect.py
 tests/unit/model/test_distribution.py
 tests/unit/model/test_drift.py
+tests/unit/model/test_edge_cases.py
 tests/unit/model/test_estimators.py
 tests/unit/model/test_evaluation.py
 tests/unit/model/test_evidence.py

@@ -264,7 +264,7 @@ def test_build_refuses_what_the_gate_did_not_see(living: Living) -> None:
         "of a 'quick' training": {"training": "quick"},
         "uncommitted changes in the tree": {"tree_clean": False},
         "no file in reports/model is the model": {"model_sha256": "0" * 64},
-        "its schema is 2": {"schema": 2},
+        "its schema is 1": {"schema": 1},
         "it names no data_sha256": {"data_sha256": None},
     }
     try:
