@@ -89,8 +89,10 @@ src/churn_model/nightly.py
 src/churn_model/observation.py
 src/churn_model/pages/data.html
 src/churn_model/pages/gate.html
+src/churn_model/pages/level.html
 src/churn_model/pages/model_card.html
 src/churn_model/pages/page.html
+src/churn_model/pages/verdict.html
 src/churn_model/places.py
 src/churn_model/policy.py
 src/churn_model/policy_file.py

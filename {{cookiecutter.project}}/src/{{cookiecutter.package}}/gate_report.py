@@ -140,7 +140,7 @@ def to_html(document: Document) -> str:
         pictures=_pictures(document) if measured else [],
         confusion=document.get("curves", {}).get("confusion"),
         slices=_slice_picture(document) if measured else None,
-        facts=facts(document),
+        evidence=facts(document),
     )
 
 

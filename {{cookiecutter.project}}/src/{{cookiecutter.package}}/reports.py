@@ -57,7 +57,8 @@ def render(page: str, **context: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(page).render(marks=MARKS, **context)
+    environment.globals["marks"] = MARKS
+    return environment.get_template(page).render(**context)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
