@@ -55,8 +55,10 @@ requirements-train.txt
 requirements.txt
 src/churn_model/__init__.py
 src/churn_model/__main__.py
+src/churn_model/admission.py
 src/churn_model/adoption.py
 src/churn_model/adoption_text.py
+src/churn_model/api.py
 src/churn_model/champion.py
 src/churn_model/champion_gate.py
 src/churn_model/charts.py
@@ -77,14 +79,17 @@ src/churn_model/estimators.py
 src/churn_model/evaluation.py
 src/churn_model/evidence.py
 src/churn_model/examination.py
+src/churn_model/expectation.py
 src/churn_model/export.py
 src/churn_model/fairness.py
 src/churn_model/features.py
 src/churn_model/gate_report.py
 src/churn_model/gates.py
 src/churn_model/inference.py
+src/churn_model/logs.py
 src/churn_model/measurement.py
 src/churn_model/model_card.py
+src/churn_model/monitoring.py
 src/churn_model/nightly.py
 src/churn_model/observation.py
 src/churn_model/pages/data.html
@@ -111,6 +116,7 @@ src/churn_model/training.py
 src/churn_model/validation.py
 src/churn_model/verdicts.py
 tasks.py
+tests/bundles.py
 tests/conftest.py
 tests/customers.py
 tests/integration/release/conftest.py
@@ -122,6 +128,7 @@ tests/releases.py
 tests/shelf.py
 tests/stand_in_server.py
 tests/unit/model/conftest.py
+tests/unit/model/test_admission.py
 tests/unit/model/test_adoption.py
 tests/unit/model/test_champion.py
 tests/unit/model/test_charts.py
@@ -138,6 +145,7 @@ tests/unit/model/test_edge_cases.py
 tests/unit/model/test_estimators.py
 tests/unit/model/test_evaluation.py
 tests/unit/model/test_evidence.py
+tests/unit/model/test_expectation.py
 tests/unit/model/test_export.py
 tests/unit/model/test_fairness.py
 tests/unit/model/test_features.py
@@ -145,7 +153,9 @@ tests/unit/model/test_fuzzed_tables.py
 tests/unit/model/test_gate_report.py
 tests/unit/model/test_gates.py
 tests/unit/model/test_inference.py
+tests/unit/model/test_logs.py
 tests/unit/model/test_main.py
+tests/unit/model/test_monitoring.py
 tests/unit/model/test_nightly.py
 tests/unit/model/test_policy.py
 tests/unit/model/test_predictor.py
@@ -167,6 +177,7 @@ tests/unit/release/test_policy.py
 tests/unit/release/test_records.py
 tests/unit/release/test_smoke.py
 tests/unit/release/test_status.py
+tests/unit/release/test_supervisor.py
 tests/unit/test_walls.py
 tests/workshop.py
 """.split()

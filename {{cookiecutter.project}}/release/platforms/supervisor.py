@@ -18,6 +18,7 @@ import fcntl
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -34,6 +35,9 @@ CLAIM_PATIENCE_S = 2
 DRAIN_LIMIT_S = 30
 BACKLOG = 1024
 LOG_TAIL = 2000
+# Servers log every request: a log is cut when it reaches this, and only the newest are kept.
+MAX_LOG_BYTES = 50 * 1024 * 1024
+KEPT_LOGS = 20
 # A crash loop must not eat the machine: the wait before a restart doubles up to this.
 LONGEST_BACKOFF_S = 30
 # Nothing else of the starting command's environment reaches a server: a CI job's holds secrets, and
@@ -98,6 +102,20 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
 
 
+def cut(log: Path, max_bytes: int) -> None:
+    """Move what a log holds to ``<log>.old`` when it is too long; its writer appends on."""
+    if log.stat().st_size > max_bytes:
+        shutil.copyfile(log, log.with_suffix(".log.old"))
+        os.truncate(log, 0)
+
+
+def remove_oldest(folder: Path, kept: int) -> None:
+    """Remove all logs of a folder but the newest."""
+    logs = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    for log in logs[kept:]:
+        log.unlink()
+
+
 @dataclass
 class Worker:
     """One server process of one release."""
@@ -151,7 +169,9 @@ class Worker:
 
     def tail(self) -> str:
         """Return the end of its log."""
-        return self.log.read_bytes()[-LOG_TAIL:].decode("utf-8", "replace")
+        with self.log.open("rb") as file:
+            file.seek(max(0, self.log.stat().st_size - LOG_TAIL))
+            return file.read().decode("utf-8", "replace")
 
 
 @dataclass
@@ -189,6 +209,7 @@ class Supervisor:
             if not self.trouble:
                 self.reconcile()
             self.revive()
+            self.cut_logs()
             self.write_actual()
             if self.desired.get("slots") == [] and not self.slots and not self.draining:
                 return
@@ -269,6 +290,7 @@ class Supervisor:
         self.started += 1
         logs = self.folder / "logs"
         logs.mkdir(exist_ok=True)
+        remove_oldest(logs, KEPT_LOGS + len(self.slots))
         return Worker.start(
             spec, slot.listener, logs / f"{spec['release']}-{os.getpid()}-{self.started}.log"
         )
@@ -302,6 +324,12 @@ class Supervisor:
                 backoff = min(0.1 * 2**slot.restarts, LONGEST_BACKOFF_S)
                 slot.retry_at = time.monotonic() + backoff
                 slot.worker = self.start(slot, slot.worker.spec)
+
+    def cut_logs(self) -> None:
+        """Keep the logs of those who serve from filling the disk."""
+        for slot in self.slots:
+            if slot.worker:
+                cut(slot.worker.log, MAX_LOG_BYTES)
 
     def write_actual(self) -> None:
         """Tell what is, when it is not what was told last."""

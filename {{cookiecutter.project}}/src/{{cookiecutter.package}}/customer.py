@@ -11,6 +11,10 @@ from .contract import Column, Contract
 
 MAX_CUSTOMERS = 10_000
 
+# Of a value that was refused, as much is told as helps to find it.
+MAX_TOLD_CHARACTERS = 100
+MAX_TOLD_NUMBER = 1e300
+
 # Strict: "12" is no number and true is not 1. Forbid: a misspelt field must not become a null.
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -54,15 +58,31 @@ class CustomerSchema:
         return {"anyOf": [one, many]}
 
 
-def refusals(error: ValidationError) -> list[dict[str, str]]:
-    """Return a field and a reason for everything that is wrong with a request.
+def refusals(error: ValidationError) -> list[dict[str, Any]]:
+    """Return field, value, rule and reason of everything that is wrong with a request.
 
     A field is a column's name, with the customer's place in front in a list: ``3.age``.
     """
     return [
-        {"field": ".".join(map(str, one["loc"])) or "body", "reason": one["msg"]}
-        for one in error.errors(include_url=False, include_context=False, include_input=False)
+        {
+            "field": ".".join(map(str, one["loc"])) or "body",
+            "value": _told(one["input"]) if one["type"] != "missing" else None,
+            "rule": one["type"],
+            "reason": one["msg"],
+        }
+        for one in error.errors(include_url=False, include_context=False)
     ]
+
+
+def _told(value: object) -> str | int | float | bool | None:
+    """Return a refused value so that it fits into an answer: short, and strict JSON."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int | float) and abs(value) <= MAX_TOLD_NUMBER:
+        return value
+    text = value if isinstance(value, str) else type(value).__name__
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= MAX_TOLD_CHARACTERS else f"{text[:MAX_TOLD_CHARACTERS]}..."
 
 
 def _whole(value: Any) -> Any:

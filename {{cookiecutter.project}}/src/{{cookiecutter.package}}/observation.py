@@ -1,17 +1,27 @@
-"""Counts requests and their latencies, and tells clients which release has answered them."""
+"""Counts requests and their latencies, logs them, and tells clients which release has answered."""
 
+import logging
+import os
+import re
 import time
 from collections.abc import Collection
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .drain import Drain
+from .logs import FIELDS
 
 # Predictions take less than a millisecond: Prometheus' own buckets begin at five.
 LATENCY_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-# Clients choose paths freely: unknown ones must not become a time series each.
+# Clients choose paths freely: unknown ones must become neither a time series nor a log each.
 OTHER_PATH = "other"
+# What a client may name its request; anything else could forge a log, and is replaced.
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+REQUEST_ID_HEADER = "X-Request-ID"
+
+LOG = logging.getLogger(__name__)
 
 
 class Observation:
@@ -42,6 +52,7 @@ class Observation:
         self._app = app
         self._paths = frozenset(paths)
         self._drain = drain
+        self._release = release
         self._headers = [(b"x-release", release.encode())]
         self._last_headers = [*self._headers, (b"connection", b"close")]
         self._requests = Counter(
@@ -49,7 +60,7 @@ class Observation:
         )
         self._latency = Histogram(
             "churn_request_seconds",
-            "Time from a request's header to its answer's",
+            "Time from a request's header to the end of its answer",
             ("path",),
             registry=registry,
             buckets=LATENCY_BUCKETS_S,
@@ -60,14 +71,41 @@ class Observation:
             await self._app(scope, receive, send)
             return
         path = scope["path"] if scope["path"] in self._paths else OTHER_PATH
+        request_id = _request_id(Headers(scope=scope))
         started = time.perf_counter()
+        status = 0
 
         async def observe(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
+                status = message["status"]
                 own = self._last_headers if self._drain.begun else self._headers
-                message["headers"] = [*message["headers"], *own]
-                self._requests.labels(path, message["status"]).inc()
-                self._latency.labels(path).observe(time.perf_counter() - started)
+                message["headers"] = [
+                    *message["headers"],
+                    *own,
+                    (b"x-request-id", request_id.encode()),
+                ]
             await send(message)
 
-        await self._app(scope, receive, observe)
+        fields = {
+            "request_id": request_id,
+            "method": scope["method"],
+            "path": path,
+            "release": self._release,
+        }
+        try:
+            await self._app(scope, receive, observe)
+        except Exception:  # Whatever it is, it is answered with 500 already, and told here.
+            LOG.exception("the request failed", extra={FIELDS: fields})
+        seconds = time.perf_counter() - started
+        self._requests.labels(path, status).inc()
+        self._latency.labels(path).observe(seconds)
+        fields |= {"status": status, "ms": round(seconds * 1000, 3)}
+        # What asks with GET is a probe or a scrape: many, and all alike as long as all is well.
+        level = logging.DEBUG if scope["method"] == "GET" and status < 400 else logging.INFO
+        LOG.log(level, "request", extra={FIELDS: fields})
+
+
+def _request_id(headers: Headers) -> str:
+    given = headers.get(REQUEST_ID_HEADER, "")
+    return given if REQUEST_ID.fullmatch(given) else os.urandom(8).hex()

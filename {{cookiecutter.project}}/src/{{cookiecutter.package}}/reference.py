@@ -12,10 +12,12 @@ import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
 from sklearn.linear_model import LogisticRegression
 
+from . import expectation as expectations
 from .contract import Contract
 from .dataset import Dataset, as_objects, quick_rows, require_both_labels
 from .distribution import Categories, Numbers, measure_categories, measure_numbers, rounded
 from .errors import ConfigurationError
+from .expectation import Distribution, Expectation
 from .features import Features, Matrix
 from .table import Table
 
@@ -156,6 +158,26 @@ def predict(table: Table, contract: Contract, model: ReferenceModel) -> npt.NDAr
                 columns[column.name] = as_objects(values.where(values.isin(column.categories)))
         answers[start : start + CHUNK_ROWS] = model.predict(features.matrix(columns))
     return answers
+
+
+def expectation(
+    reference: Reference, contract: Contract, answers: npt.NDArray[np.floating]
+) -> Expectation:
+    """Return what a server expects: the reference's features, and these answers, [n]."""
+    profile = reference.profile
+    columns = {}
+    for column in contract.features:
+        if column.is_numeric:
+            seen = profile.numbers[column.name]
+            columns[column.name] = Distribution.of_numbers(seen.edges, seen.counts, seen.nulls)
+        else:
+            kinds = profile.categories[column.name]
+            counts = tuple(kinds.counts.get(category, 0) for category in column.categories)
+            columns[column.name] = Distribution(column.categories, counts, kinds.nulls)
+    tenths = rounded(np.arange(1, 10) / 10)
+    found = np.bincount(np.searchsorted(tenths, answers), minlength=len(tenths) + 1)
+    given = Distribution.of_numbers(tenths, found.tolist())
+    return Expectation(expectations.SCHEMA, columns, given)
 
 
 def to_json(reference: Reference) -> bytes:

@@ -6,6 +6,7 @@ A run that cannot be carried out leaves a failed report too, and raises what is 
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,12 @@ from . import nightly as nights
 from .errors import ModelWingError
 from .evaluation import best_threshold
 from .examination import Sound, sound
+from .expectation import EXPECTATION_FILE
 from .places import Places
 from .policy import Policy
 from .predictor import CONTRACT_FILE, MODEL_FILE
 from .progress import say, step
+from .reference import expectation
 from .training import Trained, Trial
 
 Document = dict[str, Any]
@@ -84,6 +87,8 @@ def _train(places: Places, data: Sound, policy: Policy) -> Trained:
     reports.write_bytes(places.model / MODEL_FILE, trained.model)
     reports.write_bytes(places.model / CONTRACT_FILE, data.contract.path.read_bytes())
     reports.write_json(places.model / "smoke.json", trained.smoke)
+    expected = expectation(data.reference, data.contract, trained.trial.judged.probabilities)
+    reports.write_json(places.model / EXPECTATION_FILE, asdict(expected))
     return trained
 
 

@@ -23,6 +23,9 @@ from {{ cookiecutter.package }} import policy_file
 from {{ cookiecutter.package }} import reports
 from {{ cookiecutter.package }} import table
 from {{ cookiecutter.package }} import training
+from {{ cookiecutter.package }}.api import MAX_BODY_BYTES
+from {{ cookiecutter.package }}.api import MAX_REFUSALS
+from tests import bundles
 from tests import customers
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +33,7 @@ MODULE = "{{ cookiecutter.package }}.serving"
 CUSTOMER = {"age": 40, "tenure_months": 3, "monthly_spend": 20.5, "plan type": "full"}
 RECORD = {"version": "0123456789ab-01234567", "commit": "c" * 40, "digest": "sha256:" + "d" * 64}
 START_S = 20.0
+LOG = "server.log"
 
 
 @pytest.fixture(scope="module")
@@ -40,22 +44,22 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     policy = policy_file.load(folder / "quality.toml")
     dataset = datasets.from_table(table.read(contract), contract)
     trained = training.train(dataset, contract, policy.training)
-    reports.write_bytes(folder / "model.onnx", trained.model)
-    reports.write_json(folder / "smoke.json", trained.smoke)
+    bundles.lay_out(folder, contract, trained)
     reports.write_json(folder / "release.json", RECORD | {"created": "2026-11-24"})
     return folder
 
 
 def start(bundle: Path, *listener: socket.socket) -> "subprocess.Popen[bytes]":
-    """Start a server on listening sockets that it inherits."""
+    """Start a server on listening sockets that it inherits; it logs into the bundle's folder."""
     fds = [one.fileno() for one in listener]
     arguments = [argument for fd in fds for argument in ("--fd", str(fd))]
-    return subprocess.Popen(
-        [sys.executable, "-m", MODULE, "--bundle", str(bundle), *arguments],
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
-        pass_fds=fds,
-        stderr=subprocess.DEVNULL,
-    )
+    with (bundle / LOG).open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", MODULE, "--bundle", str(bundle), *arguments],
+            env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+            pass_fds=fds,
+            stderr=log,
+        )
 
 
 @contextmanager
@@ -83,6 +87,15 @@ def ask(
     text = response.read()
     is_json = response.headers["content-type"] == "application/json"
     return response.status, json.loads(text) if is_json else text.decode(), response
+
+
+def logged(bundle: Path, text: str) -> str:
+    """Return the log as soon as this is in it: a request is logged after it is answered."""
+    deadline = time.monotonic() + START_S
+    while text not in (log := (bundle / LOG).read_text(encoding="utf-8")):
+        assert time.monotonic() < deadline, log
+        time.sleep(0.01)
+    return log
 
 
 @pytest.fixture(scope="module")
@@ -136,23 +149,82 @@ def test_a_large_list_is_answered_in_its_order(server: http.client.HTTPConnectio
     assert answers[7] == ask(server, "/predict", many[7])[1]
 
 
-def test_a_bad_request_is_told_field_and_reason(server: http.client.HTTPConnection) -> None:
+def test_a_bad_request_is_told_field_value_rule_and_reason(
+    server: http.client.HTTPConnection,
+) -> None:
     status, answer, _ = ask(server, "/predict", CUSTOMER | {"age": 7, "agee": 40})
     assert status == 422
     assert answer == {
+        "count": 2,
         "detail": [
-            {"field": "age", "reason": "Input should be greater than or equal to 18"},
-            {"field": "agee", "reason": "Extra inputs are not permitted"},
-        ]
+            {
+                "field": "age",
+                "value": 7,
+                "rule": "greater_than_equal",
+                "reason": "Input should be greater than or equal to 18",
+            },
+            {
+                "field": "agee",
+                "value": 40,
+                "rule": "extra_forbidden",
+                "reason": "Extra inputs are not permitted",
+            },
+        ],
     }
     status, answer, _ = ask(server, "/predict", [CUSTOMER, CUSTOMER | {"plan type": "gold"}])
     assert status == 422
     assert answer["detail"] == [
-        {"field": "1.plan type", "reason": "Input should be 'basic' or 'full'"}
+        {
+            "field": "1.plan type",
+            "value": "gold",
+            "rule": "literal_error",
+            "reason": "Input should be 'basic' or 'full'",
+        }
     ]
     status, answer, _ = ask(server, "/predict", b"{")
     assert status == 422
     assert answer["detail"][0]["field"] == "body"
+
+
+def test_a_body_that_is_too_large_is_refused(server: http.client.HTTPConnection) -> None:
+    status, answer, response = ask(server, "/predict", b"[" + b" " * MAX_BODY_BYTES)
+    assert status == 413
+    assert str(MAX_BODY_BYTES) in answer["detail"]
+    assert response.headers["connection"] == "close"
+
+
+def test_a_request_that_breaks_many_rules_is_told_the_first_and_how_many(
+    server: http.client.HTTPConnection,
+) -> None:
+    status, answer, _ = ask(server, "/predict", [CUSTOMER | {"age": 7}] * 500)
+    assert (status, answer["count"], len(answer["detail"])) == (422, 500, MAX_REFUSALS)
+
+
+def test_each_request_is_logged_once_by_its_id_and_without_the_customer(
+    server: http.client.HTTPConnection, bundle: Path
+) -> None:
+    ask(server, "/health")
+    server.request(
+        "POST", "/predict", json.dumps(CUSTOMER | {"age": 77777}), {"X-Request-ID": "of-a-client"}
+    )
+    response = server.getresponse()
+    response.read()
+    assert response.headers["x-request-id"] == "of-a-client"
+    server.request("POST", "/predict", b"{", {"X-Request-ID": "two words"})
+    response = server.getresponse()
+    response.read()
+    made = response.headers["x-request-id"]
+    assert made != "two words"
+    text = logged(bundle, made)
+    lines = [json.loads(line) for line in text.splitlines()]
+    [told] = [line for line in lines if line.get("request_id") == "of-a-client"]
+    assert (told["method"], told["path"], told["status"]) == ("POST", "/predict", 422)
+    assert told["release"] == RECORD["version"]
+    assert 0 < told["ms"] < START_S * 1000
+    assert len([line for line in lines if line.get("request_id") == made]) == 1
+    assert "77777" not in text
+    # Probes are many, and all alike.
+    assert "/health" not in {line.get("path") for line in lines}
 
 
 def test_metrics_count_requests_by_path_and_status(server: http.client.HTTPConnection) -> None:
@@ -166,12 +238,31 @@ def test_metrics_count_requests_by_path_and_status(server: http.client.HTTPConne
     assert "/no/such/path" not in text
 
 
-def test_the_documentation_shows_the_contract(server: http.client.HTTPConnection) -> None:
+def test_metrics_count_customers_by_what_they_look_like(
+    server: http.client.HTTPConnection,
+) -> None:
+    def counted() -> float:
+        _, text, _ = ask(server, "/metrics")
+        found = 'churn_input_values_total{bin="full",column="plan type"} '
+        return next(
+            float(line[len(found) :]) for line in text.splitlines() if line.startswith(found)
+        )
+
+    before = counted()
+    ask(server, "/predict", [CUSTOMER] * 5)
+    assert counted() == before + 5
+
+
+def test_the_documentation_shows_the_contract_and_its_examples_are_answered(
+    server: http.client.HTTPConnection,
+) -> None:
     _, document, _ = ask(server, "/openapi.json")
     body = document["paths"]["/predict"]["post"]["requestBody"]
     one, many = body["content"]["application/json"]["schema"]["anyOf"]
     assert list(one["properties"]) == list(CUSTOMER)
     assert many["type"] == "array"
+    for example in body["content"]["application/json"]["examples"].values():
+        assert ask(server, "/predict", example["value"])[0] == 200
 
 
 def test_a_draining_server_says_so_and_asks_to_connect_anew(bundle: Path) -> None:

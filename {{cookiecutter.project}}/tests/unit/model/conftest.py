@@ -14,6 +14,7 @@ from {{ cookiecutter.package }}.dataset import Dataset
 from {{ cookiecutter.package }}.policy import Policy
 from {{ cookiecutter.package }}.predictor import Predictor
 from {{ cookiecutter.package }}.training import Trained
+from tests import bundles
 from tests import customers
 
 
@@ -44,6 +45,5 @@ def predictor(trained: Trained, contract: Contract) -> Predictor:
 
 @pytest.fixture
 def bundle(tmp_path: Path, trained: Trained, contract: Contract) -> Path:
-    (tmp_path / "model.onnx").write_bytes(trained.model)
-    (tmp_path / "contract.toml").write_bytes(contract.path.read_bytes())
+    bundles.lay_out(tmp_path, contract, trained)
     return tmp_path

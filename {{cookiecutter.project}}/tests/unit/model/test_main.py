@@ -184,7 +184,7 @@ def test_a_full_training_leaves_what_a_release_needs(repository: Path) -> None:
     model = repository / "reports" / "model"
     contract = repository / "data" / "contract.toml"
     assert {path.name for path in model.iterdir()} == {
-        *("model.onnx", "contract.toml", "smoke.json"),
+        *("model.onnx", "contract.toml", "smoke.json", "expectation.json"),
     }
     for key, path in (
         ("model_sha256", model / "model.onnx"),
