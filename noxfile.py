@@ -3,6 +3,8 @@
 # ///
 """The template's doors: `nox` lints and tests it, `nox -s demo` shows what it makes."""
 
+from pathlib import Path
+
 import nox
 
 nox.needs_version = ">=2026.10.20"
@@ -15,6 +17,10 @@ nox.options.download_python = "never"
 TRAIN_LOCK = "{{cookiecutter.project}}/requirements-train.txt"
 COOKIECUTTER = "cookiecutter==2.7.1"
 GREAT_EXPECTATIONS = "great_expectations==1.24.1"
+BENTOML = "bentoml==1.4.40"
+MLFLOW = "mlflow==3.17.2"
+# What a trained pipeline is read with must be what it was written with.
+PIPELINE = ("joblib", "numpy", "pandas", "scikit-learn", "scipy", "threadpoolctl")
 
 SOURCES = ("hooks", "tests", "demo", "benchmarks", "noxfile.py")
 
@@ -31,6 +37,17 @@ def install_model_wing(session: nox.Session, *contenders: str) -> None:
     session.env["UV_PYTHON_DOWNLOADS"] = "never"
     session.install("--require-hashes", "--requirement", TRAIN_LOCK)
     session.install(COOKIECUTTER, *contenders)
+
+
+def install_apart(session: nox.Session, contender: str) -> str:
+    """Install what the lock does not go together with, beside the session; return its Python."""
+    folder = Path(session.virtualenv.location, "apart", contender.partition("==")[0])
+    python = str(folder / "bin" / "python")
+    lock = Path(TRAIN_LOCK).read_text(encoding="utf-8").splitlines()
+    pins = [line.split()[0] for line in lock if line.partition("==")[0] in PIPELINE]
+    session.run("python", "-m", "venv", str(folder))
+    session.run(python, "-m", "pip", "install", "--quiet", contender, *pins, external=True)
+    return python
 
 
 @nox.session
@@ -82,6 +99,14 @@ def benchmark_gate(session: nox.Session) -> None:
     """Measure how often the gate blocks equal models, and misses worse ones."""
     install_model_wing(session)
     session.run("python", "-m", "benchmarks.gate")
+
+
+@nox.session(default=False)
+def benchmark_serving(session: nox.Session) -> None:
+    """Measure the server against FastAPI, BentoML and MLflow with the same pipeline on a frame."""
+    install_model_wing(session)
+    bentoml, mlflow = install_apart(session, BENTOML), install_apart(session, MLFLOW)
+    session.run("python", "-m", "benchmarks.serving", "--bentoml", bentoml, "--mlflow", mlflow)
 
 
 @nox.session(default=False)

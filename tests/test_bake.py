@@ -38,6 +38,12 @@ release/engine.py
 release/errors.py
 release/files.py
 release/git.py
+release/images/__init__.py
+release/images/build.py
+release/images/host.py
+release/images/inside.py
+release/images/inventory.py
+release/images/record.py
 release/ledger.py
 release/plan.py
 release/platforms/__init__.py
@@ -85,6 +91,7 @@ src/churn_model/fairness.py
 src/churn_model/features.py
 src/churn_model/gate_report.py
 src/churn_model/gates.py
+src/churn_model/healthcheck.py
 src/churn_model/inference.py
 src/churn_model/logs.py
 src/churn_model/measurement.py
@@ -171,6 +178,7 @@ tests/unit/model/test_validation.py
 tests/unit/release/test_build.py
 tests/unit/release/test_champion.py
 tests/unit/release/test_engine.py
+tests/unit/release/test_images.py
 tests/unit/release/test_ledger.py
 tests/unit/release/test_plan.py
 tests/unit/release/test_policy.py
@@ -275,7 +283,9 @@ def test_a_lowest_python_is_chosen(bake: Bake, python: str) -> None:
     assert_whole(repository, "github", "docker")
     assert project(repository)["requires-python"] == f">={python}"
     dockerfile = (repository / "Dockerfile").read_text(encoding="utf-8")
-    assert f"ARG BASE=python:{python}-slim\n" in dockerfile
+    base = re.search(r"^ARG BASE=python:3\.(\d+)-slim@sha256:[0-9a-f]{64}$", dockerfile, re.M)
+    assert base, "the base is not pinned by its digest"
+    assert int(base[1]) >= int(python.removeprefix("3."))
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_both_providers_call_the_same_in_the_same_order(baked: Path) -> None:
         "nox -s gate",
         "invoke champion --env prod",
         "nox -s train",
-        "invoke build",
+        "invoke build --push",
         "invoke promote --env staging --yes",
         "invoke promote --env prod --yes",
         "invoke rollback --env staging",
@@ -98,7 +98,7 @@ def test_a_wrong_call_is_found_in_its_place(
 
 
 def test_a_call_that_only_one_provider_makes_is_found(broken: Path) -> None:
-    plant(broken / GITLAB, "    - invoke build\n", "")
+    plant(broken / GITLAB, "    - invoke build --push\n", "")
     github = [call.words for call in github_calls(broken)]
     assert github != [call.words for call in gitlab_calls(broken)]
 

@@ -125,15 +125,35 @@ def champion(c: Context, env: str, days_ago: int = 0, json: bool = False) -> cha
     return found
 
 
-@task(auto_shortflags=False, help={"json": JSON})
+@task(
+    auto_shortflags=False,
+    help={
+        "push": "send its image to the registry, and release it; where there is an image",
+        "base": "another base image than the Dockerfile's",
+        "allow-dirty": "build with uncommitted changes, to look at; it is never released",
+        "json": JSON,
+    },
+)
 @door
-def build(c: Context, json: bool = False) -> building.Built:
+def build(
+    c: Context,
+    push: bool = False,
+    base: str | None = None,
+    allow_dirty: bool = False,
+    json: bool = False,
+) -> building.Built:
     """Make the release of HEAD from what `nox -s train` left in reports/, and tag it."""
     _refuse_dry(c, "build")
     machine = _machine()
     progress = Progress()
-    built = building.build(Ledger.open(machine.repository), machine.policy, progress)
-    if built.is_new:
+    wish = building.Wish(push, base, allow_dirty)
+    built = building.build(Ledger.open(machine.repository), machine.policy, progress, wish)
+    if not built.is_released:
+        hint = (
+            "a dirty tree is never released" if allow_dirty else "invoke build --push releases it"
+        )
+        progress.say(f"made and proved, see {built.folder}; {hint}")
+    elif built.is_new:
         progress.say(f"built {built.record.version} in {built.folder}")
     else:
         progress.say(f"{built.record.version} is built already: nothing to do")

@@ -24,21 +24,47 @@ NEXT = "nox -s train, on the commit to be released, with nothing uncommitted"
 
 
 @dataclass(frozen=True)
+class Wish:
+    """What is asked of a build.
+
+    Parameters
+    ----------
+    push : bool
+        Whether the image goes to the registry, where `Policy` wants an image. Without, everything
+        is made and proved, and nothing is released.
+    base : str or None
+        Another base image than the Dockerfile's.
+    allow_dirty : bool
+        Whether to build what nobody could build again: then nothing is released either.
+    """
+
+    push: bool = False
+    base: str | None = None
+    allow_dirty: bool = False
+
+
+AS_USUAL = Wish()
+
+
+@dataclass(frozen=True)
 class Built:
     """What ``invoke build`` did."""
 
     record: Record
     folder: Path
     is_new: bool
+    is_released: bool = True
 
 
-def build(ledger: Ledger, policy: Policy, progress: Progress) -> Built:
+def build(ledger: Ledger, policy: Policy, progress: Progress, wish: Wish = AS_USUAL) -> Built:
     """Make the release of HEAD from what ``nox -s train`` left in ``reports/``.
 
     Returns
     -------
     Built
         ``is_new`` is False when this version was built before: then nothing is written.
+        ``is_released`` is False when its image was not pushed, or the tree is dirty: then there is
+        no tag, and nothing can promote it.
 
     Raises
     ------
@@ -47,17 +73,18 @@ def build(ledger: Ledger, policy: Policy, progress: Progress) -> Built:
     GateRefused
         The evidence is missing, failed, stale or for something else; each reason is listed.
     BuildFailed
-        The wheel cannot be made, or the bundle is larger than ``release.toml`` allows.
-    PushFailed
-        The remote does not take the tag; then there is none here either.
+        The wheel or the image cannot be made, or is larger than ``release.toml`` allows.
+    PushFailed, RegistryDiffers
+        The registry does not take the image, or the remote the tag; then there is none here either.
     """
     root = ledger.repository.root
     with progress.step("check the tree and the gate's evidence"):
-        commit = _clean_commit(ledger)
-        model, evidence = _gated_model(root, commit)
+        commit = ledger.repository.head()
+        is_clean = _is_clean(ledger, wish)
+        model, evidence = _gated_model(root, commit, is_clean)
         version = f"{commit[:12]}-{evidence['model_sha256'][:8]}"
-        folder = root / "dist" / version
-        if version in ledger.versions():
+        folder = root / "dist" / (version if is_clean else f"{version}-dirty")
+        if is_clean and version in ledger.versions():
             record = ledger.record(version)
             if not folder.is_dir():
                 write_folder(folder, ledger.bundle(version))
@@ -83,7 +110,15 @@ def build(ledger: Ledger, policy: Policy, progress: Progress) -> Built:
         )
         files = artifacts | proof | {FILE_NAME: record.to_json()}
         _check_size(files, policy)
-        write_folder(folder, files)
+    if policy.image:
+        # Imported here: the Docker SDK takes longer to import than most commands take.
+        from .images.build import make
+
+        push = wish.push and is_clean
+        files |= make(root, record, files, policy.image, wish.base, push, progress)
+    write_folder(folder, files)
+    if not is_clean or (policy.image and not wish.push):
+        return Built(record, folder, is_new=True, is_released=False)
     with progress.step("tag the release"):
         message = (
             f"release {version}\n\nDigest: {record.digest}\nModel-sha256: {record.model_sha256}\n"
@@ -92,20 +127,21 @@ def build(ledger: Ledger, policy: Policy, progress: Progress) -> Built:
     return Built(record, folder, is_new=True)
 
 
-def _clean_commit(ledger: Ledger) -> str:
-    commit = ledger.repository.head()
+def _is_clean(ledger: Ledger, wish: Wish) -> bool:
     changes = ledger.repository.changes()
-    if changes:
+    if changes and not wish.allow_dirty:
         raise PreconditionFailed(
             "the working tree has uncommitted changes",
             why=", ".join(changes[:10]) + (" and more" if len(changes) > 10 else ""),
             state="no release was made",
             next_step="git commit or git stash, then nox -s train and invoke build",
         )
-    return commit
+    return not changes
 
 
-def _gated_model(root: Path, commit: str) -> tuple[dict[str, bytes], dict[str, Any]]:
+def _gated_model(
+    root: Path, commit: str, is_clean: bool
+) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Read ``reports/model`` and the evidence, and list everything that does not fit."""
     try:
         evidence = json.loads((root / "reports" / EVIDENCE_NAME).read_bytes())
@@ -134,7 +170,7 @@ def _gated_model(root: Path, commit: str) -> tuple[dict[str, bytes], dict[str, A
         complaints.append(f"it is of a {evidence.get('training')!r} training, not a full one")
     if evidence.get("commit") != commit:
         complaints.append(f"it is for commit {evidence.get('commit')}, HEAD is {commit}")
-    if evidence.get("tree_clean") is not True:
+    if is_clean and evidence.get("tree_clean") is not True:
         complaints.append("it was made with uncommitted changes in the tree")
     for key in ("model_sha256", "data_sha256"):
         if not isinstance(evidence.get(key), str) or len(evidence[key]) != 64:

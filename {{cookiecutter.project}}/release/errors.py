@@ -81,6 +81,12 @@ class PushFailed(ReleaseError):
     exit_code = 21
 
 
+class RegistryDiffers(ReleaseError):
+    """The registry holds another image than the one that was pushed."""
+
+    exit_code = 22
+
+
 class RolledBack(ReleaseError):
     """The new release failed; what served before serves again and was verified."""
 

@@ -50,6 +50,22 @@ class Environment:
 
 
 @dataclass(frozen=True)
+class ImagePolicy:
+    """How a release becomes a container image, the table ``[image]``.
+
+    Parameters
+    ----------
+    repository : str
+        Where ``invoke build --push`` sends it: a registry's host and a path.
+    max_mb : int
+        A larger image is refused.
+    """
+
+    repository: str
+    max_mb: int
+
+
+@dataclass(frozen=True)
 class Policy:
     """Everything that ``release.toml`` says.
 
@@ -66,6 +82,8 @@ class Policy:
         Seconds that a promotion may hold an environment before it counts as dead.
     environments : tuple of Environment
         In the order in which a release passes through them.
+    image : ImagePolicy or None
+        None where a release has no image: the ``process`` platform runs the bundle itself.
     """
 
     project: str
@@ -73,6 +91,7 @@ class Policy:
     max_bundle_mb: int
     lease_s: int
     environments: tuple[Environment, ...]
+    image: ImagePolicy | None = None
 
     def environment(self, name: str) -> Environment:
         """Return the environment called ``name``; `ConfigurationError` if there is none."""
@@ -106,8 +125,14 @@ def load(path: Path) -> Policy:
         after = environments[-1].name if environments else None
         values = _checked(path, f"environments.{name}.", Environment, table, {"name", "after"})
         environments.append(Environment(name=name, after=after, **values))
-    values = _checked(path, "", Policy, document, {"environments"})
-    return Policy(environments=tuple(environments), **values)
+    table = document.pop("image", None)
+    image = None
+    if table is not None:
+        if not isinstance(table, dict):
+            raise _refuse(path, "image must be a table")
+        image = ImagePolicy(**_checked(path, "image.", ImagePolicy, table, set()))
+    values = _checked(path, "", Policy, document, {"environments", "image"})
+    return Policy(environments=tuple(environments), image=image, **values)
 
 
 def _checked(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+# Back to the beginning of the line, and away with what stands there.
+CLEAR = "\r\x1b[2K"
+WIDTH = 70
 
 
 class Progress:
@@ -13,6 +18,7 @@ class Progress:
 
     def __init__(self) -> None:
         self.started = time.monotonic()
+        self._passing = False
 
     @property
     def seconds(self) -> float:
@@ -32,4 +38,13 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Print one line with the time since the beginning."""
+        if self._passing:
+            print(CLEAR, end="", file=sys.stderr)
+            self._passing = False
         print(f"{self.seconds:6.1f}s  {text}", file=sys.stderr, flush=True)
+
+    def pass_by(self, text: str) -> None:
+        """Show a line until the next one comes; only on a terminal, a log has no use for it."""
+        if sys.stderr.isatty() and not os.environ.get("CI"):
+            print(f"{CLEAR}         {text[:WIDTH]}", end="", file=sys.stderr, flush=True)
+            self._passing = True

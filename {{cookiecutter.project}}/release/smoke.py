@@ -6,7 +6,7 @@ import json
 import math
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .errors import NotServing
@@ -16,7 +16,27 @@ FILE_NAME = "smoke.json"
 TIMEOUT_S = 5
 
 
-def smoke(address: str, record: Record, recorded: bytes) -> None:
+def ask_over_http(address: str, path: str, body: Any = None) -> Any:
+    """Return the JSON that a server answers; `NotServing` when it does not."""
+    request = urllib.request.Request(
+        address + path,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    # Only what release.toml names is asked, so a proxy of the environment must not come between.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=TIMEOUT_S) as response:
+            return json.loads(response.read())
+    except urllib.error.HTTPError as error:
+        raise NotServing(f"{address}{path} answers {error.code}: {error.read(500)!r}") from None
+    except (OSError, ValueError) as error:
+        raise NotServing(f"{address}{path} does not answer: {error}") from None
+
+
+def smoke(
+    address: str, record: Record, recorded: bytes, ask: Callable[..., Any] = ask_over_http
+) -> None:
     """Hold one server against its release; `NotServing` says what is wrong.
 
     Parameters
@@ -28,9 +48,11 @@ def smoke(address: str, record: Record, recorded: bytes) -> None:
     recorded : bytes
         The bundle's ``smoke.json``: requests, the responses that the gated model gave, and the
         tolerance between two numbers.
+    ask : callable
+        How the server is reached: as `ask_over_http` does, or in another way.
     """
-    _ask(address, "/health")
-    version = _ask(address, "/version")
+    ask(address, "/health")
+    version = ask(address, "/version")
     for key, expected in (
         ("release", record.version),
         ("digest", record.digest),
@@ -43,7 +65,7 @@ def smoke(address: str, record: Record, recorded: bytes) -> None:
     if not document["cases"]:
         raise NotServing("the release has no smoke case to ask /predict about")
     for case in document["cases"]:
-        answer = _ask(address, "/predict", case["request"])
+        answer = ask(address, "/predict", case["request"])
         if not agree(answer, case["response"], document["tolerance"]):
             raise NotServing(
                 f"{address}/predict answers {answer}, the gated model said {case['response']}"
@@ -69,20 +91,3 @@ def agree(answer: Any, expected: Any, tolerance: float) -> bool:
             answer, expected, rel_tol=0, abs_tol=tolerance
         )
     return bool(answer == expected)
-
-
-def _ask(address: str, path: str, body: Any = None) -> Any:
-    request = urllib.request.Request(
-        address + path,
-        data=None if body is None else json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    # Only what release.toml names is asked, so a proxy of the environment must not come between.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(request, timeout=TIMEOUT_S) as response:
-            return json.loads(response.read())
-    except urllib.error.HTTPError as error:
-        raise NotServing(f"{address}{path} answers {error.code}: {error.read(500)!r}") from None
-    except (OSError, ValueError) as error:
-        raise NotServing(f"{address}{path} does not answer: {error}") from None

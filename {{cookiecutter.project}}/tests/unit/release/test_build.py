@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from release.build import Built, build
-from release.errors import BuildFailed, GateRefused, PreconditionFailed
+from release.build import Built, Wish, build
+from release.errors import BuildFailed, GateRefused, PreconditionFailed, ReleaseError
 from release.ledger import VERIFIED, Event
 from release.policy import Environment
 from release.progress import Progress
@@ -114,6 +114,20 @@ def test_uncommitted_work_is_named_and_refused(shop: Workshop) -> None:
     with pytest.raises(PreconditionFailed, match="uncommitted changes") as refusal:
         built(shop)
     assert "half done.py" in refusal.value.why
+
+
+def test_06_uncommitted_work_may_be_built_to_look_at_and_is_never_a_release(
+    shop: Workshop,
+) -> None:
+    (shop.folder / "half done.py").touch()
+    before = git(shop.folder, "for-each-ref")
+    release = build(shop.ledger(), shop.machine.policy, Progress(), Wish(allow_dirty=True))
+    assert (release.is_new, release.is_released) == (True, False)
+    assert release.folder.name == f"{release.record.version}-dirty"
+    assert (release.folder / "model.onnx").read_bytes() == b"model"
+    assert git(shop.folder, "for-each-ref") == before
+    with pytest.raises(ReleaseError, match="there is no release"):
+        shop.machine.plan_promotion(shop.staging, release.record.version)
 
 
 def test_a_model_that_the_gate_did_not_see_is_refused(shop: Workshop) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from release.errors import ConfigurationError
-from release.policy import load
+from release.policy import ImagePolicy, load
 
 ROOT = Path(__file__).parents[3]
 GOOD = (ROOT / "release.toml").read_text(encoding="utf-8")
+WITHOUT_IMAGE = re.sub(r"\[image\]\n(.+\n)+", "", GOOD)
 
 
 def test_this_repository_s_policy_is_read_in_the_order_of_its_environments() -> None:
@@ -54,6 +56,35 @@ def test_a_policy_without_environments_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as refusal:
         load(path)
     assert "names no environment" in refusal.value.why
+
+
+IMAGE = '[image]\nrepository = "registry.example.com/models"\nmax_mb = 600\n'
+
+
+def test_a_policy_may_want_an_image(tmp_path: Path) -> None:
+    path = tmp_path / "release.toml"
+    path.write_text(WITHOUT_IMAGE + IMAGE, encoding="utf-8")
+    assert load(path).image == ImagePolicy("registry.example.com/models", 600)
+    path.write_text(WITHOUT_IMAGE, encoding="utf-8")
+    assert load(path).image is None
+
+
+@pytest.mark.parametrize(
+    ("image", "why"),
+    [
+        (IMAGE.replace("600", '"600"'), "image.max_mb must be of type int"),
+        (IMAGE.replace("max_mb", "max_gb"), "image.max_gb is not a setting"),
+        (IMAGE.replace("max_mb = 600", ""), "image.max_mb is missing"),
+    ],
+)
+def test_an_image_policy_that_is_not_understood_is_refused(
+    tmp_path: Path, image: str, why: str
+) -> None:
+    path = tmp_path / "release.toml"
+    path.write_text(WITHOUT_IMAGE + image, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as refusal:
+        load(path)
+    assert why in refusal.value.why
 
 
 def test_an_unknown_environment_is_answered_with_the_known_ones() -> None:

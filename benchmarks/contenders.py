@@ -1,0 +1,250 @@
+"""Who is measured: this server, and others with the same pipeline, as people do it, on a frame.
+
+    python -m benchmarks.contenders fastapi PIPELINE PORT
+    python -m benchmarks.contenders bentoml PIPELINE FOLDER
+    python -m benchmarks.contenders mlflow PIPELINE FOLDER
+
+The first serves; the others write a folder from which `bentoml serve` and `mlflow models serve` do.
+Each framework is only where it serves, so it is imported there.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, create_model
+
+HOST = "127.0.0.1"
+BENTOML_SERVICE = """\
+from benchmarks.contenders import bentoml_service
+
+Churn = bentoml_service({pipeline!r})
+"""
+
+
+Request = dict[str, Any]
+Command = list[str]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A server: how it is started, and how it is asked about customers.
+
+    Parameters
+    ----------
+    command : list of str
+        With ``PORT`` where the port goes.
+    ask : callable
+        From customers to the path and the body.
+    say : callable
+        From what was answered to the probabilities.
+    prepare : list of list of str
+        What is run before.
+    """
+
+    command: Command
+    ask: Callable[[list[Request]], tuple[str, Any]]
+    say: Callable[[Any], list[float]]
+    prepare: list[Command] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def one_or_many(customers: list[Request], many: str) -> tuple[str, Any]:
+    """Ask about one customer with an object, and about many, maybe elsewhere, with a list."""
+    return ("/predict", customers[0]) if len(customers) == 1 else (many, customers)
+
+
+def say_one_or_many(said: Any) -> list[float]:
+    """Return the probabilities of an object, or of a list of them."""
+    answers = said if isinstance(said, list) else [said]
+    return [answer["churn_probability"] for answer in answers]
+
+
+def this_server(repository: Path) -> Contender:
+    """Return the generated repository's server, with all that it does besides answering."""
+    bundle = str(repository / "reports" / "model")
+    return Contender(
+        [sys.executable, "-m", "churn_model.serving", "--bundle", bundle, "--port", "PORT"],
+        ask=lambda customers: one_or_many(customers, "/predict"),
+        say=say_one_or_many,
+    )
+
+
+def others(pipeline: Path, folder: Path, bentoml: Path, mlflow: Path) -> dict[str, Contender]:
+    """Return the others by name, the baseline first.
+
+    Parameters
+    ----------
+    pipeline : pathlib.Path
+        Written by joblib.
+    folder : pathlib.Path
+        Where they may write.
+    bentoml, mlflow : pathlib.Path
+        A Python that has it.
+    """
+    here = ["-m", "benchmarks.contenders"]
+    bento = [str(bentoml.parent / "bentoml"), "serve", "service:Churn", "--working-dir"]
+    flow = [str(mlflow.parent / "mlflow"), "models", "serve", "--env-manager", "local"]
+    return {
+        "FastAPI, pipeline on a frame": Contender(
+            [sys.executable, *here, "fastapi", str(pipeline), "PORT"],
+            ask=lambda customers: one_or_many(customers, "/predict_many"),
+            say=say_one_or_many,
+        ),
+        "BentoML, pipeline on a frame": Contender(
+            [*bento, str(folder), "--host", HOST, "--port", "PORT"],
+            ask=lambda customers: ("/predict", {"customers": customers}),
+            say=lambda said: list(said),
+            prepare=[[str(bentoml), *here, "bentoml", str(pipeline), str(folder)]],
+            environment={"BENTOML_HOME": str(folder), "BENTOML_DO_NOT_TRACK": "true"},
+        ),
+        "MLflow, pipeline on a frame": Contender(
+            [*flow, "--workers", "1", "-m", str(folder / "model"), "-h", HOST, "-p", "PORT"],
+            ask=lambda customers: ("/invocations", {"dataframe_records": customers}),
+            say=lambda said: [float(pair[1]) for pair in said["predictions"]],
+            prepare=[[str(mlflow), *here, "mlflow", str(pipeline), str(folder)]],
+            environment={"MLFLOW_DISABLE_TELEMETRY": "true"},
+        ),
+    }
+
+
+@dataclass(frozen=True)
+class OnFrames:
+    """A pipeline that begins with a frame, and the columns of that frame.
+
+    Parameters
+    ----------
+    pipeline : sklearn.pipeline.Pipeline
+    numbers, categories : list of str
+    """
+
+    pipeline: Any
+    numbers: list[str]
+    categories: list[str]
+
+    def customer(self) -> Any:
+        """Return the pydantic model of a customer; mypy cannot know a type that is made here."""
+        fields: dict[str, Any] = dict.fromkeys(self.numbers, (float | None, ...))
+        fields |= dict.fromkeys(self.categories, (str | None, ...))
+        return create_model("Customer", **fields)
+
+    def probabilities(self, customers: list[Any]) -> list[float]:
+        """Return the probabilities of leaving: a frame of the request, and the pipeline on it."""
+        frame = pd.DataFrame([customer.model_dump() for customer in customers])
+        answers: list[float] = self.pipeline.predict_proba(frame)[:, 1].tolist()
+        return answers
+
+
+def derive(features: Any, frame: pd.DataFrame) -> Any:
+    """Return the features that are computed from columns, [n, k]; a step of the pipeline."""
+    return np.column_stack(list(features.derived(frame).values()))
+
+
+class Answer(BaseModel):
+    """What is said of one customer."""
+
+    churn_probability: float
+
+
+def fastapi_app(path: Path) -> Any:
+    """Return the application of the baseline."""
+    from fastapi import FastAPI
+
+    model: OnFrames = joblib.load(path)
+    customer_type = model.customer()
+    app = FastAPI()
+
+    @app.post("/predict")
+    async def predict(customer: customer_type) -> Answer:  # type: ignore[valid-type]
+        [probability] = model.probabilities([customer])
+        return Answer(churn_probability=probability)
+
+    @app.post("/predict_many")
+    async def predict_many(
+        customers: list[customer_type],  # type: ignore[valid-type]
+    ) -> list[Answer]:
+        return [
+            Answer(churn_probability=probability) for probability in model.probabilities(customers)
+        ]
+
+    return app
+
+
+def bentoml_service(path: str) -> Any:
+    """Return the service, of one worker as all others here."""
+    import bentoml
+
+    model: OnFrames = joblib.load(path)
+    customer_type = model.customer()
+
+    @bentoml.service(workers=1)
+    class Churn:
+        @bentoml.api
+        def predict(
+            self,
+            customers: list[customer_type],  # type: ignore[valid-type]
+        ) -> list[float]:
+            return model.probabilities(customers)
+
+    return Churn
+
+
+def serve_with_fastapi(pipeline: Path, port: str) -> None:
+    """Serve with uvicorn and the fast parts that it can be installed with."""
+    import uvicorn
+
+    uvicorn.run(fastapi_app(pipeline), host=HOST, port=int(port), loop="uvloop", http="httptools")
+
+
+def write_for_bentoml(pipeline: Path, folder: str) -> None:
+    """Write the module that `bentoml serve` is told to import."""
+    service = BENTOML_SERVICE.format(pipeline=str(pipeline))
+    Path(folder, "service.py").write_text(service, encoding="utf-8")
+
+
+def write_for_mlflow(pipeline: Path, folder: str) -> None:
+    """Write the model with a signature, without which MLflow checks no request."""
+    import mlflow.sklearn
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    model: OnFrames = joblib.load(pipeline)
+    columns = [ColSpec("double", name) for name in model.numbers]
+    columns += [ColSpec("string", name) for name in model.categories]
+    mlflow.sklearn.save_model(
+        model.pipeline,
+        Path(folder, "model"),
+        # Named, so that MLflow does not start a process to find out.
+        pip_requirements=["scikit-learn"],
+        serialization_format="cloudpickle",
+        # Numbers with nulls are floats in a frame.
+        signature=ModelSignature(Schema(columns)),
+        pyfunc_predict_fn="predict_proba",
+    )
+
+
+DOES = {
+    "fastapi": serve_with_fastapi,
+    "bentoml": write_for_bentoml,
+    "mlflow": write_for_mlflow,
+}
+
+
+def main() -> None:
+    """Serve, or write what is served."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("framework", choices=DOES)
+    parser.add_argument("pipeline", type=Path, help="written by joblib")
+    parser.add_argument("where", help="a port, or a folder")
+    asked = parser.parse_args()
+    DOES[asked.framework](asked.pipeline, asked.where)
+
+
+if __name__ == "__main__":
+    main()

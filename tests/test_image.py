@@ -1,0 +1,239 @@
+"""The image of a release: built from its bundle on a real engine, proved, and pushed once.
+
+The numbers in the names are those of the failure cases that every release machine meets.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+import engine
+import faulty_registry
+import pytest
+from faulty_registry import FaultyRegistry
+from living import Living, broken
+
+from demo.repository import Repository
+
+BUILD_FAILED, PUSH_FAILED, REGISTRY_DIFFERS = 20, 21, 22
+PLANTED = "planted-secret-token"
+MEGABYTE = 1_000_000
+# What the release adds to its base, and all of it.
+MAX_OWN_MB, MAX_MB = 200, 600
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A trained repository whose image can be built, and what it is pushed to.
+
+    Parameters
+    ----------
+    repository : Repository
+    client : docker.DockerClient
+    registry : FaultyRegistry
+        What release.toml names.
+    open_registry, locked_registry : str
+        The real ones that it can stand before.
+    """
+
+    repository: Repository
+    client: docker.DockerClient
+    registry: FaultyRegistry
+    open_registry: str
+    locked_registry: str
+
+    def build(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `invoke build` on the tests' base image."""
+        return self.repository.invoke("build", "--base", engine.BASE_IMAGE, *arguments)
+
+    def releases(self) -> str:
+        """Return the tags of all releases."""
+        return self.repository.git("tag", "--list", "release/*")
+
+    def kept(self) -> dict[str, Any]:
+        """Return what the newest build has kept of its image."""
+        folders = [path for path in (self.repository.folder / "dist").iterdir() if path.is_dir()]
+        newest = max(folders, key=lambda path: path.stat().st_mtime_ns)
+        kept: dict[str, Any] = json.loads((newest / "image.json").read_bytes())
+        return kept
+
+
+@pytest.fixture(scope="module")
+def shop(living: Living, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """Return a repository on the docker platform, beside an engine and two registries."""
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(engine.engine())
+            engine.base_image(found.client)
+            open_registry = stack.enter_context(engine.registry())
+            locked_registry = stack.enter_context(engine.locked_registry())
+        except engine.EngineMissing as missing:
+            pytest.skip(str(missing))
+        registry = stack.enter_context(faulty_registry.before(open_registry))
+        # The commands of a repository find the engine where this process does.
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        for name, value in found.environment.items():
+            patch.setenv(name, value)
+        workspace = tmp_path_factory.mktemp("image")
+        repository = Repository.generate(
+            workspace,
+            doors=living.repository.doors,
+            platform="docker",
+            registry=f"{registry.address}/models",
+        )
+        repository.begin(workspace / "remote.git")
+        trained = repository.nox("-s", "train")
+        assert trained.returncode == 0, trained.stdout + trained.stderr
+        yield Shop(repository, found.client, registry, open_registry, locked_registry)
+
+
+@pytest.fixture(autouse=True)
+def sound_registry(shop: Shop) -> Iterator[None]:
+    """Put the registry back after each test."""
+    yield
+    shop.registry.mend()
+    shop.registry.upstream = shop.open_registry
+
+
+def refused(shop: Shop, code: int, *words: str) -> str:
+    """Try to release, and insist on an exit code, words, and that there is no release."""
+    done = shop.build("--push")
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    for word in (*words, "state: no release was made"):
+        assert word in done.stderr
+    assert shop.releases() == ""
+    return done.stdout + done.stderr
+
+
+def test_without_a_push_it_is_proved_and_nothing_is_released(shop: Shop) -> None:
+    done = shop.build()
+    assert done.returncode == 0, done.stderr
+    assert "invoke build --push releases it" in done.stderr
+    assert shop.releases() == ""
+    kept = shop.kept()
+    assert kept["digest"] == ""
+    assert kept["own_bytes"] < MAX_OWN_MB * MEGABYTE
+    assert kept["size_bytes"] < MAX_MB * MEGABYTE
+    assert f"the release has {kept['own_bytes'] / MEGABYTE:.0f} MB" in done.stderr
+    assert "MB  onnxruntime" in done.stderr
+
+
+def test_the_same_bundle_is_the_same_image(shop: Shop) -> None:
+    assert shop.build().returncode == 0
+    first = shop.kept()
+    assert shop.build().returncode == 0
+    assert shop.kept() == first
+
+
+def test_it_holds_what_serves_and_nothing_that_trains(shop: Shop) -> None:
+    assert shop.build().returncode == 0
+    script = (
+        "import importlib.metadata as m; print(*(d.metadata['Name'] for d in m.distributions()))"
+    )
+    said = shop.client.containers.run(
+        shop.kept()["image_id"], ["python3", "-c", script], remove=True
+    )
+    names = said.decode().split()
+    assert {"onnxruntime", "fastapi", "churn-model"} <= set(names)
+    assert {"pandas", "scikit-learn", "skl2onnx", "pip", "setuptools"}.isdisjoint(names)
+
+
+def test_01_a_registry_that_cannot_be_reached(shop: Shop) -> None:
+    shop.registry.refuses = True
+    refused(shop, PUSH_FAILED, f"{shop.registry.address}/models/churn-model did not take the image")
+
+
+def test_02_a_registry_that_dies_while_it_is_pushed_to(shop: Shop) -> None:
+    shop.registry.cuts_manifests = True
+    refused(shop, PUSH_FAILED, "did not take the image")
+
+
+def test_03_40_a_registry_that_denies_is_told_with_the_user_and_without_the_token(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.registry.upstream = shop.locked_registry
+    refused(shop, PUSH_FAILED, "as docker login says", "docker login")
+    monkeypatch.setenv("REGISTRY_USER", engine.ACCOUNT["username"])
+    monkeypatch.setenv("REGISTRY_TOKEN", PLANTED)
+    said = refused(shop, PUSH_FAILED, "as pusher, of REGISTRY_USER")
+    assert PLANTED not in said
+    for path in (shop.repository.folder / "dist").rglob("*"):
+        assert path.is_dir() or PLANTED.encode() not in path.read_bytes()
+    image = shop.client.images.get(shop.kept()["image_id"])
+    assert PLANTED not in json.dumps([image.attrs, image.history()])
+
+
+def test_04_a_tag_that_somebody_else_has_moved(shop: Shop) -> None:
+    version = shop.kept()["tag"]
+    other = "0" * 12 + "-" + "0" * 8
+    base = shop.client.images.get(engine.BASE_IMAGE)
+    base.tag(f"{shop.registry.address}/models/churn-model", other)
+    shop.client.images.push(f"{shop.registry.address}/models/churn-model", other)
+    shop.registry.renames = (version.encode(), other.encode())
+    refused(shop, REGISTRY_DIFFERS, "is not the image that was pushed", "the registry has sha256:")
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "words"),
+    [
+        ("Dockerfile", "USER 10001:10001", "USER 0:0", "DL3002"),
+        ("Dockerfile", "USER 10001:10001\n", "", "it runs as root"),
+        (
+            "Dockerfile",
+            "EXPOSE 8080\n",
+            "EXPOSE 8080\nENV API_KEY=x\n",
+            "`ARG` or `ENV`",
+        ),
+        (
+            "Dockerfile",
+            'CMD ["python3", "-m", "churn_model.serving"',
+            "CMD python3 -m x #",
+            "DL3025",
+        ),
+        ("Dockerfile", '"/app/bundle", "--host"', '"/app/nothing", "--host"', "/app/nothing/model"),
+        ("Dockerfile", '"/tmp/bundle/requirements.txt"]', '"/tmp/nothing.txt"]', "nothing.txt"),
+        ("release.toml", "max_mb = 600", "max_mb = 60", "release.toml allows 60"),
+    ],
+)
+def test_06_an_image_with_a_fault_is_not_built_not_even_to_look_at(
+    shop: Shop, path: str, old: str, new: str, words: str
+) -> None:
+    with broken(shop.repository, path, old, new):
+        done = shop.build("--allow-dirty")
+    assert done.returncode == BUILD_FAILED, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_release_is_in_the_registry_and_in_git_and_made_once(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.registry.upstream = shop.locked_registry
+    monkeypatch.setenv("REGISTRY_USER", engine.ACCOUNT["username"])
+    monkeypatch.setenv("REGISTRY_TOKEN", engine.ACCOUNT["password"])
+    done = shop.build("--push")
+    assert done.returncode == 0, done.stderr
+    kept = shop.kept()
+    tag = shop.releases()
+    assert tag == f"release/{kept['tag']}"
+    assert json.loads(shop.repository.git("show", f"{tag}:image.json")) == kept
+    bill = json.loads(shop.repository.git("show", f"{tag}:sbom.json"))
+    assert {"onnxruntime", "libc6"} <= {one["name"] for one in bill["components"]}
+    assert "| onnxruntime |" in shop.repository.git("show", f"{tag}:licences.md")
+    pulled = shop.client.images.pull(
+        f"{kept['repository']}@{kept['digest']}", auth_config=engine.ACCOUNT
+    )
+    assert pulled.id == kept["image_id"]
+    again = shop.build("--push")
+    assert (again.returncode, "is built already: nothing to do" in again.stderr) == (0, True)
+    assert os.listdir(shop.repository.folder / "dist") == [kept["tag"]]
+    assert Path(shop.repository.folder / "dist" / kept["tag"] / "release.json").is_file()

@@ -1,0 +1,209 @@
+"""Speaks with the Docker Engine, and believes nothing that it does not see.
+
+The docker SDK returns normally from a push that was denied or cut off. So every stream is read to
+its end, an error in it is raised, and a digest must be in it and at the registry.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypedDict
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound
+from docker.models.containers import Container
+from docker.models.images import Image
+
+from ..errors import BuildFailed, PreconditionFailed, PushFailed, RegistryDiffers, ReleaseError
+
+# A push of some hundred megabytes over a slow line takes longer than the SDK's own 60 seconds.
+TIMEOUT_S = 600
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+# The environment's credentials for the registry; without them the engine's own helper is asked.
+USER, TOKEN = "REGISTRY_USER", "REGISTRY_TOKEN"
+SHOWN_LINES = 30
+NO_RELEASE = "no release was made"
+
+
+class LockedUp(TypedDict):
+    """How a container is run that is only looked at: it may do nothing and reach nobody."""
+
+    network_mode: str
+    read_only: bool
+    cap_drop: list[str]
+    security_opt: list[str]
+    mem_limit: str
+    pids_limit: int
+
+
+LOCKED_UP = LockedUp(
+    network_mode="none",
+    read_only=True,
+    cap_drop=["ALL"],
+    security_opt=["no-new-privileges"],
+    mem_limit="1g",
+    pids_limit=100,
+)
+
+Told = Callable[[str], None]
+
+
+@contextmanager
+def raising(error: type[ReleaseError], what: str, next_step: str) -> Iterator[None]:
+    """Turn whatever an engine, or the connection to it, can raise into one of our errors."""
+    try:
+        yield
+    except (DockerException, requests.RequestException, OSError) as cause:
+        words = cause.explanation if isinstance(cause, APIError) else None
+        why = " ".join(str(words or cause).split())
+        raise error(what, why, NO_RELEASE, next_step) from None
+
+
+class Host:
+    """One Docker Engine."""
+
+    def __init__(self, client: docker.DockerClient) -> None:
+        self.client = client
+
+    @classmethod
+    def connect(cls) -> Host:
+        """Return the engine of this environment; `PreconditionFailed` where none answers."""
+        with raising(PreconditionFailed, "no Docker Engine answers", "docker info"):
+            client = docker.from_env(timeout=TIMEOUT_S)
+            client.ping()
+        return cls(client)
+
+    def build(self, context: bytes, tag: str, arguments: Mapping[str, str], told: Told) -> Image:
+        """Build an image from a tar archive; `BuildFailed` has the engine's last lines."""
+        what, next_step = "the image cannot be built", "mend the Dockerfile, or what it installs"
+        said: list[str] = []
+        with raising(BuildFailed, what, next_step):
+            stream = self.client.api.build(
+                fileobj=io.BytesIO(context),
+                custom_context=True,
+                tag=tag,
+                buildargs=dict(arguments),
+                rm=True,
+                forcerm=True,
+                decode=True,
+            )
+            for message in stream:
+                if "error" in message:
+                    why = "\n".join([*said[-SHOWN_LINES:], str(message["error"]).strip()])
+                    raise BuildFailed(what, why, NO_RELEASE, next_step)
+                if line := str(message.get("stream") or message.get("status") or "").strip():
+                    said.append(line)
+                    told(line)
+            return self.client.images.get(tag)
+
+    def push(self, image: Image, repository: str, tag: str, told: Told) -> str:
+        """Push an image under one tag, and return the digest that the registry holds it by.
+
+        Raises
+        ------
+        PushFailed
+            The registry cannot be reached, refuses, or went away before it named a digest.
+        RegistryDiffers
+            What the tag names at the registry is not what was pushed.
+        """
+        credentials = _credentials()
+        who = f"as {credentials['username']}, of {USER}" if credentials else "as docker login says"
+        what = f"{repository} did not take the image ({who})"
+        next_step = f"docker login, or {USER} and {TOKEN}; then invoke build --push"
+        digest = ""
+        with raising(PushFailed, what, next_step):
+            image.tag(repository, tag)
+            stream = self.client.api.push(
+                repository, tag=tag, stream=True, decode=True, auth_config=credentials
+            )
+            for message in stream:
+                if "error" in message or "errorDetail" in message:
+                    detail = message.get("errorDetail") or {}
+                    why = str(detail.get("message") or message.get("error"))
+                    raise PushFailed(what, why, NO_RELEASE, next_step)
+                digest = str((message.get("aux") or {}).get("Digest") or digest)
+                if message.get("id") and message.get("status"):
+                    told(f"{message['id']} {message['status']}")
+        if not DIGEST.fullmatch(digest):
+            why = "the push ended without an error, and without a digest"
+            raise PushFailed(what, why, NO_RELEASE, next_step)
+        with raising(PushFailed, f"{repository}:{tag} cannot be read back", next_step):
+            held = self.client.images.get_registry_data(
+                f"{repository}:{tag}", auth_config=credentials
+            ).id
+        if held != digest:
+            raise RegistryDiffers(
+                f"{repository}:{tag} is not the image that was pushed",
+                why=f"pushed was {digest}, the registry has {held}",
+                state=NO_RELEASE,
+                next_step="find out who else pushes to this tag; then invoke build --push",
+            )
+        return digest
+
+    def run_inside(self, image: Image, script: str) -> str:
+        """Run a Python script in a locked-up container, and return what it prints.
+
+        `BuildFailed` when the script fails there.
+        """
+        with raising(BuildFailed, "the image cannot be looked into", "docker run the image"):
+            output = self.client.containers.run(
+                image, ["python3", "-c", script], remove=True, **LOCKED_UP
+            )
+        return output.decode()
+
+    @contextmanager
+    def running(self, image: Image) -> Iterator[Container]:
+        """Run an image as it will serve, locked up; it is gone afterwards."""
+        with raising(BuildFailed, "the image does not start", "docker run the image"):
+            container = self.client.containers.run(image, detach=True, **LOCKED_UP)
+        try:
+            yield container
+        finally:
+            container.remove(force=True)
+
+    def size(self, name: str) -> int:
+        """Return the bytes of an image's layers."""
+        try:
+            return int(self.client.images.get(name).attrs["Size"])
+        except ImageNotFound:
+            return 0
+
+
+# Asks the server from inside, where alone it can be reached: in a container without a network.
+CLIENT = """
+import json, sys, urllib.error, urllib.request
+path, body = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None
+request = urllib.request.Request("http://127.0.0.1:8080" + path, body and body.encode())
+try:
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        print(json.dumps([answer.status, json.load(answer)]))
+except urllib.error.HTTPError as error:
+    print(json.dumps([error.code, error.read().decode()]))
+except OSError as error:
+    print(json.dumps([0, str(error)]))
+"""
+
+
+def ask(container: Container, path: str, body: object = None) -> tuple[int, Any]:
+    """Ask the server in a container; return status and answer, or 0 and why there is none."""
+    arguments = [path] if body is None else [path, json.dumps(body)]
+    try:
+        done = container.exec_run(["python3", "-c", CLIENT, *arguments])
+    except APIError as error:  # It has ended.
+        return 0, error.explanation
+    said = b"".join([done.output] if isinstance(done.output, bytes) else done.output).decode()
+    if done.exit_code:
+        return 0, said[-500:]
+    status, answer = json.loads(said)
+    return int(status), answer
+
+
+def _credentials() -> dict[str, str] | None:
+    user, token = os.environ.get(USER), os.environ.get(TOKEN)
+    return {"username": user, "password": token} if user and token else None

@@ -1,0 +1,67 @@
+"""Runs inside an image, by the image's own Python, and prints what is in it as JSON.
+
+It is handed over as a text, so it imports the standard library alone.
+"""
+
+import importlib.metadata
+import json
+from pathlib import Path
+from typing import Any
+
+DEBIAN = Path("/var/lib/dpkg/status")
+
+
+def distributions() -> list[dict[str, Any]]:
+    """Return the Python packages."""
+    return [
+        {
+            "kind": "pypi",
+            "name": one.metadata["Name"],
+            "version": one.version,
+            "licence": licence(one),
+            "bytes": size(one),
+        }
+        for one in importlib.metadata.distributions()
+    ]
+
+
+def licence(one: importlib.metadata.Distribution) -> str:
+    """Return what a package says of its licence, in the newest of the three ways to say it."""
+    expressions = one.metadata.get_all("License-Expression") or [""]
+    classifiers = one.metadata.get_all("Classifier") or []
+    named = [text.rpartition(" :: ")[2] for text in classifiers if text.startswith("License ::")]
+    texts = one.metadata.get_all("License") or [""]
+    said: str = expressions[0] or ", ".join(named) or texts[0]
+    return said.partition("\n")[0][:100]
+
+
+def size(one: importlib.metadata.Distribution) -> int:
+    """Return the bytes of a package's files, and of the bytecode beside them."""
+    files = {Path(str(one.locate_file(file))) for file in one.files or ()}
+    caches = {file.parent / "__pycache__" for file in files if file.suffix == ".py"}
+    for cache in caches:
+        files |= set(cache.glob("*.pyc"))
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def debian_packages() -> list[dict[str, Any]]:
+    """Return the packages of a Debian base; their licences stand in files, not in the list."""
+    found = []
+    for entry in DEBIAN.read_text(encoding="utf-8").split("\n\n") if DEBIAN.exists() else ():
+        lines = [line.partition(": ") for line in entry.splitlines() if not line.startswith(" ")]
+        fields = {name: value for name, _, value in lines}
+        if fields.get("Status", "").endswith(" installed"):
+            found.append(
+                {
+                    "kind": "deb",
+                    "name": fields["Package"],
+                    "version": fields["Version"],
+                    "licence": "",
+                    "bytes": int(fields.get("Installed-Size", 0)) * 1024,
+                }
+            )
+    return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(distributions() + debian_packages()))

@@ -1,0 +1,74 @@
+"""What a release keeps of its image: ``image.json``, beside the release record in its tag."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from ..errors import HistoryCorrupt
+from ..records import Record
+
+SCHEMA = 1
+FILE_NAME = "image.json"
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """What ``image.json`` says.
+
+    Parameters
+    ----------
+    repository, tag : str
+        Where the image was pushed, and under which name; the digest is what counts.
+    digest : str
+        Of the manifest, as the registry told it: ``sha256:<64 hex>``.
+    image_id : str
+        The engine's own name for it: the digest of its configuration.
+    base : str
+        What it was built on.
+    release_digest : str
+        Of the bundle that is in it.
+    size_bytes, own_bytes : int
+        Of the whole image, and of what the release has added to its base.
+    """
+
+    repository: str
+    tag: str
+    digest: str
+    image_id: str
+    base: str
+    release_digest: str
+    size_bytes: int
+    own_bytes: int
+
+    @property
+    def reference(self) -> str:
+        """The one name that can mean no other image."""
+        return f"{self.repository}@{self.digest}"
+
+    def to_json(self) -> bytes:
+        """Write the record; the same record gives the same bytes."""
+        document = {"schema": SCHEMA} | asdict(self)
+        return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()
+
+
+def parse(content: bytes, release: Record) -> ImageRecord:
+    """Read ``image.json``; `HistoryCorrupt` when it cannot be read or is of another release."""
+    try:
+        document: dict[str, Any] = json.loads(content)
+        if document.pop("schema") != SCHEMA:
+            raise ValueError(f"schema is not {SCHEMA}")
+        if set(document) != {field.name for field in fields(ImageRecord)}:
+            raise ValueError("its keys are not those of an image record")
+        image = ImageRecord(**document)
+        if image.release_digest != release.digest:
+            raise ValueError(f"it is of the bundle {image.release_digest}")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise HistoryCorrupt(
+            f"the image record of {release.version} cannot be trusted",
+            why=str(error),
+            state="nothing was changed",
+            next_step="build it again from its commit; older good records still serve a rollback",
+        ) from None
+    return image
