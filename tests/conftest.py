@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
+import engine
 import pytest
 from living import Living, release
 
@@ -29,6 +31,21 @@ def bake(tmp_path_factory: pytest.TempPathFactory) -> Bake:
 def baked(bake: Bake) -> Path:
     """Return one repository with the CI files of both providers, for tests that only read it."""
     return bake(ci="both")
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[engine.Engine]:
+    """Return a real engine with the tests' base image; the commands of a repository find it too."""
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(engine.engine())
+            engine.base_image(found.client)
+        except engine.EngineMissing as missing:
+            pytest.skip(str(missing))
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        for name, value in found.environment.items():
+            patch.setenv(name, value)
+        yield found
 
 
 @pytest.fixture(scope="session")

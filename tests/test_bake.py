@@ -47,7 +47,10 @@ release/images/record.py
 release/ledger.py
 release/plan.py
 release/platforms/__init__.py
+release/platforms/docker.py
 release/platforms/process.py
+release/platforms/socket_holder.py
+release/platforms/socket_taker.py
 release/platforms/supervisor.py
 release/policy.py
 release/progress.py

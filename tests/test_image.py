@@ -67,21 +67,17 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-def shop(living: Living, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def shop(
+    living: Living, docker_engine: engine.Engine, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Shop]:
     """Return a repository on the docker platform, beside an engine and two registries."""
     with ExitStack() as stack:
         try:
-            found = stack.enter_context(engine.engine())
-            engine.base_image(found.client)
             open_registry = stack.enter_context(engine.registry())
             locked_registry = stack.enter_context(engine.locked_registry())
         except engine.EngineMissing as missing:
             pytest.skip(str(missing))
         registry = stack.enter_context(faulty_registry.before(open_registry))
-        # The commands of a repository find the engine where this process does.
-        patch = stack.enter_context(pytest.MonkeyPatch.context())
-        for name, value in found.environment.items():
-            patch.setenv(name, value)
         workspace = tmp_path_factory.mktemp("image")
         repository = Repository.generate(
             workspace,
@@ -92,7 +88,7 @@ def shop(living: Living, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         repository.begin(workspace / "remote.git")
         trained = repository.nox("-s", "train")
         assert trained.returncode == 0, trained.stdout + trained.stderr
-        yield Shop(repository, found.client, registry, open_registry, locked_registry)
+        yield Shop(repository, docker_engine.client, registry, open_registry, locked_registry)
 
 
 @pytest.fixture(autouse=True)

@@ -43,7 +43,7 @@ def verify(platform: Platform, record: Record, cases: bytes) -> None:
     for instance in observation.instances:
         if instance.digest != record.digest or instance.state != "ready":
             raise NotServing(f"{instance.address} runs {instance.release}, {instance.state}")
-        smoke(instance.address, record, cases)
+        smoke(instance.address, record, cases, platform.ask)
     smoke(observation.endpoint, record, cases)
 
 

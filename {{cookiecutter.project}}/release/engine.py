@@ -70,7 +70,9 @@ class Machine:
             Ctrl-C or SIGTERM; what served before serves again.
         """
         platform = platform_of(plan.environment, self.policy)
-        files = {FILE_NAME: plan.record.to_json()} | platform.render(plan.record)
+        ledger = Ledger.open(self.repository)
+        manifests = platform.render(plan.record, lambda: ledger.bundle(plan.record.version))
+        files = {FILE_NAME: plan.record.to_json()} | manifests
         change = Change(self.repository, plan, platform, progress, self._pending(plan), files)
         change.open()
         try:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import http.server
 import threading
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from release.errors import NotServing
 from release.platforms import Instance, Observation
 from release.records import FILE_NAME, Record, parse
+from release.smoke import ask_over_http
 
 from .stand_in_server import Handler
 
@@ -43,7 +45,7 @@ class Shelf:
         self.thread.join()
         self.server.server_close()
 
-    def render(self, record: Record) -> dict[str, bytes]:
+    def render(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> dict[str, bytes]:
         return {"shelf.txt": record.version.encode()}
 
     def preflight(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> None:
@@ -63,6 +65,9 @@ class Shelf:
     def stop(self, event: str, guard: Callable[[], None]) -> None:
         guard()
         self.release = None
+
+    def ask(self, address: str, path: str, body: Any = None) -> Any:
+        return ask_over_http(address, path, body)
 
     def observe(self) -> Observation:
         if self.release is None:

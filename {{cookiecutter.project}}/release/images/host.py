@@ -112,15 +112,15 @@ class Host:
         RegistryDiffers
             What the tag names at the registry is not what was pushed.
         """
-        credentials = _credentials()
-        who = f"as {credentials['username']}, of {USER}" if credentials else "as docker login says"
+        account = login()
+        who = f"as {account['username']}, of {USER}" if account else "as docker login says"
         what = f"{repository} did not take the image ({who})"
         next_step = f"docker login, or {USER} and {TOKEN}; then invoke build --push"
         digest = ""
         with raising(PushFailed, what, next_step):
             image.tag(repository, tag)
             stream = self.client.api.push(
-                repository, tag=tag, stream=True, decode=True, auth_config=credentials
+                repository, tag=tag, stream=True, decode=True, auth_config=account
             )
             for message in stream:
                 if "error" in message or "errorDetail" in message:
@@ -135,7 +135,7 @@ class Host:
             raise PushFailed(what, why, NO_RELEASE, next_step)
         with raising(PushFailed, f"{repository}:{tag} cannot be read back", next_step):
             held = self.client.images.get_registry_data(
-                f"{repository}:{tag}", auth_config=credentials
+                f"{repository}:{tag}", auth_config=account
             ).id
         if held != digest:
             raise RegistryDiffers(
@@ -175,11 +175,14 @@ class Host:
             return 0
 
 
+# Where the image's own command serves.
+PORT = 8080
+
 # Asks the server from inside, where alone it can be reached: in a container without a network.
 CLIENT = """
 import json, sys, urllib.error, urllib.request
-path, body = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None
-request = urllib.request.Request("http://127.0.0.1:8080" + path, body and body.encode())
+port, path, body = *sys.argv[1:3], sys.argv[3] if len(sys.argv) > 3 else None
+request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body and body.encode())
 try:
     with urllib.request.urlopen(request, timeout=5) as answer:
         print(json.dumps([answer.status, json.load(answer)]))
@@ -190,9 +193,9 @@ except OSError as error:
 """
 
 
-def ask(container: Container, path: str, body: object = None) -> tuple[int, Any]:
+def ask(container: Container, path: str, body: object = None, port: int = PORT) -> tuple[int, Any]:
     """Ask the server in a container; return status and answer, or 0 and why there is none."""
-    arguments = [path] if body is None else [path, json.dumps(body)]
+    arguments = [str(port), path, *([] if body is None else [json.dumps(body)])]
     try:
         done = container.exec_run(["python3", "-c", CLIENT, *arguments])
     except APIError as error:  # It has ended.
@@ -204,6 +207,7 @@ def ask(container: Container, path: str, body: object = None) -> tuple[int, Any]
     return int(status), answer
 
 
-def _credentials() -> dict[str, str] | None:
+def login() -> dict[str, str] | None:
+    """Return what the environment holds for a registry; None: the engine's own helper is asked."""
     user, token = os.environ.get(USER), os.environ.get(TOKEN)
     return {"username": user, "password": token} if user and token else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..errors import ConfigurationError
 from ..policy import Environment, Policy
@@ -20,7 +20,7 @@ class Instance:
     release, digest : str
         What it was started from.
     address : str
-        ``http://host:port`` that reaches this server and no other.
+        Reaches this server and no other: ``http://host:port``, or a container's name.
     pid : int
         Its process, on the machine that serves.
     state : str
@@ -64,13 +64,13 @@ class Observation:
         if others:
             return f"{', '.join(sorted(others))} runs"
         unready = [instance.address for instance in self.instances if instance.state != "ready"]
-        return f"{', '.join(unready)} not ready" if unready else ""
+        return f"{', '.join(unready)} not ready" if unready else self.trouble
 
 
 class Platform(Protocol):
     """What the engine asks of a platform. Every verb may be repeated without harm."""
 
-    def render(self, record: Record) -> dict[str, bytes]:
+    def render(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> dict[str, bytes]:
         """Return the manifests of this release here, by file name; nothing is touched."""
 
     def preflight(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> None:
@@ -90,6 +90,9 @@ class Platform(Protocol):
     def observe(self) -> Observation:
         """Look at what runs."""
 
+    def ask(self, address: str, path: str, body: Any = None) -> Any:
+        """Return the JSON that one instance answers; `NotServing` if it does not."""
+
 
 def platform_of(environment: Environment, policy: Policy) -> Platform:
     """Return the platform that drives an environment; `ConfigurationError` if there is none."""
@@ -98,9 +101,13 @@ def platform_of(environment: Environment, policy: Policy) -> Platform:
         from .process import ProcessPlatform
 
         return ProcessPlatform(environment, policy)
+    if environment.platform == "docker":
+        from .docker import DockerPlatform
+
+        return DockerPlatform(environment, policy)
     raise ConfigurationError(
         f"{environment.name} is on platform {environment.platform!r}",
-        why="this release machine drives the platform 'process'",
+        why="this release machine drives the platforms 'process' and 'docker'",
         state=f"{environment.name} unchanged",
         next_step=f'platform = "process" in [environments.{environment.name}] of release.toml',
     )

@@ -27,6 +27,7 @@ from typing import Any
 from ..errors import ConfigurationError, Locked, NotServing
 from ..policy import Environment, Policy
 from ..records import FILE_NAME, Record, sha256
+from ..smoke import ask_over_http
 from . import Instance, Observation, supervisor
 
 MANIFEST = "process.json"
@@ -66,7 +67,7 @@ class ProcessPlatform:
         self.state = state_directory(policy.project)
         self.folder = self.state / "environments" / environment.name
 
-    def render(self, record: Record) -> dict[str, bytes]:
+    def render(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> dict[str, bytes]:
         """Return ``process.json``: address, number of servers and how to start one."""
         manifest = {
             "platform": "process",
@@ -100,7 +101,7 @@ class ProcessPlatform:
 
     def apply(self, desired: Mapping[str, bytes], event: str, guard: Callable[[], None]) -> None:
         """Tell the supervisor the new desired state, and wait until it is reached."""
-        manifest = _manifest(desired)
+        manifest = manifest_of(desired, MANIFEST)
         home = self._release_folder(manifest["release"])
         spec = {
             "release": manifest["release"],
@@ -129,6 +130,10 @@ class ProcessPlatform:
         if self._is_supervised():
             state = {"event": event, "host": self.environment.host, "port": self.environment.port}
             self._reach(state | {"slots": []}, guard, timeout_s=2 * supervisor.DRAIN_LIMIT_S)
+
+    def ask(self, address: str, path: str, body: Any = None) -> Any:
+        """Return the JSON that one server answers on its private socket."""
+        return ask_over_http(address, path, body)
 
     def observe(self) -> Observation:
         """Read what the supervisor last told, and whether there is one."""
@@ -237,12 +242,13 @@ class ProcessPlatform:
             time.sleep(POLL_S)
 
 
-def _manifest(desired: Mapping[str, bytes]) -> dict[str, Any]:
+def manifest_of(desired: Mapping[str, bytes], name: str) -> dict[str, Any]:
+    """Read a platform's manifest; `ConfigurationError` if the state is another platform's."""
     try:
-        manifest: dict[str, Any] = json.loads(desired[MANIFEST])
+        manifest: dict[str, Any] = json.loads(desired[name])
     except (KeyError, ValueError):
         raise ConfigurationError(
-            f"this state holds no {MANIFEST}",
+            f"this state holds no {name}",
             why="it was written for another platform",
             state="nothing was changed",
             next_step="promote the release anew, so that it is rendered for this platform",

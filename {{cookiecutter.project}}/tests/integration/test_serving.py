@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,14 +49,16 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start(bundle: Path, *listener: socket.socket) -> "subprocess.Popen[bytes]":
+def start(
+    bundle: Path, *listener: socket.socket, environment: Mapping[str, str] = os.environ
+) -> "subprocess.Popen[bytes]":
     """Start a server on listening sockets that it inherits; it logs into the bundle's folder."""
     fds = [one.fileno() for one in listener]
     arguments = [argument for fd in fds for argument in ("--fd", str(fd))]
     with (bundle / LOG).open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", MODULE, "--bundle", str(bundle), *arguments],
-            env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+            env={**environment, "PYTHONPATH": str(ROOT / "src")},
             pass_fds=fds,
             stderr=log,
         )
@@ -322,6 +324,17 @@ def test_a_successor_takes_over_without_a_lost_request(bundle: Path) -> None:
     assert lost == []
     assert min(after_the_change) > 50
     assert all(end > begin for begin, end in zip(after_the_change, answered, strict=True))
+
+
+def test_a_server_says_nothing_to_anybody_about_itself(bundle: Path, tmp_path: Path) -> None:
+    """ONNX Runtime would keep an id of this machine in a folder, to report under it."""
+    with listening() as listener, connected(listener) as connection:
+        environment = os.environ | {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+        process = start(bundle, listener, environment=environment)
+        assert ask(connection, "/ready")[0] == 200
+        process.terminate()
+        assert process.wait(START_S) == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_server_imports_nothing_that_trains() -> None:

@@ -1,0 +1,190 @@
+"""Releases on one Docker host: brought by digest, changed without a lost request, taken back.
+
+The numbers in the names are those of the failure cases that every release machine meets.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import docker
+import engine
+import faulty_registry
+import pytest
+from docker.models.containers import Container
+from faulty_registry import FaultyRegistry
+from living import Living
+
+from demo.changes import learn_more_slowly
+from demo.client import Customers
+from demo.repository import Repository
+
+DRIFTED, ROLLED_BACK = 3, 30
+PATIENCE_S = 20
+
+
+@dataclass(frozen=True)
+class Host:
+    """A repository whose environments are on one Docker host, with two good releases and a bad one.
+
+    Parameters
+    ----------
+    repository : Repository
+    client : docker.DockerClient
+    registry : FaultyRegistry
+    first, second, bad : str
+        Versions; the bad one proved itself at its build, and does not serve where it is promoted.
+    customer : dict
+        Whom all of them can answer about.
+    """
+
+    repository: Repository
+    client: docker.DockerClient
+    registry: FaultyRegistry
+    first: str
+    second: str
+    bad: str
+    customer: dict[str, Any]
+
+    def promote(self, environment: str, version: str) -> None:
+        """Promote a release, approved where that is wanted."""
+        if environment == "prod":
+            self.repository.ask("approve", "--env", environment, "--version", version)
+        self.repository.ask("promote", "--env", environment, "--version", version, "--yes")
+
+    def customers(self) -> Customers:
+        """Return customers of prod who do not stop asking."""
+        return Customers(self.repository.address("prod"), self.customer)
+
+    def servers(self, environment: str) -> list[Container]:
+        """Return an environment's running servers."""
+        wanted = [f"release.environment={environment}", "release.version"]
+        return self.client.containers.list(filters={"label": wanted})
+
+
+def release(repository: Repository) -> str:
+    """Train, build and push what is committed, and return its version."""
+    repository.ask("champion", "--env", "prod")
+    trained = repository.nox("-s", "train")
+    assert trained.returncode == 0, trained.stdout + trained.stderr
+    built = repository.ask("build", "--push", "--base", engine.BASE_IMAGE)
+    version: str = built["record"]["version"]
+    return version
+
+
+@pytest.fixture(scope="module")
+def host(
+    living: Living, docker_engine: engine.Engine, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Host]:
+    """Return three releases in a registry; nothing is promoted."""
+    with ExitStack() as stack:
+        try:
+            upstream = stack.enter_context(engine.registry())
+        except engine.EngineMissing as missing:
+            pytest.skip(str(missing))
+        registry = stack.enter_context(faulty_registry.before(upstream))
+        workspace = tmp_path_factory.mktemp("docker")
+        repository = Repository.generate(
+            workspace,
+            doors=living.repository.doors,
+            platform="docker",
+            registry=f"{registry.address}/models",
+        )
+        repository.begin(workspace / "remote.git")
+        first = release(repository)
+        learn_more_slowly(repository)
+        second = release(repository)
+        source = "src/churn_model/serving.py"
+        repository.replace(
+            source, "for fd in asked.fd or ()", "for fd in map((999).__add__, asked.fd or ())"
+        )
+        repository.commit("Serve, but not on a socket that is handed over")
+        bad = release(repository)
+        yield Host(
+            *(repository, docker_engine.client, registry, first, second, bad),
+            living.customer(),
+        )
+        for environment in ("staging", "prod"):
+            repository.invoke("stop", "--env", environment, "--yes")
+
+
+def test_a_release_is_promoted_by_digest_and_changed_without_a_lost_request(host: Host) -> None:
+    host.promote("staging", host.first)
+    # What is only in the registry is brought from there.
+    image = host.client.images.get(f"{host.registry.address}/models/churn-model:{host.second}")
+    host.client.images.remove(str(image.id), force=True)
+    host.promote("prod", host.first)
+    host.promote("staging", host.second)
+    with host.customers() as customers:
+        host.promote("prod", host.second)
+        time.sleep(0.5)
+    assert customers.failures == []
+    assert customers.answers.keys() == {host.first, host.second}
+    [status] = host.repository.ask("status", "--env", "prod", "--exit-code")
+    assert status["release"] == host.second
+    for server in host.servers("prod"):
+        assert "@sha256:" in server.attrs["Config"]["Image"]
+        assert server.attrs["HostConfig"]["ReadonlyRootfs"]
+        assert server.attrs["HostConfig"]["CapDrop"] == ["ALL"]
+
+
+def test_13_a_release_that_does_not_serve_rolls_itself_back(host: Host) -> None:
+    with host.customers() as customers:
+        done = host.repository.invoke(
+            *("promote", "--env", "staging", "--version", host.bad, "--yes")
+        )
+        time.sleep(0.5)
+    assert done.returncode == ROLLED_BACK, done.stderr
+    assert "no listening socket was inherited there" in done.stderr
+    assert customers.failures == []
+    [status] = host.repository.ask("status", "--env", "staging", "--exit-code")
+    assert status["release"] == host.second
+
+
+def test_29_a_server_that_somebody_has_removed_is_seen_and_brought_back(host: Host) -> None:
+    host.servers("prod")[0].remove(force=True)
+    changed = host.repository.invoke("status", "--env", "prod", "--exit-code")
+    assert changed.returncode == DRIFTED, changed.stdout
+    assert "1 of 2 servers are there" in changed.stdout
+    host.repository.ask("deploy", "--env", "prod")
+    assert len(host.servers("prod")) == 2
+    assert host.repository.ask("status", "--env", "prod", "--exit-code")
+
+
+def test_a_server_that_ends_is_started_again_on_its_socket(host: Host) -> None:
+    server = host.servers("prod")[0]
+    with host.customers() as customers:
+        # Its first process hears a signal from inside only where it has a handler: it drains.
+        server.exec_run(["python3", "-c", "import os, signal; os.kill(1, signal.SIGTERM)"])
+        deadline = time.monotonic() + PATIENCE_S
+        while not server.attrs["RestartCount"]:
+            assert time.monotonic() < deadline, server.status
+            time.sleep(0.2)
+            server.reload()
+        time.sleep(2)
+    assert customers.failures == []
+    assert host.repository.ask("status", "--env", "prod", "--exit-code")
+
+
+def test_a_rollback_needs_no_registry_while_the_image_is_on_the_host(host: Host) -> None:
+    host.registry.refuses = True
+    try:
+        with host.customers() as customers:
+            event = host.repository.ask("rollback", "--env", "prod", "--reason", "a test")
+            time.sleep(0.5)
+    finally:
+        host.registry.mend()
+    assert (event["release"], event["outcome"]) == (host.first, "verified")
+    assert customers.failures == []
+    assert customers.answers[host.first] > 0
+
+
+def test_an_environment_that_is_stopped_has_no_container_left(host: Host) -> None:
+    host.repository.invoke("stop", "--env", "prod", "--yes")
+    assert host.servers("prod") == []
+    ended = host.repository.invoke("status", "--env", "prod", "--exit-code")
+    assert ended.returncode == DRIFTED

@@ -1,0 +1,286 @@
+"""The ``docker`` platform: a release's image on one Docker host.
+
+An environment is a handful of containers, told by their labels: a holder, which publishes the port
+and holds one listening socket a slot, and a server a slot, in the holder's network. In a rolling
+change the new server takes the slot's socket too, and only when it is ready the old one drains.
+Nothing runs here between two commands but the engine, which starts a crashed server again.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import requests
+from docker.errors import DockerException, ImageNotFound
+from docker.models.containers import Container
+
+from ..errors import ConfigurationError, NotServing, PreconditionFailed
+from ..images.host import Host, ask, login
+from ..images.record import FILE_NAME, ImageRecord, parse
+from ..policy import Environment, Policy
+from ..records import Record
+from . import Instance, Observation, socket_holder, socket_taker
+from .process import exclusive, manifest_of, state_directory
+
+MANIFEST = "docker.json"
+PORT = 8080
+# Ports of a server's own in the network that it shares with all others.
+OWN_PORTS = range(20_000, 60_000)
+DRAIN_LIMIT_S = 30
+POLL_S = 0.1
+LOG_LINES = 20
+OK = 200
+
+# Labels: whose container it is, and what runs in it.
+PROJECT, ENVIRONMENT, SLOT = "release.project", "release.environment", "release.slot"
+RELEASE, DIGEST, OWN_PORT = "release.version", "release.digest", "release.port"
+ADDRESS, SLOTS = "release.address", "release.slots"
+HOLDER = "holder"
+
+
+@contextmanager
+def serving(what: str) -> Iterator[None]:
+    """Turn whatever the engine can raise into `NotServing`."""
+    try:
+        yield
+    except (DockerException, requests.RequestException, OSError) as error:
+        raise NotServing(f"{what}: {error}") from None
+
+
+class DockerPlatform:
+    """Drives one environment's containers.
+
+    Parameters
+    ----------
+    environment : Environment
+    policy : Policy
+    """
+
+    def __init__(self, environment: Environment, policy: Policy) -> None:
+        self.environment = environment
+        self.policy = policy
+        self._labels = {PROJECT: policy.project, ENVIRONMENT: environment.name}
+        self._lock = state_directory(policy.project) / "environments" / environment.name / "lock"
+
+    def render(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> dict[str, bytes]:
+        """Return ``docker.json``: the image by digest, the address, and how a server starts."""
+        image = _image_of(record, bundle())
+        manifest = {
+            "platform": "docker",
+            "release": record.version,
+            "digest": record.digest,
+            "image": image.reference,
+            "image_id": image.image_id,
+            "host": self.environment.host,
+            "port": self.environment.port,
+            "instances": self.environment.instances,
+            "ready_timeout_s": self.environment.ready_timeout_s,
+            "serve": list(self.policy.serve),
+        }
+        return {MANIFEST: (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode()}
+
+    def preflight(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> None:
+        """Have the image on the host, by its digest; a registry is asked only where it is not."""
+        image = _image_of(record, bundle())
+        client = self._host().client
+        with serving(f"{image.reference} cannot be had"):
+            try:
+                found = client.images.get(image.reference)
+            except ImageNotFound:
+                found = client.images.pull(image.reference, auth_config=login())
+        if found.id != image.image_id:
+            raise NotServing(f"{image.reference} is {found.id}, the release has {image.image_id}")
+
+    def apply(self, desired: Mapping[str, bytes], event: str, guard: Callable[[], None]) -> None:
+        """Change one slot after the other, unless somebody else has taken the environment over."""
+        manifest = manifest_of(desired, MANIFEST)
+        with exclusive(self._lock), serving("the engine does not do as it is told"):
+            guard()
+            holder = self._hold(manifest)
+            for slot in range(manifest["instances"]):
+                guard()
+                self._change(slot, holder, manifest)
+
+    def stop(self, event: str, guard: Callable[[], None]) -> None:
+        """Drain every server, then end the holder."""
+        with exclusive(self._lock), serving("the engine does not do as it is told"):
+            guard()
+            self._clear()
+
+    def observe(self) -> Observation:
+        """Look at the containers, and ask each whether it is ready."""
+        try:
+            with serving("the engine does not answer"):
+                found = self._containers()
+                holders = [one for one in found if one.labels[SLOT] == HOLDER]
+                servers = tuple(_instance(one) for one in found if one.labels[SLOT] != HOLDER)
+        except (NotServing, PreconditionFailed) as error:
+            return Observation("", (), str(error))
+        if not holders:
+            return Observation(
+                "", servers, "no container holds the port" if servers else "nothing runs"
+            )
+        wanted = int(holders[0].labels[SLOTS])
+        trouble = "" if len(servers) == wanted else f"{len(servers)} of {wanted} servers are there"
+        return Observation(f"http://{holders[0].labels[ADDRESS]}", servers, trouble)
+
+    def ask(self, address: str, path: str, body: Any = None) -> Any:
+        """Return the JSON that one server answers, asked from inside its container."""
+        with serving(f"{address} cannot be asked"):
+            container = self._host().client.containers.get(address)
+        status, answer = ask(container, path, body, int(container.labels[OWN_PORT]))
+        if status != OK:
+            raise NotServing(f"{address}{path} answers {status}: {answer}")
+        return answer
+
+    def _host(self) -> Host:
+        return Host.connect()
+
+    def _containers(self) -> list[Container]:
+        wanted = [f"{name}={value}" for name, value in self._labels.items()]
+        found = self._host().client.containers.list(all=True, filters={"label": wanted})
+        return sorted(found, key=lambda one: str(one.name))
+
+    def _hold(self, manifest: Mapping[str, Any]) -> Container:
+        """Return the container that holds the port, made anew where it is not the one wanted."""
+        wanted = {
+            ADDRESS: f"{manifest['host']}:{manifest['port']}",
+            SLOTS: str(manifest["instances"]),
+        }
+        for one in self._containers():
+            if one.labels[SLOT] == HOLDER:
+                if one.status == "running" and wanted.items() <= one.labels.items():
+                    return one
+                # The servers share its network: another holder needs other servers.
+                self._clear()
+        return self._run(
+            manifest["image"],
+            HOLDER,
+            HOLDER,
+            [inspect.getsource(socket_holder), str(PORT), str(manifest["instances"])],
+            wanted,
+            ports={f"{PORT}/tcp": (manifest["host"], manifest["port"])},
+        )
+
+    def _change(self, slot: int, holder: Container, manifest: Mapping[str, Any]) -> None:
+        """Let a slot be served by what is wanted, and by nothing else."""
+        here = [one for one in self._containers() if one.labels[SLOT] == str(slot)]
+        right = [one for one in here if _serves(one, manifest)]
+        if not right:
+            right = [self._start(slot, holder, manifest)]
+        for one in here:
+            if one.id != right[0].id:
+                _end(one)
+
+    def _start(self, slot: int, holder: Container, manifest: Mapping[str, Any]) -> Container:
+        port = random.choice(OWN_PORTS)
+        server = self._run(
+            manifest["image"],
+            str(slot),
+            f"{slot}-{manifest['release']}-{port}",
+            [
+                *(inspect.getsource(socket_taker), str(slot), str(port)),
+                *(*manifest["serve"], "--bundle", "/app/bundle"),
+            ],
+            {
+                RELEASE: manifest["release"],
+                DIGEST: manifest["digest"],
+                OWN_PORT: str(port),
+            },
+            network_mode=f"container:{holder.id}",
+        )
+        deadline = time.monotonic() + manifest["ready_timeout_s"]
+        try:
+            while ask(server, "/ready", port=port)[0] != OK:
+                server.reload()
+                if server.attrs["RestartCount"] or server.status == "exited":
+                    raise NotServing(f"release {manifest['release']} ends at once\n{_tail(server)}")
+                if time.monotonic() > deadline:
+                    late = f"was not ready after {manifest['ready_timeout_s']} s"
+                    raise NotServing(f"release {manifest['release']} {late}\n{_tail(server)}")
+                time.sleep(POLL_S)
+        except BaseException:
+            server.remove(force=True)
+            raise
+        return server
+
+    def _run(
+        self,
+        image: str,
+        slot: str,
+        name: str,
+        script: list[str],
+        labels: dict[str, str],
+        ports: dict[str, tuple[str, int]] | None = None,
+        network_mode: str | None = None,
+    ) -> Container:
+        return self._host().client.containers.run(
+            image,
+            ["python3", "-c", *script],
+            detach=True,
+            name=f"{self.policy.project}-{self.environment.name}-{name}",
+            labels=self._labels | {SLOT: slot} | labels,
+            read_only=True,
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            restart_policy={"Name": "always"},
+            # The image's own asks a port that all servers share; `observe` asks each.
+            healthcheck={"test": ["NONE"]},
+            ports=ports,
+            network_mode=network_mode,
+        )
+
+    def _clear(self) -> None:
+        found = self._containers()
+        for one in sorted(found, key=lambda one: one.labels[SLOT] == HOLDER):
+            _end(one)
+
+
+def _image_of(record: Record, bundle: Mapping[str, bytes]) -> ImageRecord:
+    if FILE_NAME not in bundle:
+        raise ConfigurationError(
+            f"release {record.version} has no image",
+            why="it was built when release.toml had no [image]",
+            state="nothing was changed",
+            next_step="build a new release: nox -s train, then invoke build --push",
+        )
+    return parse(bundle[FILE_NAME], record)
+
+
+def _serves(container: Container, manifest: Mapping[str, Any]) -> bool:
+    return (
+        container.status == "running"
+        and container.labels[DIGEST] == manifest["digest"]
+        and container.image is not None
+        and container.image.id == manifest["image_id"]
+    )
+
+
+def _instance(container: Container) -> Instance:
+    labels, state = container.labels, "failed"
+    if container.status == "running":
+        status, _ = ask(container, "/ready", port=int(labels[OWN_PORT]))
+        state = "ready" if status == OK else "starting"
+    return Instance(
+        release=labels[RELEASE],
+        digest=labels[DIGEST],
+        address=str(container.name),
+        pid=int(container.attrs["State"]["Pid"]),
+        state=state,
+        restarts=int(container.attrs["RestartCount"]),
+    )
+
+
+def _end(container: Container) -> None:
+    container.stop(timeout=DRAIN_LIMIT_S)
+    container.remove(force=True)
+
+
+def _tail(container: Container) -> str:
+    return container.logs(tail=LOG_LINES).decode("utf-8", "replace").strip()
