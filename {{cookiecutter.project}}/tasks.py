@@ -23,6 +23,7 @@ from invoke.tasks import task
 from release import build as building
 from release import champion as champions
 from release import policy, status as looking
+from release.approvals import weigh
 from release.engine import Machine
 from release.errors import ConfigurationError, Interrupted, PreconditionFailed, ReleaseError
 from release.git import GitFailed, Repository
@@ -232,25 +233,59 @@ def rollback(
 def approve(
     c: Context, env: str, version: str | None = None, reason: str = "", json: bool = False
 ) -> Any:
-    """Approve a release for an environment, in your own name: a tag approval/<env>/<version>."""
+    """Approve a release for an environment, in your own name: by a tag, signed if need be."""
     machine = _machine()
     environment = machine.policy.environment(env)
     ledger = Ledger.open(machine.repository)
     record = chosen_release(ledger, environment, version)
-    actor = ledger.approval(env, record)
-    if actor:
-        _say(f"{record.version} is approved for {env} already, by {actor}: nothing to do")
+    rule = environment.approval or policy.ApprovalPolicy()
+    actor = machine.repository.actor()
+    approvers, _ = weigh(ledger, env, record, rule)
+    if actor in approvers:
+        _say(f"you have approved {record.version} for {env} already: nothing to do")
     else:
-        actor = machine.repository.actor()
         _say(f"{actor} approves {record.version} for {env}, digest {record.digest}")
         if not c.config.run.dry:
-            ledger.add_approval(env, record, reason)
+            ledger.add_approval(env, record, reason, rule.signed)
+            approvers, complaints = weigh(Ledger.open(machine.repository), env, record, rule)
+            for complaint in complaints:
+                _say(f"does not count: {complaint}")
+    _say(f"{len(approvers)} of {rule.needed} approvals")
     return {
         "environment": env,
         "release": record.version,
         "digest": record.digest,
-        "approved_by": actor,
+        "approved_by": approvers,
+        "needed": rule.needed,
     }
+
+
+@task(
+    auto_shortflags=False,
+    help={"env": ENV, "reason": "why, for the history", "json": JSON},
+)
+@door
+def hold(c: Context, env: str, reason: str = "", json: bool = False) -> Any:
+    """Keep releases out of an environment until `invoke unhold`; a rollback does so by itself."""
+    _refuse_dry(c, "hold")
+    machine = _machine()
+    event = machine.hold(machine.policy.environment(env), reason, Progress())
+    _say(f"{env} is on hold" if event else f"{env} is on hold already: nothing to do")
+    return event
+
+
+@task(
+    auto_shortflags=False,
+    help={"env": ENV, "reason": "why releases may go on, for the history", "json": JSON},
+)
+@door
+def unhold(c: Context, env: str, reason: str = "", json: bool = False) -> Any:
+    """Let releases into an environment again, after a hold or a rollback."""
+    _refuse_dry(c, "unhold")
+    machine = _machine()
+    event = machine.unhold(machine.policy.environment(env), reason, Progress())
+    _say(f"{env} takes releases again" if event else f"{env} is not on hold: nothing to do")
+    return event
 
 
 @task(

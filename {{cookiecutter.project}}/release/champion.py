@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from .files import write_folder
-from .ledger import VERIFIED, Event, Ledger
+from .event import VERIFIED, Event
+from .ledger import Ledger
 from .records import sha256
 
 SCHEMA = 1

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from . import notice
+from .canary.trial import Trial, conclude, try_out
+from .checks import refuse_a_lock
 from .errors import HeadMoved, Locked, NotServing, RollbackFailed
 from .git import Repository
-from .ledger import FAILED, Event, Ledger
-from .plan import Plan, refuse_a_lock
+from .event import FAILED, Event, new_id
+from .ledger import CANARY, Ledger
+from .plan import Plan
 from .platforms import Platform
 from .progress import Progress
 from .records import Record
@@ -16,6 +20,8 @@ from .smoke import FILE_NAME as SMOKE_NAME
 from .smoke import smoke
 
 TRIES = 3
+# Promotions that begin at the same moment may each be faster once; a rollback outlasts them.
+ROLLBACK_TRIES = 50
 
 
 def expect_head(repository: Repository, environment: str, head: str) -> Ledger:
@@ -52,7 +58,7 @@ class Change:
     """Holds an environment's lock from `open` until the terminal event.
 
     `open` sets `sha`, the pending event's commit, and `ledger`, what git said at that moment: the
-    bundles are read from it.
+    bundles are read from it. `work` sets `trial`, where there was a canary.
 
     Parameters
     ----------
@@ -72,25 +78,31 @@ class Change:
     progress: Progress
     event: Event
     files: Mapping[str, bytes]
-    sha: str = field(init=False)
+    sha: str = field(init=False, default="")
     ledger: Ledger = field(init=False)
+    trial: Trial | None = field(init=False, default=None)
 
     def open(self) -> None:
         """Write the pending event; `Locked` when somebody else was faster."""
+        with self.progress.step(self.plan.steps[0].text):
+            self._open()
+
+    def _open(self) -> None:
         environment = self.plan.environment.name
-        with self.progress.step(f"lock {environment}"):
-            for _ in range(TRIES):
-                ledger = Ledger.open(self.repository)
-                if self.plan.command == "promote":
-                    history = ledger.history(environment)
+        is_rollback = self.plan.command == "rollback"
+        for _ in range(ROLLBACK_TRIES if is_rollback else TRIES):
+            ledger = Ledger.open(self.repository)
+            if not is_rollback:
+                history = ledger.history(environment)
+                if self.plan.command != "recover":
                     refuse_a_lock(history, environment)
-                    if tuple(history) != self.plan.history:
-                        break
-                try:
-                    self._lock(ledger)
-                except HeadMoved:
-                    continue
-                return
+                if tuple(history) != self.plan.history:
+                    break
+            try:
+                self._lock(ledger)
+            except HeadMoved:
+                continue
+            return
         raise Locked(
             f"{environment} changed while this {self.plan.command} was being planned",
             why="another command wrote to its history first",
@@ -101,24 +113,48 @@ class Change:
     def _lock(self, ledger: Ledger) -> None:
         """Write the pending event; only a promotion needs the remote's word for it."""
         name = self.plan.environment.name
-        if self.plan.command == "promote":
+        if self.plan.command in ("promote", "drill"):
             self.sha = ledger.append(name, self.event, self.files)
         else:
             self.sha, owed = ledger.append_owing(name, self.event, self.files)
             self._say_owed(owed)
         self.ledger = ledger
 
-    def apply(self) -> None:
-        """Bring the release to where it serves, and change over to it."""
-        with self.progress.step(f"bring {self.plan.record.version} to the platform"):
-            self._preflight(self.plan.record)
-        with self.progress.step("change over, one instance after the other"):
-            self.platform.apply(self.files, self.sha, self._guard)
+    def find_lock(self) -> bool:
+        """Tell whether the lock is held, though `open` did not come to its end."""
+        if not self.sha:
+            self.ledger = Ledger.open(self.repository)
+            history = self.ledger.history(self.plan.environment.name)
+            if history and history[0].id == self.event.id:
+                self.sha = history[0].sha
+        return bool(self.sha)
 
-    def verify(self) -> None:
-        """Smoke-test every instance of the release."""
-        with self.progress.step("verify /health, /version and /predict of every instance"):
-            self._verify(self.plan.record)
+    def work(self) -> None:
+        """Carry out the plan's steps between the lock and the record, in their order."""
+        doing: dict[str, Callable[[], None]] = {
+            "preflight": lambda: self._preflight(self.plan.record),
+            "canary": self._try_out,
+            "apply": lambda: self.platform.apply(self.files, self.sha, self._guard),
+            "verify": lambda: self._verify(self.plan.record),
+        }
+        for step in self.plan.steps:
+            if step.name in doing:
+                with self.progress.step(step.text):
+                    doing[step.name]()
+
+    def _try_out(self) -> None:
+        """Let some servers run the release, prove those, and watch both sides."""
+        canary, before = self.plan.environment.canary, self.plan.before
+        assert canary and before.record, "the plan has a canary only where both are"
+        record, cases = self.plan.record, self.ledger.bundle(self.plan.record.version)[SMOKE_NAME]
+        self._preflight(before.record)
+        self.platform.canary(self.files, before.files, canary.instances, self.sha, self._guard)
+        for instance in self.platform.observe().instances:
+            if instance.release == record.version:
+                smoke(instance.address, record, cases, self.platform.ask)
+        self.trial = try_out(self.platform, record, cases, canary, self.progress, self._guard)
+        self.progress.say(f"canary {self.trial}")
+        conclude(self.trial)
 
     def undo(self, outcome: str, why: str) -> Event:
         """Bring back what served before, verify it, and write down how this ended."""
@@ -165,10 +201,14 @@ class Change:
             # What a server's log said is for whoever types the command; a history wants one line.
             reason=reason.partition("\n")[0],
             lease_until="",
+            id=new_id(),
+            canary=str(self.trial or ""),
             duration_s=f"{self.progress.seconds:.1f}",
             caused_by=self.sha,
         )
-        with self.progress.step(f"record {outcome}"):
+        if self.trial:
+            files = {**files, CANARY: self.trial.to_json()}
+        with self.progress.step(f"record the outcome: {outcome}"):
             ledger = expect_head(self.repository, name, self.sha)
             try:
                 sha, owed = ledger.append_owing(name, event, files)
@@ -180,6 +220,7 @@ class Change:
                     next_step=f"invoke history --env {name}",
                 ) from None
         self._say_owed(owed)
+        notice.tell(name, event, self.progress)
         return replace(event, sha=sha)
 
     def _say_owed(self, owed: str) -> None:

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
+from . import notice
 from .change import Change, expect_head, verify
+from .checks import hold_of, refuse_a_lock
 from .errors import (
+    CanaryInconclusive,
+    HeadMoved,
     HistoryCorrupt,
     Interrupted,
+    Locked,
     NotServing,
     NotVerified,
     PreconditionFailed,
     RolledBack,
+    Undecided,
 )
+from .event import ABORTED, FAILED, NOTED, PENDING, ROLLED_BACK, VERIFIED, Event, lease, new_id
+from .forge import reviewer
 from .git import Repository
-from .ledger import ABORTED, FAILED, PENDING, ROLLED_BACK, VERIFIED, Event, Ledger, lease
-from .plan import Plan, Serving, plan_promotion, plan_rollback, refuse_a_lock, serving
+from .ledger import Ledger
+from .plan import Plan, Serving, plan_promotion, plan_rollback, serving
 from .platforms import Observation, platform_of
 from .policy import Environment, Policy
 from .progress import Progress
@@ -40,7 +50,7 @@ class Machine:
         """Make the plan of a promotion, or refuse it. Writes nothing."""
         platform = platform_of(environment, self.policy)
         self.repository.identity()
-        plan = plan_promotion(Ledger.open(self.repository), environment, version)
+        plan = plan_promotion(Ledger.open(self.repository), self.policy, environment, version)
         drift = platform.observe().drift(plan.record.version) if plan.nothing_to_do else ""
         if drift:
             raise PreconditionFailed(
@@ -73,11 +83,10 @@ class Machine:
         ledger = Ledger.open(self.repository)
         manifests = platform.render(plan.record, lambda: ledger.bundle(plan.record.version))
         files = {FILE_NAME: plan.record.to_json()} | manifests
-        change = Change(self.repository, plan, platform, progress, self._pending(plan), files)
-        change.open()
+        change = self._change(plan, progress, files)
         try:
-            change.apply()
-            change.verify()
+            change.open()
+            change.work()
         except NotServing as error:
             change.undo(ROLLED_BACK, str(error))
             raise RolledBack(
@@ -86,13 +95,16 @@ class Machine:
                 state=_as_before(plan),
                 next_step="mend the release, build a new one and promote that",
             ) from None
-        except KeyboardInterrupt:
-            change.undo(ABORTED, "interrupted")
-            raise Interrupted(
-                f"the promotion of {plan.record.version} was interrupted",
+        except Undecided as error:
+            change.undo(ROLLED_BACK, str(error))
+            raise CanaryInconclusive(
+                f"nobody can say yet whether {plan.record.version} is sound, rolled back",
+                why=str(error),
                 state=_as_before(plan),
-                next_step=f"invoke promote --env {plan.environment.name}",
+                next_step="try again when more customers ask, or with more windows in release.toml",
             ) from None
+        except KeyboardInterrupt:
+            raise self._interrupted(change) from None
         return change.close(VERIFIED)
 
     def rollback(self, plan: Plan, progress: Progress, reason: str) -> Event:
@@ -103,24 +115,20 @@ class Machine:
         NotVerified
             The target does not serve as it must; what served goes on.
         """
-        platform = platform_of(plan.environment, self.policy)
-        files = self._verified_state(plan)
-        change = Change(
-            self.repository, plan, platform, progress, self._pending(plan, reason), files
-        )
-        change.open()
+        change = self._change(plan, progress, self._verified_state(plan), reason)
         try:
-            change.apply()
-            change.verify()
-        except (NotServing, KeyboardInterrupt) as error:
-            why = str(error) or "interrupted"
-            change.undo(FAILED, why)
+            change.open()
+            change.work()
+        except NotServing as error:
+            change.undo(FAILED, str(error))
             raise NotVerified(
                 f"the rollback of {plan.environment.name} to {plan.record.version} is not verified",
-                why=why,
+                why=str(error),
                 state=_as_before(plan),
                 next_step=f"invoke rollback --env {plan.environment.name} goes further back",
             ) from None
+        except KeyboardInterrupt:
+            raise self._interrupted(change) from None
         return change.close(VERIFIED)
 
     def recover(self, environment: Environment, progress: Progress) -> Event:
@@ -137,21 +145,21 @@ class Machine:
                 state=f"{environment.name} unchanged",
                 next_step=f"invoke status --env {environment.name}",
             )
-        dead = history[0]
-        if not dead.lease_has_run_out():
+        if not history[0].lease_has_run_out():
             refuse_a_lock(history, environment.name)
+        unsettled = list(itertools.takewhile(lambda event: event.is_pending, history))
+        # A recovery may have died too: what matters is what it was to end.
+        dead = next(event for event in unsettled if event.kind != "recover")
         settled = next((event.sha for event in history if not event.is_pending), None)
         begun = serving(ledger, dead.sha)
         record = _record_of(begun, environment)
-        plan = Plan("recover", environment, record, serving(ledger, settled), tuple(history))
-        pending = self._pending(plan, f"after a {dead.kind} that died; it began at {dead.time}")
-        platform = platform_of(environment, self.policy)
-        change = Change(self.repository, plan, platform, progress, pending, begun.files)
+        before = serving(ledger, settled)
+        plan = Plan("recover", environment, record, before, tuple(history), begun=dead.kind)
+        reason = f"after a {dead.kind} that died; it began at {dead.time}"
+        change = self._change(plan, progress, begun.files, reason)
         change.open()
         try:
-            if dead.kind == "rollback":
-                change.apply()
-            change.verify()
+            change.work()
         except NotServing as error:
             return change.undo(ABORTED, str(error))
         return change.close(VERIFIED)
@@ -187,8 +195,59 @@ class Machine:
         """Look at what an environment runs."""
         return platform_of(environment, self.policy).observe()
 
-    def _pending(self, plan: Plan, reason: str = "") -> Event:
-        return Event(
+    def hold(self, environment: Environment, reason: str, progress: Progress) -> Event | None:
+        """Keep releases out of an environment; None where a hold is there already."""
+        return self._note("hold", environment, reason, progress)
+
+    def unhold(self, environment: Environment, reason: str, progress: Progress) -> Event | None:
+        """Let releases in again; None where nothing keeps them out."""
+        return self._note("unhold", environment, reason, progress)
+
+    def _note(
+        self, kind: str, environment: Environment, reason: str, progress: Progress
+    ) -> Event | None:
+        """Write an event that changes nothing of what serves."""
+        ledger = Ledger.open(self.repository)
+        history = ledger.history(environment.name)
+        refuse_a_lock(history, environment.name)
+        if (hold_of(history) is None) == (kind == "unhold"):
+            return None
+        current = serving(ledger, ledger.head(environment.name))
+        event = Event(
+            kind=kind,
+            release=current.version,
+            digest=current.record.digest if current.record else "",
+            outcome=NOTED,
+            actor=self.repository.actor(),
+            reason=reason,
+        )
+        try:
+            sha = ledger.append(environment.name, event, current.files)
+        except HeadMoved as error:
+            raise Locked(
+                f"{environment.name} has changed in this moment",
+                why=str(error),
+                state=f"{environment.name} unchanged by this command",
+                next_step=f"invoke {kind} --env {environment.name}",
+            ) from None
+        notice.tell(environment.name, event, progress)
+        return replace(event, sha=sha)
+
+    def _interrupted(self, change: Change) -> Interrupted:
+        """Undo what a change has begun, and say so."""
+        if change.find_lock():
+            change.undo(ABORTED, "interrupted")
+        plan = change.plan
+        return Interrupted(
+            f"the {plan.command} to {plan.record.version} was interrupted",
+            state=_as_before(plan),
+            next_step=f"invoke {plan.command} --env {plan.environment.name}",
+        )
+
+    def _change(
+        self, plan: Plan, progress: Progress, files: Mapping[str, bytes], reason: str = ""
+    ) -> Change:
+        pending = Event(
             kind=plan.command,
             release=plan.record.version,
             digest=plan.record.digest,
@@ -196,10 +255,14 @@ class Machine:
             previous=plan.before.version,
             actor=self.repository.actor(),
             approved_by=plan.approved_by,
+            reviewed_by=reviewer() if plan.command == "promote" else "",
             gate=plan.record.gate,
             reason=reason,
             lease_until=lease(self.policy.lease_s),
+            id=new_id(),
         )
+        platform = platform_of(plan.environment, self.policy)
+        return Change(self.repository, plan, platform, progress, pending, files)
 
     def _verified_state(self, plan: Plan) -> dict[str, bytes]:
         """Return the state in which a release was verified: a rollback brings back just that."""

@@ -57,6 +57,12 @@ class ApprovalMissing(ReleaseError):
     exit_code = 11
 
 
+class Held(ReleaseError):
+    """A freeze window or a hold keeps releases out of this environment."""
+
+    exit_code = 12
+
+
 class Locked(ReleaseError):
     """Somebody else is changing this environment."""
 
@@ -99,6 +105,12 @@ class RollbackFailed(ReleaseError):
     exit_code = 31
 
 
+class CanaryInconclusive(ReleaseError):
+    """The canary could not show that the release is sound; what served before serves again."""
+
+    exit_code = 33
+
+
 class NoRollbackTarget(ReleaseError):
     """There is no earlier release that was verified here."""
 
@@ -113,6 +125,12 @@ class ArtifactGone(ReleaseError):
 
 class NotVerified(ReleaseError):
     """The rollback's target does not answer as it should."""
+
+    exit_code = 42
+
+
+class DrillFailed(ReleaseError):
+    """A practised rollback failed, lost requests, or took longer than its budget."""
 
     exit_code = 42
 
@@ -133,6 +151,10 @@ class Interrupted(ReleaseError):
     """Ctrl-C or SIGTERM during a change; the change was undone."""
 
     exit_code = 130
+
+
+class Undecided(Exception):
+    """A canary has come to its end without a verdict: that is not a pass."""
 
 
 class HeadMoved(Exception):

@@ -23,6 +23,9 @@ MOVED_ON = re.compile(
     "non-fast-forward|fetch first|already exists|failed to update ref|cannot lock ref"
 )
 
+SIGNATURE = b"-----BEGIN SSH SIGNATURE-----"
+GOOD_SIGNATURE = re.compile(r'^Good "git" signature for (\S+) with ', re.MULTILINE)
+
 
 class GitFailed(Exception):
     """A git command exited with something else than 0; the text is what it said."""
@@ -73,6 +76,11 @@ class Repository:
 
     def read(self, *arguments: str, stdin: bytes = b"", timeout_s: float | None = None) -> bytes:
         """Run one git command and return its bytes; `GitFailed` if it fails."""
+        return self._done(arguments, stdin, timeout_s).stdout
+
+    def _done(
+        self, arguments: Sequence[str], stdin: bytes = b"", timeout_s: float | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
         environment = os.environ | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
         try:
             done = subprocess.run(
@@ -93,7 +101,7 @@ class Repository:
             raise GitFailed(
                 without_credentials(said) or f"git {arguments[0]} exited {done.returncode}"
             )
-        return done.stdout
+        return done
 
     def identity(self) -> str:
         """Return who commits, as ``Name <email> seconds zone``; `PreconditionFailed` if unknown."""
@@ -220,6 +228,39 @@ class Repository:
         """Store an annotated tag object and return its name; no reference points at it yet."""
         header = f"object {commit}\ntype commit\ntag {name}\ntagger {self.identity()}\n\n"
         return self.run("mktag", stdin=(header + message).encode())
+
+    def write_signed_tag(self, name: str, commit: str, message: str) -> str:
+        """Store an annotated tag that the user's ssh key signs; no reference points at it then."""
+        # Git signs no tag object without making its reference.
+        self.run(
+            *("-c", "gpg.format=ssh", "tag", "--sign", "--file", "-", name, commit),
+            stdin=message.encode(),
+        )
+        tag = self.run("rev-parse", f"refs/tags/{name}")
+        self.run("update-ref", "-d", f"refs/tags/{name}", tag)
+        # Git 2.39 makes an unsigned tag, and exits with 0, where the key is missing.
+        if SIGNATURE not in self.read("cat-file", "tag", tag):
+            raise GitFailed("git did not sign: the key of user.signingkey cannot be used")
+        return tag
+
+    def signer(self, tag: str, allowed_signers: Path) -> str:
+        """Return whose key has signed a tag, as ``allowed_signers`` names it.
+
+        `GitFailed` when it is not signed, the signature is broken, or the key is nobody's.
+        """
+        # A file that is not there would be left out of git's reading, and the user's own taken.
+        if not allowed_signers.is_file():
+            raise GitFailed(f"{allowed_signers.name} is missing: it lists whose key is whose")
+        known = f"gpg.ssh.allowedSignersFile={allowed_signers}"
+        said = self._done(["-c", known, "verify-tag", tag]).stderr.decode("utf-8", "replace")
+        found = GOOD_SIGNATURE.search(said)
+        if found is None:
+            raise GitFailed(f"the signature is not by an ssh key: {said.strip()}")
+        return found[1]
+
+    def author(self, commit: str) -> str:
+        """Return the e-mail address of whoever wrote a commit."""
+        return self.run("show", "--no-patch", "--format=%ae", commit)
 
     def swap_reference(self, reference: str, new: str, old: str | None) -> None:
         """Move a reference from ``old`` (None: it is new); `HeadMoved` if it is elsewhere."""

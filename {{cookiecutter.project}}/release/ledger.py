@@ -2,7 +2,7 @@
 
 - a release is the annotated tag ``release/<version>`` on a commit whose tree is the bundle;
 - an environment is the branch ``env/<name>``: one commit an event, its tree the desired state;
-- an approval is the annotated tag ``approval/<environment>/<version>``.
+- an approval is the annotated tag ``approval/<environment>/<version>/<e-mail address>``.
 
 Reading writes no reference. With an ``origin`` the remote is asked first, and on writing it
 decides.
@@ -10,12 +10,14 @@ decides.
 
 from __future__ import annotations
 
-import uuid
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from .errors import ArtifactGone, HeadMoved, HistoryCorrupt, PreconditionFailed, PushFailed
+from .event import COMMIT, LAYOUT, Event, event_of, message_of, new_id, one_line
 from .git import REMOTE, GitFailed, Repository
 from .records import FILE_NAME, Record, parse
 
@@ -24,83 +26,39 @@ RELEASES = "refs/tags/release/"
 APPROVALS = "refs/tags/approval/"
 PREFIXES = (BRANCHES, RELEASES, APPROVALS)
 
-PENDING, VERIFIED, FAILED, ROLLED_BACK, ABORTED = (
-    "pending",
-    "verified",
-    "failed",
-    "rolled-back",
-    "aborted",
-)
-
-# git prints these between fields, trailers and commits; no name or reason may hold one of them.
-FIELD, TRAILER, COMMIT = "\x1f", "\x1e", "\x1d"
+# What an event keeps beside the desired state: it tells how it went, and serves nothing.
+CANARY = "canary.json"
+NOT_DESIRED = (CANARY,)
 
 
 @dataclass(frozen=True)
-class Event:
-    """One entry of an environment's history, a commit on its branch.
+class Approval:
+    """One person's word for one release in one environment, a tag.
 
     Parameters
     ----------
-    kind : str
-        promote, rollback or recover.
-    release, digest : str
-        What the event is about.
-    outcome : str
-        pending, verified, failed, rolled-back or aborted.
-    previous : str
-        The release that served before, or empty.
-    id : str
-        What tells this event from another one like it: without it two commands of one person in one
-        second would write the same commit, and both would believe that they hold the lock.
+    by : str
+        ``Name <email>``, as the tag says; only a signature proves it.
+    digest : str
+        The digest of the release that was meant, or empty.
+    tag : str
+        The tag object.
     """
 
-    kind: str
-    release: str
+    by: str
     digest: str
-    outcome: str
-    previous: str = ""
-    actor: str = ""
-    approved_by: str = ""
-    gate: str = ""
-    reason: str = ""
-    lease_until: str = ""
-    duration_s: str = ""
-    caused_by: str = ""
-    id: str = ""
-    time: str = ""
-    sha: str = ""
-
-    @property
-    def is_pending(self) -> bool:
-        """Whether this event still waits for its outcome: then it is the environment's lock."""
-        return self.outcome == PENDING
-
-    def lease_has_run_out(self) -> bool:
-        """Whether whoever wrote this pending event counts as dead."""
-        return datetime.fromisoformat(self.lease_until) < datetime.now(UTC)
+    tag: str
 
 
-TRAILERS = {
-    "Event": "kind",
-    "Release": "release",
-    "Digest": "digest",
-    "Outcome": "outcome",
-    "From": "previous",
-    "Actor": "actor",
-    "Approved-by": "approved_by",
-    "Gate-verdict": "gate",
-    "Reason": "reason",
-    "Lease-until": "lease_until",
-    "Duration-s": "duration_s",
-    "Caused-by": "caused_by",
-    "Event-id": "id",
-}
+def address_of(person: str) -> str:
+    """Return the e-mail address in ``Name <email>``, in small letters."""
+    return person.rpartition("<")[2].rstrip(">").lower()
 
 
-def lease(seconds: int) -> str:
-    """Return the time until which a pending event beginning now is believed, in UTC."""
-    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="seconds")
+def _slug(person: str) -> str:
+    """Return somebody's e-mail address as a reference's name may hold it."""
+    fit = re.sub(r"[^a-z0-9@._+-]", "-", address_of(person))
+    return ".".join(part for part in fit.split(".") if part)
 
 
 @dataclass(frozen=True)
@@ -232,12 +190,17 @@ class Ledger:
 
     def _add_tag(self, reference: str, commit: str, message: str) -> None:
         name = reference.removeprefix("refs/tags/")
-        tag = self.repository.write_tag(name, commit, message)
+        self._publish(reference, self.repository.write_tag(name, commit, message))
+
+    def _publish(self, reference: str, tag: str) -> None:
+        name = reference.removeprefix("refs/tags/")
         self.require_remote("nothing was tagged")
         try:
+            if reference in self.local:
+                raise HeadMoved(f"{name} is {self.local[reference]}")
             if self.remote is not None:
                 self.repository.push({reference: tag})
-            self.repository.swap_reference(reference, tag, self.local.get(reference))
+            self.repository.swap_reference(reference, tag, None)
         except HeadMoved as error:
             raise PreconditionFailed(
                 f"the tag {name} is already there",
@@ -255,25 +218,45 @@ class Ledger:
 
     # Approvals
 
-    def approval(self, environment: str, record: Record) -> str | None:
-        """Return who approved exactly this release for this environment, or None."""
-        tag = self._lookup(f"{APPROVALS}{environment}/{record.version}")
-        if tag is None:
-            return None
+    def approvals(self, environment: str, version: str) -> list[Approval]:
+        """Return every approval of a release for an environment, whether it counts or not."""
+        prefix = f"{APPROVALS}{environment}/{version}/"
+        names = {name for name in {**self.local, **(self.remote or {})} if name.startswith(prefix)}
+        tags = [self._lookup(name) for name in sorted(names)]
+        return [self._approval(tag) for tag in tags if tag]
+
+    def _approval(self, tag: str) -> Approval:
         text = self.repository.run("cat-file", "tag", tag)
         header, _, message = text.partition("\n\n")
-        if f"Digest: {record.digest}" not in message.splitlines():
-            return None
-        tagger = next(line for line in header.splitlines() if line.startswith("tagger "))
-        return tagger.removeprefix("tagger ").rsplit(" ", 2)[0]
+        told = dict(line.split(" ", 1) for line in header.splitlines())
+        digests = [line for line in message.splitlines() if line.startswith("Digest: ")]
+        return Approval(
+            by=told["tagger"].rsplit(" ", 2)[0],
+            digest=digests[0].removeprefix("Digest: ") if digests else "",
+            tag=tag,
+        )
 
-    def add_approval(self, environment: str, record: Record, reason: str) -> None:
-        """Write and push an approval that names the release's digest."""
-        tag = self._lookup(RELEASES + record.version)
-        commit = self.repository.run("rev-parse", f"{tag}" + "^{commit}")
+    def add_approval(self, environment: str, record: Record, reason: str, signed: bool) -> None:
+        """Write and push an approval that names the release's digest, in the user's name."""
+        release = self._lookup(RELEASES + record.version)
+        commit = self.repository.run("rev-parse", f"{release}" + "^{commit}")
         subject = f"approve {record.version} for {environment}"
-        message = f"{subject}\n\n{_one_line(reason)}\n\nDigest: {record.digest}\n"
-        self._add_tag(f"{APPROVALS}{environment}/{record.version}", commit, message)
+        message = f"{subject}\n\n{one_line(reason)}\n\nDigest: {record.digest}\n"
+        reference = f"{APPROVALS}{environment}/{record.version}/{_slug(self.repository.actor())}"
+        if not signed:
+            self._add_tag(reference, commit, message)
+            return
+        name = reference.removeprefix("refs/tags/")
+        try:
+            tag = self.repository.write_signed_tag(name, commit, message)
+        except GitFailed as error:
+            raise PreconditionFailed(
+                "the approval could not be signed",
+                why=str(error),
+                state="nothing was tagged",
+                next_step="git config user.signingkey ~/.ssh/id_ed25519.pub, or where your key is",
+            ) from None
+        self._publish(reference, tag)
 
     # Environments
 
@@ -286,15 +269,20 @@ class Ledger:
         head = self.head(environment)
         if head is None:
             return []
-        layout = FIELD.join(("%H", "%cI", f"%(trailers:only,unfold,separator={TRAILER})"))
-        listed = self.repository.read("log", "--first-parent", f"--format={layout}{COMMIT}", head)
+        listed = self.repository.read("log", "--first-parent", f"--format={LAYOUT}", head)
         # No plain strip: Python counts the separators themselves as white space.
         entries = (entry.strip("\n") for entry in listed.decode("utf-8", "replace").split(COMMIT))
-        return [_event(entry) for entry in entries if entry]
+        return [event_of(entry) for entry in entries if entry]
 
     def desired(self, commit: str) -> dict[str, bytes]:
         """Return the desired state that an event holds: the record and the manifests."""
-        return self.repository.read_tree(commit)
+        files = self.repository.read_tree(commit)
+        return {name: content for name, content in files.items() if name not in NOT_DESIRED}
+
+    def trial(self, commit: str) -> dict[str, Any]:
+        """Return what the canary of an event measured, or nothing where there was none."""
+        content = self.repository.read_tree(commit).get(CANARY)
+        return json.loads(content) if content else {}
 
     def append(self, environment: str, event: Event, files: Mapping[str, bytes]) -> str:
         """Write one event on top of what was read, push it, and return the new head.
@@ -315,6 +303,9 @@ class Ledger:
         try:
             self.repository.push({reference: sha})
         except GitFailed as error:
+            if self._took(reference, sha):
+                self.repository.set_reference(reference, sha)
+                return sha
             raise PushFailed(
                 f"the remote did not take the event on env/{environment}",
                 why=str(error),
@@ -324,6 +315,13 @@ class Ledger:
         # The remote has decided; the branch here is only its copy now.
         self.repository.set_reference(reference, sha)
         return sha
+
+    def _took(self, reference: str, sha: str) -> bool:
+        """Tell whether the remote has what a push that failed sent: its answer may be lost."""
+        try:
+            return self.repository.remote_references(reference).get(reference) == sha
+        except GitFailed:
+            return False
 
     def append_owing(
         self, environment: str, event: Event, files: Mapping[str, bytes]
@@ -351,37 +349,5 @@ class Ledger:
         """Store an event's commit; no reference points at it yet."""
         parent = self.head(environment)
         tree = self.repository.write_tree(files)
-        message = _message(environment, replace(event, id=uuid.uuid4().hex))
+        message = message_of(environment, replace(event, id=event.id or new_id()))
         return self.repository.write_commit(tree, [parent] if parent else [], message)
-
-
-def _one_line(text: str) -> str:
-    """Fold a text so that it cannot end a trailer or forge another one."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
-
-
-def _message(environment: str, event: Event) -> str:
-    lines = [f"{event.kind} {event.release or 'nothing'} in {environment}: {event.outcome}", ""]
-    for trailer, attribute in TRAILERS.items():
-        value = _one_line(getattr(event, attribute))
-        if value:
-            lines.append(f"{trailer}: {value}")
-    return "\n".join(lines) + "\n"
-
-
-def _event(entry: str) -> Event:
-    sha, when, trailers = entry.split(FIELD)
-    values = {}
-    for trailer in trailers.split(TRAILER):
-        key, _, value = trailer.partition(": ")
-        if key in TRAILERS:
-            values[TRAILERS[key]] = value.strip()
-    try:
-        return Event(**values, time=when, sha=sha)
-    except TypeError as error:
-        raise HistoryCorrupt(
-            f"the commit {sha[:12]} is not a release event",
-            why=str(error),
-            state="nothing was changed",
-            next_step=f"git show {sha[:12]}; only the release machine writes to env/ branches",
-        ) from None

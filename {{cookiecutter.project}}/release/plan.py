@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .checks import Candidate, check, known_bad, refuse_a_lock, utc_now
 from .errors import (
-    ApprovalMissing,
     ArtifactGone,
     ConfigurationError,
-    CrashResidue,
-    GateRefused,
     HistoryCorrupt,
-    Locked,
     NoRollbackTarget,
     PreconditionFailed,
 )
-from .ledger import FAILED, ROLLED_BACK, VERIFIED, Event, Ledger
-from .policy import Environment
+from .event import FAILED, NOTED, VERIFIED, Event
+from .ledger import Ledger
+from .policy import Environment, Policy
 from .records import FILE_NAME, Record, parse
 
 
@@ -42,13 +40,28 @@ class Serving:
 
 
 @dataclass(frozen=True)
+class Step:
+    """One step of a change: what the engine does, and what a person reads.
+
+    Parameters
+    ----------
+    name : str
+        lock, preflight, canary, apply, verify or record.
+    text : str
+    """
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Plan:
     """One change of one environment.
 
     Parameters
     ----------
     command : str
-        promote or rollback.
+        promote, rollback, recover or drill.
     environment : Environment
     record : Record
         The release that will serve.
@@ -56,9 +69,12 @@ class Plan:
         What serves until then.
     history : tuple of Event
         What the plan was made from, the newest first.
-    approved_by : str
+    checks : tuple of (str, str)
+        What was asked before, and what was found.
     nothing_to_do : bool
         Whether the release serves here already.
+    begun : str
+        Of a recovery: the command that died.
     """
 
     command: str
@@ -66,8 +82,35 @@ class Plan:
     record: Record
     before: Serving
     history: tuple[Event, ...]
-    approved_by: str = ""
+    checks: tuple[tuple[str, str], ...] = ()
     nothing_to_do: bool = False
+    begun: str = ""
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What will be done, in order; there is a canary only beside what serves already."""
+        name, version = self.environment.name, self.record.version
+        canary = self.environment.canary if self.command == "promote" else None
+        steps = [
+            Step("lock", f"lock {name}: write the pending event"),
+            Step("preflight", f"bring {version} to the platform"),
+            Step("apply", "change over, one instance after the other"),
+            Step("verify", "verify /health, /version and /predict of every instance"),
+            Step("record", "record the outcome, which frees the lock"),
+        ]
+        if canary and self.before.record:
+            share = f"{canary.instances} of {self.environment.instances} servers"
+            least = f"{canary.windows} windows of {canary.window_s} s"
+            steps.insert(2, Step("canary", f"canary on {share}, {least} and more if in doubt"))
+        if self.begun == "promote":
+            # Whoever died did what it could: either that serves, or it is undone.
+            steps = [step for step in steps if step.name not in ("preflight", "apply")]
+        return tuple(steps)
+
+    @property
+    def approved_by(self) -> str:
+        """Who approved it, or empty where nobody had to."""
+        return dict(self.checks).get("approval", "") if self.environment.approval else ""
 
     def __str__(self) -> str:
         name = self.environment.name
@@ -81,9 +124,8 @@ class Plan:
             f"  platform  {self.environment.platform}, {self.environment.instances} instances on "
             f"{self.environment.host}:{self.environment.port}",
         ]
-        if self.command == "promote":
-            lines.append(f"  gate      {self.record.gate}")
-            lines.append(f"  approved  {self.approved_by or 'no approval needed'}")
+        lines += [f"  {check:<9} {found}" for check, found in self.checks]
+        lines += [f"  {number}. {step.text}" for number, step in enumerate(self.steps, 1)]
         return "\n".join(lines)
 
 
@@ -134,41 +176,22 @@ def chosen_release(ledger: Ledger, environment: Environment, version: str | None
     return ledger.record(built[0])
 
 
-def plan_promotion(ledger: Ledger, environment: Environment, version: str | None) -> Plan:
-    """Check what a promotion wants: lock, release, gate, order, approval."""
+def plan_promotion(
+    ledger: Ledger, policy: Policy, environment: Environment, version: str | None
+) -> Plan:
+    """Choose the release, and ask every check whether it may come here."""
     name = environment.name
-    unchanged = f"{name} unchanged"
     history = ledger.history(name)
     refuse_a_lock(history, name)
-    ledger.require_remote(unchanged)
+    ledger.require_remote(f"{name} unchanged")
     record = chosen_release(ledger, environment, version)
     before = serving(ledger, ledger.head(name))
-    if before.version == record.version and history[0].outcome != FAILED:
+    changes = [event for event in history if event.outcome != NOTED]
+    if before.version == record.version and changes[0].outcome != FAILED:
         return Plan("promote", environment, record, before, tuple(history), nothing_to_do=True)
-    damage = record.damage(ledger.bundle(record.version))
-    if record.gate != "passed" or damage:
-        raise GateRefused(
-            f"release {record.version} has no passed gate",
-            why=damage or f"its verdict is {record.gate!r}",
-            state=unchanged,
-            next_step="nox -s train and invoke build on a commit that passes",
-        )
-    if environment.after and not _was_verified(ledger.history(environment.after), record):
-        raise PreconditionFailed(
-            f"release {record.version} was not verified in {environment.after}",
-            why=f"{name} comes after {environment.after} in release.toml",
-            state=unchanged,
-            next_step=f"invoke promote --env {environment.after} --version {record.version}",
-        )
-    approved_by = ledger.approval(name, record) if environment.approval else ""
-    if approved_by is None:
-        raise ApprovalMissing(
-            f"nobody has approved release {record.version} for {name}",
-            why=f"no tag approval/{name}/{record.version} names its digest {record.digest}",
-            state=unchanged,
-            next_step=f"invoke approve --env {name} --version {record.version}",
-        )
-    return Plan("promote", environment, record, before, tuple(history), approved_by)
+    is_named = version is not None
+    candidate = Candidate(ledger, policy, environment, record, tuple(history), is_named, utc_now())
+    return Plan("promote", environment, record, before, tuple(history), check(candidate))
 
 
 def plan_rollback(ledger: Ledger, environment: Environment, version: str | None) -> Plan:
@@ -198,7 +221,8 @@ def plan_rollback(ledger: Ledger, environment: Environment, version: str | None)
         except (ArtifactGone, HistoryCorrupt) as error:
             refused.append(f"{candidate}: {error.why or error.what}")
             continue
-        return Plan("rollback", environment, record, before, tuple(history))
+        found = (*((("passed by", "; ".join(refused)),) if refused else ()), *_last_drill(history))
+        return Plan("rollback", environment, record, before, tuple(history), found)
     if refused:
         raise ArtifactGone(
             f"no release that {environment.name} could go back to can be had",
@@ -220,40 +244,14 @@ def known_good(history: list[Event], current: str) -> list[str]:
     The newest verified one comes first; the current one, every one that was ever rolled back from,
     and every one that failed here are not among them. So a second rollback goes further back.
     """
-    bad = {current, ""}
-    for event in history:
-        if event.kind == "rollback":
-            bad.add(event.previous)
-        if event.outcome in (FAILED, ROLLED_BACK):
-            bad.add(event.release)
+    bad = known_bad(history) | {current, ""}
     good = [event.release for event in history if event.outcome == VERIFIED]
     return [release for release in dict.fromkeys(good) if release not in bad]
 
 
-def refuse_a_lock(history: list[Event], environment: str) -> None:
-    """Refuse while the newest event is pending: that is the environment's lock."""
-    if not history or not history[0].is_pending:
-        return
-    holder = history[0]
-    if holder.lease_has_run_out():
-        raise CrashResidue(
-            f"a {holder.kind} of {holder.release} in {environment} died half-way",
-            why=f"{holder.actor} began it at {holder.time}, its lease ended {holder.lease_until}",
-            state=f"{environment} may serve either release",
-            next_step=f"invoke recover --env {environment}",
-        )
-    raise Locked(
-        f"{environment} is locked by a {holder.kind} of {holder.release}",
-        why=f"{holder.actor} holds it since {holder.time}, at most until {holder.lease_until}",
-        state=f"{environment} unchanged by this command",
-        next_step=f"wait and try again; invoke rollback --env {environment} goes first, always",
-    )
-
-
-def _was_verified(history: list[Event], record: Record) -> bool:
-    return any(
-        event.outcome == VERIFIED
-        and event.release == record.version
-        and event.digest == record.digest
-        for event in history
-    )
+def _last_drill(history: list[Event]) -> tuple[tuple[str, str], ...]:
+    """Return how long a rollback took when it was practised last, as a plan tells it."""
+    for event in history:
+        if event.kind == "drill" and event.duration_s:
+            return (("drill", f"{event.duration_s} s when it was practised, {event.time}"),)
+    return (("drill", "never practised: invoke drill"),)

@@ -6,15 +6,66 @@ protects nobody.
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from types import NoneType
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
+from .canary.verdict import Rules
 from .errors import ConfigurationError
+from .freeze import Freeze
 
 SCHEMA = 1
+Table = TypeVar("Table")
+
+
+@dataclass(frozen=True)
+class ApprovalPolicy:
+    """Who must agree to a promotion, a table ``[environments.<name>.approval]``.
+
+    Parameters
+    ----------
+    needed : int
+        How many people.
+    by : tuple of str
+        The e-mail addresses of those who may; empty: whoever may push a tag here.
+    author_may_approve : bool
+        Whether the approval of whoever wrote the released commit counts.
+    signed : bool
+        Whether an approval must carry a signature by a key in ``allowed_signers``.
+    """
+
+    needed: int = 1
+    by: tuple[str, ...] = ()
+    author_may_approve: bool = False
+    signed: bool = False
+
+
+@dataclass(frozen=True)
+class CanaryPolicy(Rules):
+    """How a release is tried before all customers meet it, ``[environments.<name>.canary]``.
+
+    Parameters
+    ----------
+    instances : int
+        How many of the environment's servers run it meanwhile: they get that share of requests.
+    window_s : int
+        Seconds that a window lasts; `Rules` says how many there are and what is judged.
+    requests_per_s : int
+        How often the bundle's held-out customers are asked about where too few real ones come.
+    """
+
+    instances: int = 1
+    window_s: int = 10
+    requests_per_s: int = 20
+
+    @property
+    def longest_s(self) -> int:
+        """The seconds that it may take, with the first window, in which it only listens."""
+        return (self.looks * self.windows + 1) * self.window_s
 
 
 @dataclass(frozen=True)
@@ -31,8 +82,12 @@ class Environment:
         Where its customers ask.
     instances : int
         How many servers share that port.
-    approval : bool
-        Whether a promotion wants an ``invoke approve`` of exactly that release first.
+    approval : ApprovalPolicy or None
+        Whether a promotion wants an ``invoke approve`` of exactly that release first, and whose.
+    canary : CanaryPolicy or None
+        Whether some servers try a release before the others get it.
+    soak_minutes : int
+        How long a release serves in the environment before until it may come here.
     ready_timeout_s : int
         Seconds that a new server may take until it answers ``/ready``.
     after : str or None
@@ -44,7 +99,9 @@ class Environment:
     host: str
     port: int
     instances: int
-    approval: bool = False
+    approval: ApprovalPolicy | None = None
+    canary: CanaryPolicy | None = None
+    soak_minutes: int | None = None
     ready_timeout_s: int = 60
     after: str | None = None
 
@@ -84,6 +141,11 @@ class Policy:
         In the order in which a release passes through them.
     image : ImagePolicy or None
         None where a release has no image: the ``process`` platform runs the bundle itself.
+    freezes : tuple of Freeze
+    keep : int
+        How many verified releases of an environment ``invoke prune`` leaves on a machine.
+    drill_budget_s : int
+        Seconds in which a rollback that is only practised must be done.
     """
 
     project: str
@@ -92,6 +154,9 @@ class Policy:
     lease_s: int
     environments: tuple[Environment, ...]
     image: ImagePolicy | None = None
+    freezes: tuple[Freeze, ...] = ()
+    keep: int = 5
+    drill_budget_s: int = 120
 
     def environment(self, name: str) -> Environment:
         """Return the environment called ``name``; `ConfigurationError` if there is none."""
@@ -120,51 +185,85 @@ def load(path: Path) -> Policy:
         raise _refuse(path, "it names no environment")
     environments: list[Environment] = []
     for name, table in tables.items():
-        if not isinstance(table, dict):
-            raise _refuse(path, f"environments.{name} must be a table")
         after = environments[-1].name if environments else None
-        values = _checked(path, f"environments.{name}.", Environment, table, {"name", "after"})
-        environments.append(Environment(name=name, after=after, **values))
-    table = document.pop("image", None)
-    image = None
-    if table is not None:
-        if not isinstance(table, dict):
-            raise _refuse(path, "image must be a table")
-        image = ImagePolicy(**_checked(path, "image.", ImagePolicy, table, set()))
-    values = _checked(path, "", Policy, document, {"environments", "image"})
-    return Policy(environments=tuple(environments), image=image, **values)
+        fixed = {"name": name, "after": after}
+        environments.append(_read(path, f"environments.{name}", Environment, table, fixed))
+    policy = _read(path, "", Policy, document, {"environments": tuple(environments)})
+    _hold_together(path, policy)
+    return policy
 
 
-def _checked(
-    path: Path, where: str, kind: type, table: Mapping[str, Any], derived: set[str]
-) -> dict[str, Any]:
-    """Hold a table against a dataclass: every key known, every type right, nothing missing."""
+def _hold_together(path: Path, policy: Policy) -> None:
+    """Refuse settings that are right each, and wrong together."""
+    names = {environment.name for environment in policy.environments}
+    for freeze in policy.freezes:
+        unknown = set(freeze.environments) - names
+        if unknown:
+            raise _refuse(path, f"freeze {freeze.name!r} names {', '.join(sorted(unknown))}")
+    for environment in policy.environments:
+        where = f"environments.{environment.name}"
+        approval, canary = environment.approval, environment.canary
+        if approval and approval.by and len(set(approval.by)) < approval.needed:
+            raise _refuse(path, f"{where}.approval.by names fewer people than are needed")
+        if canary and canary.instances >= environment.instances:
+            raise _refuse(path, f"{where}.canary.instances must leave a server to compare with")
+        if canary and canary.longest_s >= policy.lease_s:
+            longest = f"{canary.longest_s} s, lease_s is {policy.lease_s}"
+            raise _refuse(path, f"{where}.canary may take {longest}: it would count as dead")
+        if environment.soak_minutes and not environment.after:
+            raise _refuse(path, f"{where}.soak_minutes: there is no environment before it")
+
+
+def _read(path: Path, where: str, kind: type[Table], table: Any, fixed: Mapping[str, Any]) -> Table:
+    """Make a dataclass from a table: every key known, every type right, nothing missing."""
+    if not isinstance(table, dict):
+        raise _refuse(path, f"{where} must be a table")
+    prefix = f"{where}." if where else ""
     hints = get_type_hints(kind)
-    wanted = {field.name: field for field in fields(kind) if field.name not in derived}
+    wanted = {field.name: field for field in fields(cast(Any, kind)) if field.name not in fixed}
     for key in table:
         if key not in wanted:
-            raise _refuse(path, f"{where}{key} is not a setting; known are {', '.join(wanted)}")
-    values = {}
+            known = ", ".join(wanted)
+            raise _refuse(path, f"{prefix}{key} is not a setting; known are {known}")
+    values = dict(fixed)
     for key, field in wanted.items():
-        if key not in table:
-            if field.default is MISSING:
-                raise _refuse(path, f"{where}{key} is missing")
-            continue
-        values[key] = _typed(path, where + key, table[key], hints[key])
-    return values
+        if key in table:
+            values[key] = _typed(path, prefix + key, table[key], hints[key])
+        elif field.default is MISSING:
+            raise _refuse(path, f"{prefix}{key} is missing")
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise _refuse(path, f"{where}: {error}") from None
 
 
 def _typed(path: Path, where: str, value: Any, hint: Any) -> Any:
-    if hint == tuple[str, ...]:
-        if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
-            raise _refuse(path, f"{where} must be a list of strings")
-        return tuple(value)
+    choices = [choice for choice in get_args(hint) or (hint,) if choice is not NoneType]
+    if get_origin(hint) is tuple:
+        return _typed_list(path, where, value, choices[0])
+    if is_dataclass(choices[0]) and isinstance(choices[0], type):
+        return _read(path, where, choices[0], value, {})
+    if choices == [float] and type(value) is int:
+        value = float(value)
     # `type` and not `isinstance`: True is an int, and `port = true` is a mistake.
-    if type(value) is not hint or value == "":
-        raise _refuse(path, f"{where} must be of type {hint.__name__}, not {value!r}")
-    if hint is int and value < 1:
+    if type(value) not in choices or value == "":
+        names = " or ".join(choice.__name__ for choice in choices)
+        raise _refuse(path, f"{where} must be of type {names}, not {value!r}")
+    if type(value) is int and value < 1:
         raise _refuse(path, f"{where} must be at least 1, not {value}")
+    if type(value) is float and not 0 < value < math.inf:
+        raise _refuse(path, f"{where} must be a number above 0, not {value}")
     return value
+
+
+def _typed_list(path: Path, where: str, value: Any, kind: type) -> tuple[Any, ...]:
+    if is_dataclass(kind):
+        if not isinstance(value, list):
+            raise _refuse(path, f"{where} must be tables, [[{where}]]")
+        return tuple(_read(path, where, kind, table, {}) for table in value)
+    if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
+        raise _refuse(path, f"{where} must be a list of strings")
+    return tuple(value)
 
 
 def _refuse(path: Path, why: str) -> ConfigurationError:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from .checks import hold_of
 from .engine import Machine
 from .errors import ReleaseError
-from .ledger import Event, Ledger
+from .event import Event
+from .ledger import Ledger
 from .plan import serving
 from .platforms import Observation
 from .policy import Environment
@@ -30,6 +32,8 @@ class Status:
         What runs; None where the platform cannot be asked.
     drift : str
         How the two differ, or empty.
+    hold : Event or None
+        What keeps releases out, or None.
     """
 
     environment: str
@@ -37,6 +41,7 @@ class Status:
     newest: Event | None
     observation: Observation | None
     drift: str
+    hold: Event | None = None
 
     def __str__(self) -> str:
         if self.newest is None:
@@ -50,6 +55,11 @@ class Status:
             lines.append(
                 f"{'':<10} {ready} of {len(self.observation.instances)} instances ready on "
                 f"{self.observation.endpoint}"
+            )
+        if self.hold:
+            lines.append(
+                f"{'':<10} on hold since a {self.hold.kind} at {self.hold.time}; "
+                f"next: invoke unhold --env {self.environment}"
             )
         if self.drift:
             lines.append(
@@ -66,8 +76,10 @@ def look(machine: Machine, ledger: Ledger, environment: Environment) -> Status:
     try:
         observation = machine.observe(environment)
     except ReleaseError as error:
-        return Status(environment.name, release, newest, None, error.why if release else "")
-    return Status(environment.name, release, newest, observation, observation.drift(release))
+        why = error.why if release else ""
+        return Status(environment.name, release, newest, None, why, hold_of(history))
+    drift = observation.drift(release)
+    return Status(environment.name, release, newest, observation, drift, hold_of(history))
 
 
 def story(history: list[Event]) -> list[Event]:
@@ -94,6 +106,10 @@ def describe(event: Event) -> str:
         details.append(f"from {event.previous}")
     if event.duration_s:
         details.append(f"in {event.duration_s} s")
+    if event.reviewed_by:
+        details.append(f"reviewed by {event.reviewed_by}")
+    if event.canary:
+        details.append(f"canary {event.canary}")
     if event.reason:
         details.append(f"because: {event.reason}")
     return line + f"{event.outcome:<11}  " + ", ".join(details)

@@ -62,6 +62,19 @@ class Shelf:
         self.handler.record, self.handler.model = vars(record), model
         self.release = record
 
+    def canary(
+        self,
+        desired: Mapping[str, bytes],
+        before: Mapping[str, bytes],
+        instances: int,
+        event: str,
+        guard: Callable[[], None],
+    ) -> None:
+        raise AssertionError("a shelf has one server, and no canary")
+
+    def log(self, address: str, mark: str) -> tuple[bytes, str]:
+        raise AssertionError("a shelf has no log")
+
     def stop(self, event: str, guard: Callable[[], None]) -> None:
         guard()
         self.release = None

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from release.engine import Machine
 from release.git import Repository
-from release.ledger import Event, Ledger
+from release.event import Event
+from release.ledger import Ledger
 from release.platforms.process import ProcessPlatform
-from release.policy import Environment, Policy
+from release.policy import ApprovalPolicy, Environment, Policy
 from release.progress import Progress
 from release.records import EVIDENCE_NAME, FILE_NAME, Record, digest_of, sha256
 
@@ -74,7 +75,12 @@ class Workshop:
             git(folder, "push", "--quiet", "origin", "main")
         environments = (
             Environment("staging", "process", "127.0.0.1", free_port(), 2, ready_timeout_s=2),
-            Environment("prod", "process", "127.0.0.1", free_port(), 2, True, 2, after="staging"),
+            Environment(
+                *("prod", "process", "127.0.0.1", free_port(), 2),
+                approval=ApprovalPolicy(author_may_approve=True),
+                ready_timeout_s=2,
+                after="staging",
+            ),
         )
         policy = Policy("workshop", (str(SERVER),), 20, 600, environments)
         return cls(folder, Machine(Repository(folder), policy))
@@ -121,8 +127,8 @@ class Workshop:
 
     def promote(self, record: Record, environment: Environment) -> Event:
         """Promote a release, approved where that is wanted."""
-        if environment.approval and not self.ledger().approval(environment.name, record):
-            self.ledger().add_approval(environment.name, record, "looked at it")
+        if environment.approval and not self.ledger().approvals(environment.name, record.version):
+            self.ledger().add_approval(environment.name, record, "looked at it", signed=False)
         plan = self.machine.plan_promotion(environment, record.version)
         return self.machine.promote(plan, Progress())
 
@@ -130,6 +136,14 @@ class Workshop:
         """Go back."""
         plan = self.machine.plan_rollback(environment, version)
         return self.machine.rollback(plan, Progress(), "a test said so")
+
+    def hold(self, environment: Environment, reason: str) -> Event | None:
+        """Keep releases out."""
+        return self.machine.hold(environment, reason, Progress())
+
+    def unhold(self, environment: Environment) -> None:
+        """Let releases in again."""
+        self.machine.unhold(environment, "a test said so", Progress())
 
     def close(self) -> None:
         """End every server of this workshop."""

@@ -84,6 +84,22 @@ class Platform(Protocol):
         get ready.
         """
 
+    def canary(
+        self,
+        desired: Mapping[str, bytes],
+        before: Mapping[str, bytes],
+        instances: int,
+        event: str,
+        guard: Callable[[], None],
+    ) -> None:
+        """Make some servers serve the desired state, and the others what served before.
+
+        As `apply` does it; an `apply` of either state follows.
+        """
+
+    def log(self, address: str, mark: str) -> tuple[bytes, str]:
+        """Return what one server has logged since a mark, and the mark of now; "" is no mark."""
+
     def stop(self, event: str, guard: Callable[[], None]) -> None:
         """Let every server finish its requests and end."""
 

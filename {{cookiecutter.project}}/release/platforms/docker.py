@@ -14,6 +14,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import requests
@@ -36,6 +37,8 @@ DRAIN_LIMIT_S = 30
 POLL_S = 0.1
 LOG_LINES = 20
 OK = 200
+# The mark of a log in which nothing stands yet.
+BEGINNING = "1970-01-01T00:00:01Z"
 
 # Labels: whose container it is, and what runs in it.
 PROJECT, ENVIRONMENT, SLOT = "release.project", "release.environment", "release.slot"
@@ -100,12 +103,34 @@ class DockerPlatform:
     def apply(self, desired: Mapping[str, bytes], event: str, guard: Callable[[], None]) -> None:
         """Change one slot after the other, unless somebody else has taken the environment over."""
         manifest = manifest_of(desired, MANIFEST)
-        with exclusive(self._lock), serving("the engine does not do as it is told"):
-            guard()
-            holder = self._hold(manifest)
-            for slot in range(manifest["instances"]):
-                guard()
-                self._change(slot, holder, manifest)
+        self._serve([manifest] * manifest["instances"], guard)
+
+    def canary(
+        self,
+        desired: Mapping[str, bytes],
+        before: Mapping[str, bytes],
+        instances: int,
+        event: str,
+        guard: Callable[[], None],
+    ) -> None:
+        """Give some of the slots to the new release: the kernel gives each an equal share."""
+        new, old = manifest_of(desired, MANIFEST), manifest_of(before, MANIFEST)
+        self._serve([new] * instances + [old] * (new["instances"] - instances), guard)
+
+    def log(self, address: str, mark: str) -> tuple[bytes, str]:
+        """Read on in a container's log; a mark is the engine's time of the last line."""
+        with serving(f"the log of {address} cannot be read"):
+            container = self._host().client.containers.get(address)
+            if not mark:
+                newest = container.logs(timestamps=True, tail=1)
+                return b"", newest.partition(b" ")[0].decode() or BEGINNING
+            second = datetime.fromisoformat(mark).timestamp() // 1
+            told = container.logs(timestamps=True, since=second)
+        lines = [line.split(b" ", 1) for line in told.splitlines() if b" " in line]
+        # Both are of one width, so that the order of the texts is that of the times.
+        newer = [line for line in lines if line[0].decode() > mark]
+        last = newer[-1][0].decode() if newer else mark
+        return b"\n".join(line for _, line in newer), last
 
     def stop(self, event: str, guard: Callable[[], None]) -> None:
         """Drain every server, then end the holder."""
@@ -167,6 +192,15 @@ class DockerPlatform:
             wanted,
             ports={f"{PORT}/tcp": (manifest["host"], manifest["port"])},
         )
+
+    def _serve(self, manifests: list[dict[str, Any]], guard: Callable[[], None]) -> None:
+        """Let each slot be served by its manifest, one after the other."""
+        with exclusive(self._lock), serving("the engine does not do as it is told"):
+            guard()
+            holder = self._hold(manifests[0])
+            for slot, manifest in enumerate(manifests):
+                guard()
+                self._change(slot, holder, manifest)
 
     def _change(self, slot: int, holder: Container, manifest: Mapping[str, Any]) -> None:
         """Let a slot be served by what is wanted, and by nothing else."""

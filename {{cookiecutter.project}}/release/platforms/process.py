@@ -102,28 +102,36 @@ class ProcessPlatform:
     def apply(self, desired: Mapping[str, bytes], event: str, guard: Callable[[], None]) -> None:
         """Tell the supervisor the new desired state, and wait until it is reached."""
         manifest = manifest_of(desired, MANIFEST)
-        home = self._release_folder(manifest["release"])
-        spec = {
-            "release": manifest["release"],
-            "digest": manifest["digest"],
-            "ready_timeout_s": manifest["ready_timeout_s"],
-            "command": [
-                str(home / "venv" / "bin" / "python"),
-                *manifest["serve"],
-                "--bundle",
-                str(home / "bundle"),
-            ],
-        }
-        state = {
-            "event": event,
-            "host": manifest["host"],
-            "port": manifest["port"],
-            "slots": [spec] * manifest["instances"],
-        }
-        # Each slot in turn may take its whole time to get ready.
-        self._reach(
-            state, guard, timeout_s=manifest["ready_timeout_s"] * (manifest["instances"] + 1)
-        )
+        self._serve(manifest, [self._spec(manifest)] * manifest["instances"], event, guard)
+
+    def canary(
+        self,
+        desired: Mapping[str, bytes],
+        before: Mapping[str, bytes],
+        instances: int,
+        event: str,
+        guard: Callable[[], None],
+    ) -> None:
+        """Give some of the slots to the new release: the kernel gives each an equal share."""
+        new, old = manifest_of(desired, MANIFEST), manifest_of(before, MANIFEST)
+        rest = new["instances"] - instances
+        self._serve(new, [self._spec(new)] * instances + [self._spec(old)] * rest, event, guard)
+
+    def log(self, address: str, mark: str) -> tuple[bytes, str]:
+        """Read on in a server's log file; a mark is a position."""
+        path = self._actual().get("logs", {}).get(address)
+        if path is None:
+            raise NotServing(f"the server {address} is gone")
+        with Path(path).open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            if not mark:
+                return b"", str(end)
+            # The supervisor cuts a log that has grown too long: then it begins anew.
+            begin = file.seek(int(mark) if int(mark) <= end else 0)
+            lines = file.read()
+        # A line that is being written is read when it is whole.
+        whole = lines.rfind(b"\n") + 1
+        return lines[:whole], str(begin + whole)
 
     def stop(self, event: str, guard: Callable[[], None]) -> None:
         """Drain every server and end the supervisor."""
@@ -145,6 +153,33 @@ class ProcessPlatform:
         instances = tuple(Instance(**instance) for instance in actual["instances"])
         endpoint = f"http://{actual['host']}:{actual['port']}"
         return Observation(endpoint, instances, actual["trouble"])
+
+    def _spec(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """Return how the supervisor starts a server of a state."""
+        home = self._release_folder(manifest["release"])
+        return {
+            "release": manifest["release"],
+            "digest": manifest["digest"],
+            "ready_timeout_s": manifest["ready_timeout_s"],
+            "command": [
+                str(home / "venv" / "bin" / "python"),
+                *manifest["serve"],
+                "--bundle",
+                str(home / "bundle"),
+            ],
+        }
+
+    def _serve(
+        self,
+        manifest: Mapping[str, Any],
+        slots: list[dict[str, Any]],
+        event: str,
+        guard: Callable[[], None],
+    ) -> None:
+        state = {"event": event, "host": manifest["host"], "port": manifest["port"]}
+        # Each slot in turn may take its whole time to get ready.
+        timeout_s = manifest["ready_timeout_s"] * (len(slots) + 1)
+        self._reach(state | {"slots": slots}, guard, timeout_s)
 
     def _release_folder(self, version: str) -> Path:
         return self.state / "releases" / version

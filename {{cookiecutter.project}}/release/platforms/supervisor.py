@@ -354,6 +354,12 @@ class Supervisor:
             "host": self.desired["host"],
             "port": self.desired["port"],
             "instances": instances,
+            "logs": {
+                worker.address: str(worker.log)
+                for slot in self.slots
+                for worker in (slot.worker, slot.candidate)
+                if worker
+            },
         }
         if actual != self.written:
             write_json(self.folder / "actual.json", actual)

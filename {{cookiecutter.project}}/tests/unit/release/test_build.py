@@ -11,7 +11,7 @@ import pytest
 
 from release.build import Built, Wish, build
 from release.errors import BuildFailed, GateRefused, PreconditionFailed, ReleaseError
-from release.ledger import VERIFIED, Event
+from release.event import VERIFIED, Event
 from release.policy import Environment
 from release.progress import Progress
 from release.records import FILE_NAME, Record

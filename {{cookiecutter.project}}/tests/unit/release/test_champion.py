@@ -12,7 +12,7 @@ from release.champion import Champion, fetch, serving_release
 from release.engine import Machine
 from release.errors import HistoryCorrupt
 from release.git import Repository
-from release.ledger import FAILED, ROLLED_BACK, VERIFIED, Event
+from release.event import FAILED, ROLLED_BACK, VERIFIED, Event
 from release.records import FILE_NAME, Record, sha256
 from tests.workshop import Workshop, git
 

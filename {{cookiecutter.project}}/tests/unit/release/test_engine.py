@@ -13,7 +13,6 @@ from release import engine
 from release.change import Change
 from release.engine import Machine
 from release.errors import (
-    ApprovalMissing,
     CrashResidue,
     GateRefused,
     HistoryCorrupt,
@@ -29,7 +28,7 @@ from release.errors import (
     RolledBack,
 )
 from release.git import Repository
-from release.ledger import Event
+from release.event import Event
 from release.policy import Environment
 from release.progress import Progress
 from release.records import Record
@@ -129,34 +128,11 @@ def test_a_rollback_to_a_named_release_wants_it_verified_here(workshop: Workshop
     assert workshop.rollback(workshop.staging, first.version).release == first.version
 
 
-def test_prod_wants_staging_and_an_approval_of_this_digest(shared_workshop: Workshop) -> None:
+def test_10_prod_wants_the_release_verified_in_staging(shared_workshop: Workshop) -> None:
     release = shared_workshop.release()
     with pytest.raises(PreconditionFailed, match="was not verified in staging"):
         shared_workshop.promote(release, shared_workshop.prod)
     shared_workshop.promote(release, shared_workshop.staging)
-    git(shared_workshop.folder, "tag", "--delete", f"approval/prod/{release.version}")
-    git(
-        shared_workshop.folder,
-        "push",
-        "--quiet",
-        "--delete",
-        "origin",
-        f"approval/prod/{release.version}",
-    )
-    with pytest.raises(ApprovalMissing, match="nobody has approved"):
-        shared_workshop.machine.plan_promotion(shared_workshop.prod, None)
-    message = f"approve it\n\nDigest: sha256:{'0' * 64}"
-    git(
-        shared_workshop.folder,
-        "tag",
-        "--annotate",
-        f"approval/prod/{release.version}",
-        "--message",
-        message,
-    )
-    with pytest.raises(ApprovalMissing, match="nobody has approved"):
-        shared_workshop.machine.plan_promotion(shared_workshop.prod, None)
-    git(shared_workshop.folder, "tag", "--delete", f"approval/prod/{release.version}")
     event = shared_workshop.promote(release, shared_workshop.prod)
     assert event.approved_by == "Ada <ada@example.com>"
 
@@ -231,6 +207,7 @@ def test_without_the_remote_a_promotion_stops_and_a_rollback_goes_on(
     (tmp_path / "gone.git").rename(remote)
     next_command = Machine(Repository(shared_workshop.folder), shared_workshop.machine.policy)
     shared_workshop = replace(shared_workshop, machine=next_command)
+    shared_workshop.unhold(shared_workshop.staging)
     shared_workshop.promote(shared_workshop.release(b"four"), shared_workshop.staging)
     there = git(remote, "rev-parse", "env/staging")
     assert there == git(shared_workshop.folder, "rev-parse", "env/staging")
@@ -255,6 +232,7 @@ def test_who_may_not_push_cannot_promote_but_can_roll_back(
     assert shared_workshop.rollback(shared_workshop.staging).release == first.version
     assert git(tmp_path / "remote.git", "rev-parse", "env/staging") == before
     hook.unlink()
+    shared_workshop.unhold(shared_workshop.staging)
     shared_workshop.promote(third, shared_workshop.staging)
     there = git(tmp_path / "remote.git", "rev-parse", "env/staging")
     assert there == shared_workshop.ledger().head("staging")
@@ -284,7 +262,7 @@ def test_two_histories_that_parted_are_refused(shared_workshop: Workshop, tmp_pa
     )
 
 
-@pytest.mark.parametrize(("dies_in", "outcome"), [("apply", "aborted"), ("verify", "verified")])
+@pytest.mark.parametrize(("dies_in", "outcome"), [("work", "aborted"), ("close", "verified")])
 def test_recover_ends_what_a_dead_promotion_began(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch, dies_in: str, outcome: str
 ) -> None:
@@ -314,7 +292,7 @@ def test_recover_leaves_a_living_promotion_alone(
     release = workshop.release()
 
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(Change, "apply", die)
+        patch.setattr(Change, "work", die)
         workshop.promote(release, workshop.staging)
     with pytest.raises(Locked, match="locked by a promote"):
         workshop.machine.recover(workshop.staging, Progress())
@@ -408,12 +386,12 @@ def test_recover_carries_a_dead_rollback_to_its_end(
     expired = replace(workshop.machine.policy, lease_s=-60)
     dying = replace(workshop, machine=replace(workshop.machine, policy=expired))
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(Change, "apply", die)
+        patch.setattr(Change, "work", die)
         dying.rollback(workshop.staging)
     assert workshop.machine.recover(workshop.staging, Progress()).outcome == "verified"
     assert serving(workshop, workshop.staging) == first.version
 
 
-def die(change: Change) -> None:
+def die(change: Change, *outcome: str) -> None:
     """Stand in for a step in which the command is killed."""
     raise SystemExit

@@ -8,7 +8,8 @@ import pytest
 
 from release.errors import ArtifactGone, HeadMoved, HistoryCorrupt, PreconditionFailed
 from release.git import Repository, without_credentials
-from release.ledger import Event, Ledger
+from release.event import Event
+from release.ledger import Ledger
 from release.records import Record
 from tests.workshop import Workshop, git
 

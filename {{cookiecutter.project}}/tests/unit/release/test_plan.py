@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from release.checks import refuse_a_lock
 from release.errors import CrashResidue, Locked
-from release.ledger import Event, lease
-from release.plan import known_good, refuse_a_lock
+from release.event import Event, lease
+from release.plan import known_good
 
 
 def told(*events: tuple[str, str, str, str]) -> list[Event]:

@@ -36,7 +36,14 @@ def test_this_repository_s_policy_is_read_in_the_order_of_its_environments() -> 
         ("max_bundle_mb", "max_bundel_mb", "max_bundel_mb is not a setting"),
         ("serve = [", "serve = [1, ", "serve must be a list of strings"),
         ("[environments.staging]", "[environments.staging", "it cannot be read"),
-        ("approval = true", 'approval = "yes"', "prod.approval must be of type bool"),
+        ("signed = false", 'signed = "no"', "prod.approval.signed must be of type bool"),
+        ("needed = 1", "needde = 1", "prod.approval.needde is not a setting"),
+        ("needed = 1", 'needed = 2\nby = ["ada@example.com"]', "fewer people than are needed"),
+        ("max_slowdown = 0.1", "max_slowdown = nan", "canary.max_slowdown must be a number"),
+        ("instances = 1", "instances = 2", "must leave a server to compare with"),
+        ("window_s = 10", "window_s = 60", "canary may take 1260 s, lease_s is 900"),
+        ("instances = 2\n", "instances = 2\nsoak_minutes = 5\n", "no environment before it"),
+        ("[environments.prod.approval]", "[[freezes]]", "freezes.needed is not a setting"),
     ],
 )
 def test_a_policy_that_is_not_understood_is_refused(
@@ -91,3 +98,41 @@ def test_an_unknown_environment_is_answered_with_the_known_ones() -> None:
     with pytest.raises(ConfigurationError) as refusal:
         load(ROOT / "release.toml").environment("production")
     assert "release.toml has staging, prod" in refusal.value.why
+
+
+FREEZE = """
+[[freezes]]
+name = "weekend"
+environments = ["prod"]
+begins = "Fri 16:00"
+ends = "Mon 07:00"
+time_zone = "Europe/Berlin"
+"""
+
+
+def test_a_policy_may_have_freezes(tmp_path: Path) -> None:
+    path = tmp_path / "release.toml"
+    path.write_text(GOOD + FREEZE, encoding="utf-8")
+    (freeze,) = load(path).freezes
+    assert (freeze.name, freeze.environments) == ("weekend", ("prod",))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("Europe/Berlin", "Europe/Atlantis", "'Europe/Atlantis' is not a time zone"),
+        ("Fri 16:00", "Friday 16:00", "'Friday 16:00' is not a weekday with a time"),
+        ("Fri 16:00", "Mon 07:00", "the same time of the week"),
+        ('"Fri 16:00"', "2026-12-20T18:00:00", "must be of one kind"),
+        ('["prod"]', '["production"]', "freeze 'weekend' names production"),
+        ('name = "weekend"\n', "", "freezes.name is missing"),
+    ],
+)
+def test_a_freeze_that_is_not_understood_is_refused(
+    tmp_path: Path, old: str, new: str, why: str
+) -> None:
+    path = tmp_path / "release.toml"
+    path.write_text(GOOD + FREEZE.replace(old, new), encoding="utf-8")
+    with pytest.raises(ConfigurationError) as refusal:
+        load(path)
+    assert why in refusal.value.why

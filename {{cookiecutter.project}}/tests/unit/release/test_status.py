@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from release.ledger import Event
+from release.event import Event
 from release.platforms import Instance, Observation
 from release.status import describe, story
 

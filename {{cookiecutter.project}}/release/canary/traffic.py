@@ -1,0 +1,133 @@
+"""What a canary is judged by: the requests that both sides have answered, read from their logs."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..platforms import Instance, Platform
+from .verdict import Side, Window
+
+PATH = "/predict"
+# A server answers in milliseconds; who waits longer than this has not been answered.
+TIMEOUT_S = 5
+THREADS = 8
+SERVER_ERROR = 500
+
+
+@dataclass
+class Readers:
+    """Reads on in the log of each server, from where it has read to before.
+
+    Parameters
+    ----------
+    platform : Platform
+    """
+
+    platform: Platform
+    _marks: dict[str, str] = field(default_factory=dict)
+
+    def skip(self, instances: Sequence[Instance]) -> None:
+        """Leave out what was logged until now."""
+        for instance in instances:
+            _, self._marks[instance.address] = self.platform.log(instance.address, "")
+
+    def side(self, instances: Sequence[Instance]) -> Side:
+        """Return the requests that these servers have answered since they were read last."""
+        latencies: list[float] = []
+        errors = 0
+        for instance in instances:
+            mark = self._marks[instance.address]
+            lines, self._marks[instance.address] = self.platform.log(instance.address, mark)
+            for milliseconds, failed in requests_in(lines):
+                latencies.append(milliseconds)
+                errors += failed
+        return Side(tuple(latencies), errors)
+
+    def window(self, canary: Sequence[Instance], baseline: Sequence[Instance]) -> Window:
+        """Return what both sides have answered since they were read last."""
+        return Window(baseline=self.side(baseline), canary=self.side(canary))
+
+
+def requests_in(lines: bytes) -> Iterator[tuple[float, bool]]:
+    """Yield milliseconds and failure of each request for a prediction in a server's log.
+
+    A server writes one JSON object a line: of a request ``event``, ``path``, ``status`` and ``ms``.
+    """
+    for line in lines.splitlines():
+        try:
+            told = json.loads(line)
+            if told["event"] == "request" and told["path"] == PATH:
+                yield float(told["ms"]), not 0 < int(told["status"]) < SERVER_ERROR
+        except (ValueError, TypeError, KeyError):
+            continue  # another line than a request's: a warning, say
+
+
+class Replay:
+    """Asks an environment about held-out customers, as its own customers would.
+
+    Every request is a connection of its own, so that the kernel spreads them evenly over the
+    servers; each server is asked what the other is, at the same time.
+
+    Parameters
+    ----------
+    endpoint : str
+        ``http://host:port`` of the environment.
+    requests : sequence
+        The bodies, asked again and again.
+    per_second : int
+    """
+
+    def __init__(self, endpoint: str, requests: Sequence[Any], per_second: int) -> None:
+        self._address = endpoint.removeprefix("http://")
+        self._bodies = itertools.cycle([json.dumps(request).encode() for request in requests])
+        self._pause_s = THREADS / per_second
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._unanswered = 0
+
+    def unanswered(self) -> int:
+        """Return how many requests got no answer since this was asked last."""
+        with self._lock:
+            count, self._unanswered = self._unanswered, 0
+        return count
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Ask for as long as the context lasts."""
+        threads = [
+            threading.Thread(target=self._ask, args=(number,), daemon=True)
+            for number in range(THREADS)
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._stopped.set()
+            for thread in threads:
+                thread.join()
+
+    def _ask(self, number: int) -> None:
+        due = time.monotonic() + self._pause_s * number / THREADS
+        while not self._stopped.wait(max(0.0, due - time.monotonic())):
+            due += self._pause_s
+            with self._lock:
+                body = next(self._bodies)
+            connection = http.client.HTTPConnection(self._address, timeout=TIMEOUT_S)
+            try:
+                headers = {"Content-Type": "application/json", "Connection": "close"}
+                connection.request("POST", PATH, body, headers)
+                connection.getresponse().read()
+            except (OSError, http.client.HTTPException):
+                with self._lock:
+                    self._unanswered += 1
+            finally:
+                connection.close()

@@ -1,0 +1,236 @@
+"""What a promotion must survive before anything is touched: one function a check, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from .approvals import weigh
+from .errors import (
+    ApprovalMissing,
+    CrashResidue,
+    GateRefused,
+    Held,
+    Locked,
+    PreconditionFailed,
+)
+from .event import FAILED, ROLLED_BACK, VERIFIED, Event
+from .ledger import Ledger
+from .policy import Environment, Policy
+from .records import Record
+
+PASSED = "passed"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A release on its way into an environment, and all that is known about both.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    policy : Policy
+    environment : Environment
+    record : Record
+    history : tuple of Event
+        Of the environment, the newest first.
+    is_named : bool
+        Whether somebody has named this very version; else it is the one that comes next.
+    now : datetime.datetime
+    """
+
+    ledger: Ledger
+    policy: Policy
+    environment: Environment
+    record: Record
+    history: tuple[Event, ...]
+    is_named: bool
+    now: datetime
+
+    @property
+    def unchanged(self) -> str:
+        """What an error says about the state of things."""
+        return f"{self.environment.name} unchanged"
+
+
+def check(candidate: Candidate) -> tuple[tuple[str, str], ...]:
+    """Ask every check; the first that refuses raises. Return what each has found, by its name."""
+    return tuple((name, ask(candidate)) for name, ask in CHECKS)
+
+
+def refuse_a_lock(history: list[Event], environment: str) -> None:
+    """Refuse while the newest event is pending: that is the environment's lock."""
+    if not history or not history[0].is_pending:
+        return
+    holder = history[0]
+    if holder.lease_has_run_out():
+        raise CrashResidue(
+            f"a {holder.kind} of {holder.release} in {environment} died half-way",
+            why=f"{holder.actor} began it at {holder.time}, its lease ended {holder.lease_until}",
+            state=f"{environment} may serve either release",
+            next_step=f"invoke recover --env {environment}",
+        )
+    raise Locked(
+        f"{environment} is locked by a {holder.kind} of {holder.release}",
+        why=f"{holder.actor} holds it since {holder.time}, at most until {holder.lease_until}",
+        state=f"{environment} unchanged by this command",
+        next_step=f"wait and try again; invoke rollback --env {environment} goes first, always",
+    )
+
+
+def known_bad(history: list[Event]) -> set[str]:
+    """Return the releases that were rolled back from, or failed, in this history."""
+    bad = {event.previous for event in history if event.kind == "rollback"}
+    bad |= {event.release for event in history if event.outcome in (FAILED, ROLLED_BACK)}
+    return bad - {""}
+
+
+def hold_of(history: list[Event]) -> Event | None:
+    """Return the event that keeps releases out, or None: a rollback holds as `hold` does."""
+    for event in history:
+        if event.kind == "unhold":
+            return None
+        if event.kind in ("hold", "rollback"):
+            return event
+    return None
+
+
+def _gate(candidate: Candidate) -> str:
+    record = candidate.record
+    damage = record.damage(candidate.ledger.bundle(record.version))
+    if record.gate != PASSED or damage:
+        raise GateRefused(
+            f"release {record.version} has no passed gate",
+            why=damage or f"its verdict is {record.gate!r}",
+            state=candidate.unchanged,
+            next_step="nox -s train and invoke build on a commit that passes",
+        )
+    return f"{record.gate}; {len(record.artifacts) + len(record.evidence)} files are intact"
+
+
+def _order(candidate: Candidate) -> str:
+    before, record = candidate.environment.after, candidate.record
+    if before is None:
+        return "the first environment"
+    verified = _verified_in(candidate, before)
+    if verified is None:
+        raise PreconditionFailed(
+            f"release {record.version} was not verified in {before}",
+            why=f"{candidate.environment.name} comes after {before} in release.toml",
+            state=candidate.unchanged,
+            next_step=f"invoke promote --env {before} --version {record.version}",
+        )
+    if record.version in known_bad(candidate.ledger.history(before)):
+        raise PreconditionFailed(
+            f"release {record.version} was found bad in {before}",
+            why=f"it failed there or was rolled back from; invoke history --env {before}",
+            state=candidate.unchanged,
+            next_step="mend the release, build a new one and promote that",
+        )
+    return f"verified in {before} at {verified.time}"
+
+
+def _soak(candidate: Candidate) -> str:
+    minutes, before = candidate.environment.soak_minutes, candidate.environment.after
+    if minutes is None or before is None:
+        return "none wanted"
+    verified = _verified_in(candidate, before)
+    assert verified is not None, "the order was checked"
+    history = candidate.ledger.history(before)
+    later = [event for event in history[: history.index(verified)] if event.outcome == VERIFIED]
+    left = [event for event in later if event.release != candidate.record.version]
+    until = datetime.fromisoformat(left[-1].time) if left else candidate.now
+    soaked = until - datetime.fromisoformat(verified.time)
+    if soaked < timedelta(minutes=minutes):
+        short = timedelta(minutes=minutes) - soaked
+        raise PreconditionFailed(
+            f"release {candidate.record.version} has not served long enough in {before}",
+            why=f"{_span(soaked)} of {minutes} min"
+            + (f"; {left[-1].release} replaced it" if left else ""),
+            state=candidate.unchanged,
+            next_step=f"promote it to {before} again"
+            if left
+            else f"try again in {_span(short)}; soak_minutes in release.toml",
+        )
+    return f"served {_span(soaked)} in {before}, {minutes} min are wanted"
+
+
+def _freeze(candidate: Candidate) -> str:
+    name = candidate.environment.name
+    for freeze in candidate.policy.freezes:
+        end = freeze.end(candidate.now) if name in freeze.environments else None
+        if end:
+            raise Held(
+                f"{name} is frozen: {freeze.name}",
+                why=f"until {end.isoformat(timespec='minutes')}, by [[freezes]] in release.toml",
+                state=candidate.unchanged,
+                next_step="wait; a rollback is never frozen",
+            )
+    return "none"
+
+
+def _hold(candidate: Candidate) -> str:
+    name, version = candidate.environment.name, candidate.record.version
+    hold = hold_of(list(candidate.history))
+    if hold:
+        raise Held(
+            f"{name} is on hold since a {hold.kind} at {hold.time}",
+            why=f"{hold.actor}: {hold.reason or 'no reason was given'}",
+            state=candidate.unchanged,
+            next_step=f'invoke unhold --env {name} --reason "why releases may go on"',
+        )
+    if version in known_bad(list(candidate.history)) and not candidate.is_named:
+        raise Held(
+            f"release {version} was found bad in {name} before",
+            why=f"it failed here or was rolled back from; invoke history --env {name}",
+            state=candidate.unchanged,
+            next_step=f"promote another; or, knowing that, name it: --version {version}",
+        )
+    return "none"
+
+
+def _approval(candidate: Candidate) -> str:
+    policy, name = candidate.environment.approval, candidate.environment.name
+    if policy is None:
+        return "none wanted"
+    record = candidate.record
+    approvers, complaints = weigh(candidate.ledger, name, record, policy)
+    if len(approvers) < policy.needed:
+        short = f"{len(approvers)} of {policy.needed} approvals"
+        raise ApprovalMissing(
+            f"release {record.version} is not approved for {name}: {short}",
+            why="\n".join(complaints) or f"there is no tag approval/{name}/{record.version}/...",
+            state=candidate.unchanged,
+            next_step=f"invoke approve --env {name} --version {record.version}",
+        )
+    return ", ".join(approvers)
+
+
+def _verified_in(candidate: Candidate, environment: str) -> Event | None:
+    """Return since when the release was verified there; of several times, the newest."""
+    for event in candidate.ledger.history(environment):
+        is_it = (event.release, event.digest) == (candidate.record.version, candidate.record.digest)
+        if is_it and event.outcome == VERIFIED and event.kind in ("promote", "rollback", "recover"):
+            return event
+    return None
+
+
+def _span(time: timedelta) -> str:
+    minutes = max(0, round(time.total_seconds() / 60))
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+
+
+def utc_now() -> datetime:
+    """Return the time, in UTC."""
+    return datetime.now(UTC)
+
+
+CHECKS: tuple[tuple[str, Callable[[Candidate], str]], ...] = (
+    ("gate", _gate),
+    ("order", _order),
+    ("soak", _soak),
+    ("freeze", _freeze),
+    ("hold", _hold),
+    ("approval", _approval),
+)

@@ -1,0 +1,134 @@
+"""An event: one entry of an environment's history, and how it stands in a commit's message."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from .errors import HistoryCorrupt
+
+PENDING, VERIFIED, FAILED, ROLLED_BACK, ABORTED = (
+    "pending",
+    "verified",
+    "failed",
+    "rolled-back",
+    "aborted",
+)
+# The outcome of an event that changes nothing of what serves: a hold, say.
+NOTED = "noted"
+
+# git prints these between fields, trailers and commits; no name or reason may hold one of them.
+FIELD, TRAILER, COMMIT = "\x1f", "\x1e", "\x1d"
+# What `git log` is to print of an event's commit.
+LAYOUT = FIELD.join(("%H", "%cI", f"%(trailers:only,unfold,separator={TRAILER})")) + COMMIT
+
+
+@dataclass(frozen=True)
+class Event:
+    """One entry of an environment's history, a commit on its branch.
+
+    Parameters
+    ----------
+    kind : str
+        promote, rollback, recover, hold, unhold or drill.
+    release, digest : str
+        What the event is about.
+    outcome : str
+        pending, verified, failed, rolled-back, aborted or noted.
+    previous : str
+        The release that served before, or empty.
+    id : str
+        What tells this event from another one like it: without it two commands of one person in one
+        second would write the same commit, and both would believe that they hold the lock.
+    """
+
+    kind: str
+    release: str
+    digest: str
+    outcome: str
+    previous: str = ""
+    actor: str = ""
+    approved_by: str = ""
+    reviewed_by: str = ""
+    gate: str = ""
+    canary: str = ""
+    reason: str = ""
+    lease_until: str = ""
+    duration_s: str = ""
+    caused_by: str = ""
+    id: str = ""
+    time: str = ""
+    sha: str = ""
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether this event still waits for its outcome: then it is the environment's lock."""
+        return self.outcome == PENDING
+
+    def lease_has_run_out(self) -> bool:
+        """Whether whoever wrote this pending event counts as dead."""
+        return datetime.fromisoformat(self.lease_until) < datetime.now(UTC)
+
+
+TRAILERS = {
+    "Event": "kind",
+    "Release": "release",
+    "Digest": "digest",
+    "Outcome": "outcome",
+    "From": "previous",
+    "Actor": "actor",
+    "Approved-by": "approved_by",
+    "Reviewed-by": "reviewed_by",
+    "Gate-verdict": "gate",
+    "Canary": "canary",
+    "Reason": "reason",
+    "Lease-until": "lease_until",
+    "Duration-s": "duration_s",
+    "Caused-by": "caused_by",
+    "Event-id": "id",
+}
+
+
+def lease(seconds: int) -> str:
+    """Return the time until which a pending event beginning now is believed, in UTC."""
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="seconds")
+
+
+def new_id() -> str:
+    """Return a name that no other event has."""
+    return uuid.uuid4().hex
+
+
+def one_line(text: str) -> str:
+    """Fold a text so that it cannot end a trailer or forge another one."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def message_of(environment: str, event: Event) -> str:
+    """Return the message of an event's commit: a subject, and the trailers."""
+    lines = [f"{event.kind} {event.release or 'nothing'} in {environment}: {event.outcome}", ""]
+    for trailer, attribute in TRAILERS.items():
+        value = one_line(getattr(event, attribute))
+        if value:
+            lines.append(f"{trailer}: {value}")
+    return "\n".join(lines) + "\n"
+
+
+def event_of(entry: str) -> Event:
+    """Read what `LAYOUT` prints of a commit; `HistoryCorrupt` if that is no event."""
+    sha, when, trailers = entry.split(FIELD)
+    values = {}
+    for trailer in trailers.split(TRAILER):
+        key, _, value = trailer.partition(": ")
+        if key in TRAILERS:
+            values[TRAILERS[key]] = value.strip()
+    try:
+        return Event(**values, time=when, sha=sha)
+    except TypeError as error:
+        raise HistoryCorrupt(
+            f"the commit {sha[:12]} is not a release event",
+            why=str(error),
+            state="nothing was changed",
+            next_step=f"git show {sha[:12]}; only the release machine writes to env/ branches",
+        ) from None
