@@ -40,6 +40,8 @@ release/canary/verdict.py
 release/champion.py
 release/change.py
 release/checks.py
+release/difference.py
+release/drill.py
 release/engine.py
 release/errors.py
 release/event.py
@@ -64,6 +66,7 @@ release/platforms/socket_taker.py
 release/platforms/supervisor.py
 release/policy.py
 release/progress.py
+release/prune.py
 release/records.py
 release/smoke.py
 release/status.py
@@ -140,9 +143,12 @@ tests/bundles.py
 tests/conftest.py
 tests/customers.py
 tests/integration/release/conftest.py
+tests/integration/release/test_canary.py
+tests/integration/release/test_drill.py
 tests/integration/release/test_process.py
 tests/integration/release/test_supervisor.py
 tests/integration/test_serving.py
+tests/listener.py
 tests/page.py
 tests/releases.py
 tests/shelf.py
@@ -193,9 +199,11 @@ tests/unit/release/test_build.py
 tests/unit/release/test_champion.py
 tests/unit/release/test_checks.py
 tests/unit/release/test_engine.py
+tests/unit/release/test_forge.py
 tests/unit/release/test_freeze.py
 tests/unit/release/test_images.py
 tests/unit/release/test_ledger.py
+tests/unit/release/test_notice.py
 tests/unit/release/test_plan.py
 tests/unit/release/test_policy.py
 tests/unit/release/test_records.py

@@ -22,7 +22,9 @@ from invoke.tasks import task
 
 from release import build as building
 from release import champion as champions
-from release import policy, status as looking
+from release import difference, policy, status as looking
+from release import drill as drills
+from release import prune as pruning
 from release.approvals import weigh
 from release.engine import Machine
 from release.errors import ConfigurationError, Interrupted, PreconditionFailed, ReleaseError
@@ -95,18 +97,18 @@ def _refuse_dry(c: Context, command: str) -> None:
         )
 
 
-def _confirm(question: str, environment: str, command: str) -> None:
+def _confirm(question: str, command: str, state: str) -> None:
     """Ask on a terminal; without one, ``--yes`` should have said so."""
     if not sys.stdin.isatty() or os.environ.get("CI"):
         raise ConfigurationError(
             f"not confirmed: {question}",
             why="there is no terminal to ask on",
-            state=f"{environment} unchanged",
-            next_step=f"invoke {command} --env {environment} --yes",
+            state=state,
+            next_step=f"invoke {command} --yes",
         )
     print(f"{question} [y/N] ", file=sys.stderr, end="", flush=True)
     if sys.stdin.readline().strip().lower() != "y":
-        raise Interrupted("not done", state=f"{environment} unchanged")
+        raise Interrupted("not done", state=state)
 
 
 @task(
@@ -187,7 +189,9 @@ def promote(
     if plan.nothing_to_do or dry_run or c.config.run.dry:
         return plan
     if not yes:
-        _confirm(f"promote {plan.record.version} to {env}?", env, "promote")
+        _confirm(
+            f"promote {plan.record.version} to {env}?", f"promote --env {env}", f"{env} unchanged"
+        )
     progress = Progress()
     event = machine.promote(plan, progress)
     progress.say(f"{env} serves {event.release}, verified")
@@ -331,6 +335,62 @@ def history(c: Context, env: str, json: bool = False) -> Any:
     return events
 
 
+@task(auto_shortflags=False, help={"env": ENV, "version": VERSION, "json": JSON})
+@door
+def diff(c: Context, env: str, version: str | None = None, json: bool = False) -> Any:
+    """Show what a promotion would change: commits, files, and the gate's figures."""
+    machine = _machine()
+    environment = machine.policy.environment(env)
+    found = difference.compare(Ledger.open(machine.repository), environment, version)
+    if not json:
+        print(found)
+    return found
+
+
+@task(
+    auto_shortflags=False,
+    help={
+        "env": ENV,
+        "sandbox": "practise on servers of its own on this machine, not on those that serve",
+        "yes": YES,
+        "json": JSON,
+    },
+)
+@door
+def drill(
+    c: Context, env: str, sandbox: bool = False, yes: bool = False, json: bool = False
+) -> drills.Drill:
+    """Practise a rollback: go back, prove it, come forward again, and time it."""
+    _refuse_dry(c, "drill")
+    machine = _machine()
+    environment = machine.policy.environment(env)
+    if not sandbox and not yes:
+        question = f"roll {env} back and forward again, on the servers that serve?"
+        _confirm(question, f"drill --env {env}", f"{env} unchanged")
+    progress = Progress()
+    done = drills.practise(machine, environment, sandbox, progress)
+    progress.say(f"{done.seconds:.1f} s of {done.budget_s}: {done}")
+    return done
+
+
+@task(
+    auto_shortflags=False,
+    help={"dry-run": "only say what would go", "yes": YES, "json": JSON},
+)
+@door
+def prune(c: Context, dry_run: bool = False, yes: bool = False, json: bool = False) -> Any:
+    """Remove releases from this machine that no environment may have to serve; git keeps all."""
+    machine = _machine()
+    releases = pruning.unneeded(machine)
+    _say("\n".join(releases) or "nothing to remove")
+    if releases and not dry_run and not c.config.run.dry:
+        if not yes:
+            question = f"remove {len(releases)} releases from this machine?"
+            _confirm(question, "prune", "nothing was removed")
+        pruning.prune(machine, releases)
+    return {"removed": [] if dry_run or c.config.run.dry else releases, "unneeded": releases}
+
+
 @task(auto_shortflags=False, help={"env": ENV, "json": JSON})
 @door
 def recover(c: Context, env: str, json: bool = False) -> Any:
@@ -363,6 +423,6 @@ def stop(c: Context, env: str, yes: bool = False) -> None:
     machine = _machine()
     environment = machine.policy.environment(env)
     if not yes:
-        _confirm(f"stop every server of {env}?", env, "stop")
+        _confirm(f"stop every server of {env}?", f"stop --env {env}", f"{env} unchanged")
     machine.stop(environment)
     _say(f"{env}: no server runs any more; invoke deploy --env {env} brings it back")

@@ -12,7 +12,7 @@ from .errors import HeadMoved, Locked, NotServing, RollbackFailed
 from .git import Repository
 from .event import FAILED, Event, new_id
 from .ledger import CANARY, Ledger
-from .plan import Plan
+from .plan import Plan, Serving
 from .platforms import Platform
 from .progress import Progress
 from .records import Record
@@ -167,9 +167,7 @@ class Change:
                 if before.record is None:
                     self.platform.stop(self.sha, self._guard)
                 else:
-                    self._preflight(before.record)
-                    self.platform.apply(before.files, self.sha, self._guard)
-                    self._verify(before.record)
+                    self.bring(before)
         except NotServing as error:
             self._end(FAILED, why, self.files)
             raise RollbackFailed(
@@ -180,9 +178,16 @@ class Change:
             ) from None
         return self._end(outcome, why, before.files)
 
-    def close(self, outcome: str) -> Event:
+    def bring(self, state: Serving) -> None:
+        """Make the platform serve a state, and prove it."""
+        assert state.record, "an empty environment is stopped, not brought"
+        self._preflight(state.record)
+        self.platform.apply(state.files, self.sha, self._guard)
+        self._verify(state.record)
+
+    def close(self, outcome: str, reason: str = "", seconds: float | None = None) -> Event:
         """Write the terminal event of a change that went well; it frees the lock."""
-        return self._end(outcome, self.event.reason, self.files)
+        return self._end(outcome, reason or self.event.reason, self.files, seconds)
 
     def _preflight(self, record: Record) -> None:
         self.platform.preflight(record, lambda: self.ledger.bundle(record.version))
@@ -193,7 +198,13 @@ class Change:
     def _guard(self) -> None:
         expect_head(self.repository, self.plan.environment.name, self.sha)
 
-    def _end(self, outcome: str, reason: str, files: Mapping[str, bytes]) -> Event:
+    def _end(
+        self,
+        outcome: str,
+        reason: str,
+        files: Mapping[str, bytes],
+        seconds: float | None = None,
+    ) -> Event:
         name = self.plan.environment.name
         event = replace(
             self.event,
@@ -203,7 +214,7 @@ class Change:
             lease_until="",
             id=new_id(),
             canary=str(self.trial or ""),
-            duration_s=f"{self.progress.seconds:.1f}",
+            duration_s=f"{self.progress.seconds if seconds is None else seconds:.1f}",
             caused_by=self.sha,
         )
         if self.trial:

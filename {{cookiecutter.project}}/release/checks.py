@@ -79,6 +79,19 @@ def refuse_a_lock(history: list[Event], environment: str) -> None:
     )
 
 
+def refuse_a_freeze(policy: Policy, environment: Environment, now: datetime) -> None:
+    """Refuse while a freeze window of this environment holds."""
+    for freeze in policy.freezes:
+        end = freeze.end(now) if environment.name in freeze.environments else None
+        if end:
+            raise Held(
+                f"{environment.name} is frozen: {freeze.name}",
+                why=f"until {end.isoformat(timespec='minutes')}, by [[freezes]] in release.toml",
+                state=f"{environment.name} unchanged",
+                next_step="wait; a rollback is never frozen",
+            )
+
+
 def known_bad(history: list[Event]) -> set[str]:
     """Return the releases that were rolled back from, or failed, in this history."""
     bad = {event.previous for event in history if event.kind == "rollback"}
@@ -157,16 +170,7 @@ def _soak(candidate: Candidate) -> str:
 
 
 def _freeze(candidate: Candidate) -> str:
-    name = candidate.environment.name
-    for freeze in candidate.policy.freezes:
-        end = freeze.end(candidate.now) if name in freeze.environments else None
-        if end:
-            raise Held(
-                f"{name} is frozen: {freeze.name}",
-                why=f"until {end.isoformat(timespec='minutes')}, by [[freezes]] in release.toml",
-                state=candidate.unchanged,
-                next_step="wait; a rollback is never frozen",
-            )
+    refuse_a_freeze(candidate.policy, candidate.environment, candidate.now)
     return "none"
 
 

@@ -83,7 +83,7 @@ class Machine:
         ledger = Ledger.open(self.repository)
         manifests = platform.render(plan.record, lambda: ledger.bundle(plan.record.version))
         files = {FILE_NAME: plan.record.to_json()} | manifests
-        change = self._change(plan, progress, files)
+        change = self.change(plan, progress, files)
         try:
             change.open()
             change.work()
@@ -115,7 +115,7 @@ class Machine:
         NotVerified
             The target does not serve as it must; what served goes on.
         """
-        change = self._change(plan, progress, self._verified_state(plan), reason)
+        change = self.change(plan, progress, self.verified_state(plan), reason)
         try:
             change.open()
             change.work()
@@ -156,7 +156,7 @@ class Machine:
         before = serving(ledger, settled)
         plan = Plan("recover", environment, record, before, tuple(history), begun=dead.kind)
         reason = f"after a {dead.kind} that died; it began at {dead.time}"
-        change = self._change(plan, progress, begun.files, reason)
+        change = self.change(plan, progress, begun.files, reason)
         change.open()
         try:
             change.work()
@@ -197,29 +197,39 @@ class Machine:
 
     def hold(self, environment: Environment, reason: str, progress: Progress) -> Event | None:
         """Keep releases out of an environment; None where a hold is there already."""
-        return self._note("hold", environment, reason, progress)
+        if self.is_held(environment):
+            return None
+        return self.note("hold", environment, reason, progress)
 
     def unhold(self, environment: Environment, reason: str, progress: Progress) -> Event | None:
         """Let releases in again; None where nothing keeps them out."""
-        return self._note("unhold", environment, reason, progress)
+        if not self.is_held(environment):
+            return None
+        return self.note("unhold", environment, reason, progress)
 
-    def _note(
-        self, kind: str, environment: Environment, reason: str, progress: Progress
-    ) -> Event | None:
+    def note(
+        self,
+        kind: str,
+        environment: Environment,
+        reason: str,
+        progress: Progress,
+        record: Record | None = None,
+        seconds: float | None = None,
+    ) -> Event:
         """Write an event that changes nothing of what serves."""
         ledger = Ledger.open(self.repository)
-        history = ledger.history(environment.name)
-        refuse_a_lock(history, environment.name)
-        if (hold_of(history) is None) == (kind == "unhold"):
-            return None
+        refuse_a_lock(ledger.history(environment.name), environment.name)
         current = serving(ledger, ledger.head(environment.name))
+        subject = record or current.record
         event = Event(
             kind=kind,
-            release=current.version,
-            digest=current.record.digest if current.record else "",
+            release=subject.version if subject else "",
+            digest=subject.digest if subject else "",
             outcome=NOTED,
+            previous=current.version if record else "",
             actor=self.repository.actor(),
             reason=reason,
+            duration_s="" if seconds is None else f"{seconds:.1f}",
         )
         try:
             sha = ledger.append(environment.name, event, current.files)
@@ -233,6 +243,10 @@ class Machine:
         notice.tell(environment.name, event, progress)
         return replace(event, sha=sha)
 
+    def is_held(self, environment: Environment) -> bool:
+        """Whether a hold, or a rollback, keeps releases out."""
+        return hold_of(Ledger.open(self.repository).history(environment.name)) is not None
+
     def _interrupted(self, change: Change) -> Interrupted:
         """Undo what a change has begun, and say so."""
         if change.find_lock():
@@ -244,9 +258,10 @@ class Machine:
             next_step=f"invoke {plan.command} --env {plan.environment.name}",
         )
 
-    def _change(
+    def change(
         self, plan: Plan, progress: Progress, files: Mapping[str, bytes], reason: str = ""
     ) -> Change:
+        """Return the change that a plan asks for; nothing is written yet."""
         pending = Event(
             kind=plan.command,
             release=plan.record.version,
@@ -264,7 +279,7 @@ class Machine:
         platform = platform_of(plan.environment, self.policy)
         return Change(self.repository, plan, platform, progress, pending, files)
 
-    def _verified_state(self, plan: Plan) -> dict[str, bytes]:
+    def verified_state(self, plan: Plan) -> dict[str, bytes]:
         """Return the state in which a release was verified: a rollback brings back just that."""
         ledger = Ledger.open(self.repository)
         for event in plan.history:

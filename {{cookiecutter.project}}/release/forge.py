@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 
@@ -38,6 +38,6 @@ def _github_reviewers(variables: Mapping[str, str]) -> list[str]:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
             reviews = json.loads(response.read())
         return sorted({one["user"]["login"] for one in reviews if one["state"] == "approved"})
-    except (urllib.error.URLError, OSError, ValueError, TypeError, KeyError):
+    except (OSError, http.client.HTTPException, ValueError, TypeError, KeyError):
         # The release goes on by its own approvals; that the forge could not be asked is recorded.
         return ["somebody, who could not be read"]

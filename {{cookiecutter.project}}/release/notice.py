@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import urllib.error
@@ -49,7 +50,7 @@ def send(environment: str, event: Event) -> str:
             response.read()
     except urllib.error.HTTPError as error:
         return f"it was answered with {error.code}"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         # The text of such an error may quote the address.
         reason = getattr(error, "reason", None)
         return type(reason if isinstance(reason, OSError) else error).__name__

@@ -75,6 +75,12 @@ class Shelf:
     def log(self, address: str, mark: str) -> tuple[bytes, str]:
         raise AssertionError("a shelf has no log")
 
+    def stored(self) -> list[str]:
+        return list(self.bundles)
+
+    def discard(self, release: str) -> None:
+        self.bundles.pop(release, None)
+
     def stop(self, event: str, guard: Callable[[], None]) -> None:
         guard()
         self.release = None

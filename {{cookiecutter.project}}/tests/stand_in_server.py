@@ -12,15 +12,20 @@ import hashlib
 import http.server
 import json
 import os
+import random
 import select
 import signal
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 PROBABILITY = 0.25
+# How long an answer takes, by what the model's name begins with.
+DELAYS_S = {b"steady": 0.02, b"slower": 0.03}
+STARTED, BREAKS_S = time.monotonic(), 3
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -54,10 +59,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(200, {"status": "alive"})
 
     def do_POST(self) -> None:
-        """Answer /predict."""
+        """Answer /predict, and log it as the real server does."""
+        began = time.perf_counter()
         self.rfile.read(int(self.headers["Content-Length"]))
+        for name, seconds in DELAYS_S.items():
+            if self.model.startswith(name):
+                time.sleep(seconds * random.lognormvariate(0, 0.3))
+        broken = self.model.startswith(b"breaks later") and time.monotonic() > STARTED + BREAKS_S
+        status = 500 if broken else 200
         wrong = self.model == b"wrong predictions"
-        self.answer(200, {"churn_probability": 0.9 if wrong else PROBABILITY})
+        self.answer(status, {"churn_probability": 0.9 if wrong else PROBABILITY})
+        milliseconds = (time.perf_counter() - began) * 1000
+        told = {"event": "request", "path": self.path, "status": status, "ms": milliseconds}
+        print(json.dumps(told), file=sys.stderr, flush=True)
 
     def log_message(self, format: str, *arguments: Any) -> None:
         """Keep the log for what goes wrong."""

@@ -15,7 +15,7 @@ from release.engine import Machine
 from release.git import Repository
 from release.event import Event
 from release.ledger import Ledger
-from release.platforms.process import ProcessPlatform
+from release.platforms.process import ProcessPlatform, state_directory
 from release.policy import ApprovalPolicy, Environment, Policy
 from release.progress import Progress
 from release.records import EVIDENCE_NAME, FILE_NAME, Record, digest_of, sha256
@@ -93,6 +93,11 @@ class Workshop:
     def prod(self) -> Environment:
         return self.machine.policy.environment("prod")
 
+    @property
+    def state(self) -> Path:
+        """The folder of its servers on this machine."""
+        return state_directory(self.machine.policy.project)
+
     def ledger(self) -> Ledger:
         """Read git anew."""
         return Ledger.open(self.machine.repository)
@@ -105,7 +110,9 @@ class Workshop:
         artifacts = {
             "model.onnx": model,
             "requirements.txt": b"",
-            "smoke.json": json.dumps({"tolerance": 1e-5, "cases": [cases]}).encode(),
+            "smoke.json": json.dumps(
+                {"tolerance": 1e-5, "cases": [cases], "replay": [cases["request"]]}
+            ).encode(),
             "stand_in-1-py3-none-any.whl": empty_wheel(),
         }
         evidence = {EVIDENCE_NAME: b"{}"}

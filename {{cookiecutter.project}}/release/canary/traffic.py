@@ -83,6 +83,8 @@ class Replay:
     requests : sequence
         The bodies, asked again and again.
     per_second : int
+
+    `asked` counts the requests.
     """
 
     def __init__(self, endpoint: str, requests: Sequence[Any], per_second: int) -> None:
@@ -92,6 +94,7 @@ class Replay:
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._unanswered = 0
+        self.asked = 0
 
     def unanswered(self) -> int:
         """Return how many requests got no answer since this was asked last."""
@@ -121,6 +124,7 @@ class Replay:
             due += self._pause_s
             with self._lock:
                 body = next(self._bodies)
+                self.asked += 1
             connection = http.client.HTTPConnection(self._address, timeout=TIMEOUT_S)
             try:
                 headers = {"Content-Type": "application/json", "Connection": "close"}

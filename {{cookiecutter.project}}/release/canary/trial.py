@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from ..errors import NotServing, Undecided
 from ..platforms import Instance, Platform
@@ -108,7 +107,7 @@ def try_out(
     """
     watch = _Watch(platform, record, policy, progress, guard)
     synthetic = not watch.hears_enough()
-    replay = Replay(platform.observe().endpoint, _requests(cases), policy.requests_per_s)
+    replay = Replay(platform.observe().endpoint, json.loads(cases)["replay"], policy.requests_per_s)
     windows: list[Window] = []
     judgement = Judgement(INCONCLUSIVE, ("no window has ended",), {})
     with replay.running() if synthetic else nullcontext():
@@ -132,10 +131,6 @@ def conclude(trial: Trial) -> None:
         raise NotServing(f"the canary failed: {'; '.join(trial.judgement.reasons)}")
     if trial.judgement.verdict != PASS:
         raise Undecided(f"the canary is inconclusive: {'; '.join(trial.judgement.reasons)}")
-
-
-def _requests(cases: bytes) -> list[Any]:
-    return [case["request"] for case in json.loads(cases)["cases"]]
 
 
 @dataclass

@@ -106,6 +106,12 @@ class Platform(Protocol):
     def observe(self) -> Observation:
         """Look at what runs."""
 
+    def stored(self) -> list[str]:
+        """Return the releases that are on this host, ready to start."""
+
+    def discard(self, release: str) -> None:
+        """Take a release from this host; one that is not there is no trouble."""
+
     def ask(self, address: str, path: str, body: Any = None) -> Any:
         """Return the JSON that one instance answers; `NotServing` if it does not."""
 

@@ -45,6 +45,8 @@ PROJECT, ENVIRONMENT, SLOT = "release.project", "release.environment", "release.
 RELEASE, DIGEST, OWN_PORT = "release.version", "release.digest", "release.port"
 ADDRESS, SLOTS = "release.address", "release.slots"
 HOLDER = "holder"
+# Labels of an image, as its Dockerfile sets them.
+TITLE, VERSION = "org.opencontainers.image.title", "org.opencontainers.image.version"
 
 
 @contextmanager
@@ -154,6 +156,21 @@ class DockerPlatform:
         wanted = int(holders[0].labels[SLOTS])
         trouble = "" if len(servers) == wanted else f"{len(servers)} of {wanted} servers are there"
         return Observation(f"http://{holders[0].labels[ADDRESS]}", servers, trouble)
+
+    def stored(self) -> list[str]:
+        """Return the releases whose images are on the host."""
+        with serving("the engine does not answer"):
+            images = self._host().client.images.list(
+                filters={"label": f"{TITLE}={self.policy.project}"}
+            )
+        return sorted({image.labels[VERSION] for image in images if VERSION in image.labels})
+
+    def discard(self, release: str) -> None:
+        """Remove a release's image from the host; the registry keeps it."""
+        with serving(f"the image of {release} cannot be removed"):
+            client = self._host().client
+            for image in client.images.list(filters={"label": f"{VERSION}={release}"}):
+                client.images.remove(str(image.id), force=True)
 
     def ask(self, address: str, path: str, body: Any = None) -> Any:
         """Return the JSON that one server answers, asked from inside its container."""

@@ -139,6 +139,22 @@ class ProcessPlatform:
             state = {"event": event, "host": self.environment.host, "port": self.environment.port}
             self._reach(state | {"slots": []}, guard, timeout_s=2 * supervisor.DRAIN_LIMIT_S)
 
+    def remove(self) -> None:
+        """Stop, and leave nothing of this environment behind; its releases stay."""
+        self.stop("", lambda: None)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def stored(self) -> list[str]:
+        """Return the releases whose folders are there, whole or not."""
+        folder = self.state / "releases"
+        return [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+
+    def discard(self, release: str) -> None:
+        """Remove a release's folder, unless somebody is laying it out."""
+        home = self._release_folder(release)
+        with exclusive(home.with_suffix(".lock")):
+            shutil.rmtree(home, ignore_errors=True)
+
     def ask(self, address: str, path: str, body: Any = None) -> Any:
         """Return the JSON that one server answers on its private socket."""
         return ask_over_http(address, path, body)

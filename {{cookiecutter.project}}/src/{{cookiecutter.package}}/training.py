@@ -21,6 +21,7 @@ from .predictor import Predictor
 from .progress import step
 
 SMOKE_CASES = 8
+REPLAY_CASES = 100
 SMOKE_TOLERANCE = 1e-5
 TIMED_CASES = 200
 LATENCY_QUANTILE = 0.95
@@ -206,8 +207,12 @@ def _decided(given: Probabilities, threshold: float) -> Labels:
 
 
 def smoke_cases(unseen: Dataset, contract: Contract, predictor: Predictor) -> dict[str, object]:
-    """Return a few held-out customers as requests, each with the answer that /predict must give."""
-    requests = _requests(unseen, contract, SMOKE_CASES)
+    """Return a few held-out customers as requests, each with the answer that /predict must give.
+
+    Some more stand beside them without an answer, for a canary to be asked about.
+    """
+    replay = _requests(unseen, contract, REPLAY_CASES)
+    requests = replay[:SMOKE_CASES]
     answers = predictor.answer(requests)
     return {
         "tolerance": SMOKE_TOLERANCE,
@@ -215,6 +220,7 @@ def smoke_cases(unseen: Dataset, contract: Contract, predictor: Predictor) -> di
             {"request": request, "response": answer}
             for request, answer in zip(requests, answers, strict=True)
         ],
+        "replay": replay,
     }
 
 

@@ -1,0 +1,189 @@
+"""The drill: a rollback that is practised, so that nobody tries it for the first time at night."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+import uuid
+from dataclasses import dataclass, replace
+
+from .canary.traffic import Replay
+from .change import verify
+from .checks import refuse_a_freeze, utc_now
+from .engine import Machine
+from .errors import DrillFailed, Interrupted, NotServing
+from .event import ABORTED, FAILED, NOTED
+from .ledger import Ledger
+from .plan import Plan, Serving, plan_rollback
+from .platforms.process import ProcessPlatform
+from .policy import Environment
+from .progress import Progress
+from .records import Record
+from .smoke import FILE_NAME as SMOKE_NAME
+
+REQUESTS_PER_S = 50
+
+
+@dataclass(frozen=True)
+class Drill:
+    """How a drill went.
+
+    Parameters
+    ----------
+    environment : str
+    release, target : str
+        What serves, before and after; and what was gone back to meanwhile.
+    seconds : float
+        From the beginning of the way back until every instance was verified.
+    budget_s : int
+        How long it may take.
+    requests, unanswered : int
+        What was asked on the way, and how much of that was not answered.
+    sandbox : bool
+        Whether servers of its own practised, and not those of the environment.
+    """
+
+    environment: str
+    release: str
+    target: str
+    seconds: float
+    budget_s: int
+    requests: int
+    unanswered: int
+    sandbox: bool
+
+    def __str__(self) -> str:
+        where = "in a sandbox" if self.sandbox else "on the servers that serve"
+        return (
+            f"back to {self.target} {where}, {self.requests} requests, "
+            f"{self.unanswered or 'none'} unanswered"
+        )
+
+
+def practise(
+    machine: Machine, environment: Environment, sandbox: bool, progress: Progress
+) -> Drill:
+    """Go back to the last known good release, prove it, and come forward again.
+
+    Raises
+    ------
+    DrillFailed
+        The release gone back to does not serve, a request was lost, or it took too long. What
+        served before serves again.
+    """
+    refuse_a_freeze(machine.policy, environment, utc_now())
+    ledger = Ledger.open(machine.repository)
+    back = plan_rollback(ledger, environment, None)
+    target = Serving(back.record, machine.verified_state(back))
+    plan = Plan("drill", environment, back.record, back.before, back.history)
+    if sandbox:
+        drill = _in_sandbox(machine, plan, target, progress)
+        machine.note("drill", environment, str(drill), progress, back.record, drill.seconds)
+    else:
+        drill = _on_stage(machine, plan, target, progress)
+    if drill.unanswered or drill.seconds > drill.budget_s:
+        raise DrillFailed(
+            f"the drill of {environment.name} did not go as it must",
+            why=f"{drill.seconds:.1f} s, {drill.budget_s} are allowed; {drill}",
+            state=f"{environment.name} serves {drill.release}, as before",
+            next_step="find out why before it is needed: invoke history, and the servers' logs",
+        )
+    return drill
+
+
+def _on_stage(machine: Machine, plan: Plan, target: Serving, progress: Progress) -> Drill:
+    """Practise on the environment's own servers, under its lock."""
+    name = plan.environment.name
+    # What should serve stays the same all the time: whoever recovers a dead drill brings it back.
+    change = machine.change(plan, progress, plan.before.files)
+    try:
+        change.open()
+        endpoint = change.platform.observe().endpoint
+        cases = change.ledger.bundle(plan.record.version)[SMOKE_NAME]
+        replay = Replay(endpoint, json.loads(cases)["replay"], REQUESTS_PER_S)
+        with replay.running():
+            with progress.step(f"go back to {plan.record.version}, and verify"):
+                began = time.monotonic()
+                change.bring(target)
+                seconds = time.monotonic() - began
+            with progress.step(f"come forward to {plan.before.version}, and verify"):
+                change.bring(plan.before)
+    except NotServing as error:
+        change.undo(FAILED, str(error))
+        raise DrillFailed(
+            f"the drill of {name} could not go back to {plan.record.version}",
+            why=str(error),
+            state=f"{name} serves {plan.before.version}, as before; the other counts as bad now",
+            next_step=f"invoke rollback --env {name} --dry-run shows where it would go now",
+        ) from None
+    except KeyboardInterrupt:
+        if change.find_lock():
+            change.undo(ABORTED, "interrupted")
+        raise Interrupted(
+            f"the drill of {name} was interrupted",
+            state=f"{name} serves {plan.before.version}, as before",
+        ) from None
+    drill = _result(machine, plan, seconds, replay, sandbox=False)
+    change.close(NOTED, str(drill), seconds)
+    return drill
+
+
+def _in_sandbox(machine: Machine, plan: Plan, target: Serving, progress: Progress) -> Drill:
+    """Practise with servers of the drill's own on this machine, whatever the platform is."""
+    assert plan.before.record, "there is something to go back from"
+    ledger = Ledger.open(machine.repository)
+    environment = replace(
+        plan.environment,
+        name=f"{plan.environment.name}-drill-{uuid.uuid4().hex[:8]}",
+        platform="process",
+        host="127.0.0.1",
+        port=_free_port(),
+    )
+    platform = ProcessPlatform(environment, machine.policy)
+
+    def bring(record: Record) -> None:
+        bundle = ledger.bundle(record.version)
+        platform.preflight(record, lambda: bundle)
+        platform.apply(platform.render(record, lambda: bundle), "drill", lambda: None)
+        verify(platform, record, bundle[SMOKE_NAME])
+
+    try:
+        with progress.step(f"serve {plan.before.version} in a sandbox"):
+            bring(plan.before.record)
+        cases = ledger.bundle(plan.record.version)[SMOKE_NAME]
+        replay = Replay(platform.observe().endpoint, json.loads(cases)["replay"], REQUESTS_PER_S)
+        with replay.running(), progress.step(f"go back to {plan.record.version}, and verify"):
+            began = time.monotonic()
+            bring(plan.record)
+            seconds = time.monotonic() - began
+    except NotServing as error:
+        raise DrillFailed(
+            f"the drill of {plan.environment.name} could not go back to {plan.record.version}",
+            why=str(error),
+            state=f"{plan.environment.name} unchanged; it was a sandbox",
+            next_step="find out why before it is needed",
+        ) from None
+    finally:
+        with progress.step("end the sandbox"):
+            platform.remove()
+    return _result(machine, plan, seconds, replay, sandbox=True)
+
+
+def _result(machine: Machine, plan: Plan, seconds: float, replay: Replay, sandbox: bool) -> Drill:
+    return Drill(
+        environment=plan.environment.name,
+        release=plan.before.version,
+        target=plan.record.version,
+        seconds=round(seconds, 1),
+        budget_s=machine.policy.drill_budget_s,
+        requests=replay.asked,
+        unanswered=replay.unanswered(),
+        sandbox=sandbox,
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

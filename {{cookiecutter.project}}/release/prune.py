@@ -1,0 +1,47 @@
+"""Clean-up: which releases a serving machine need not keep any longer. Git keeps them all."""
+
+from __future__ import annotations
+
+from .checks import refuse_a_lock
+from .engine import Machine
+from .event import VERIFIED
+from .ledger import Ledger
+from .plan import known_good, serving
+from .platforms import platform_of
+
+
+def needed(machine: Machine, ledger: Ledger) -> set[str]:
+    """Return the releases that some environment may have to serve.
+
+    What it should serve, what runs, what a rollback would go to, and the newest that were verified
+    there: as many as ``keep`` in ``release.toml`` says.
+    """
+    kept: set[str] = set()
+    for environment in machine.policy.environments:
+        history = ledger.history(environment.name)
+        refuse_a_lock(history, environment.name)
+        current = serving(ledger, ledger.head(environment.name)).version
+        running = {one.release for one in machine.observe(environment).instances}
+        verified = [event.release for event in history if event.outcome == VERIFIED]
+        newest = list(dict.fromkeys(verified))[: machine.policy.keep]
+        kept |= {current, *running, *known_good(history, current)[:1], *newest}
+    return kept
+
+
+def unneeded(machine: Machine) -> list[str]:
+    """Return the releases on this machine that no environment may have to serve."""
+    kept = needed(machine, Ledger.open(machine.repository))
+    stored = {
+        release
+        for environment in machine.policy.environments
+        for release in platform_of(environment, machine.policy).stored()
+    }
+    return sorted(stored - kept)
+
+
+def prune(machine: Machine, releases: list[str]) -> None:
+    """Remove releases from this machine; a rollback to one of them would have to bring it again."""
+    for environment in machine.policy.environments:
+        platform = platform_of(environment, machine.policy)
+        for release in releases:
+            platform.discard(release)
