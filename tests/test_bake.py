@@ -145,7 +145,10 @@ tests/customers.py
 tests/integration/release/conftest.py
 tests/integration/release/test_canary.py
 tests/integration/release/test_drill.py
+tests/integration/release/test_kills.py
 tests/integration/release/test_process.py
+tests/integration/release/test_races.py
+tests/integration/release/test_stories.py
 tests/integration/release/test_supervisor.py
 tests/integration/test_serving.py
 tests/listener.py

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from . import notice
@@ -84,7 +85,7 @@ class Change:
 
     def open(self) -> None:
         """Write the pending event; `Locked` when somebody else was faster."""
-        with self.progress.step(self.plan.steps[0].text):
+        with self._step("lock"):
             self._open()
 
     def _open(self) -> None:
@@ -139,8 +140,16 @@ class Change:
         }
         for step in self.plan.steps:
             if step.name in doing:
-                with self.progress.step(step.text):
+                with self._step(step.name):
                     doing[step.name]()
+
+    @contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        """Announce a step of the plan with its number there."""
+        steps = self.plan.steps
+        number = [step.name for step in steps].index(name)
+        with self.progress.step(f"{number + 1}/{len(steps)} {steps[number].text}"):
+            yield
 
     def _try_out(self) -> None:
         """Let some servers run the release, prove those, and watch both sides."""
@@ -219,7 +228,7 @@ class Change:
         )
         if self.trial:
             files = {**files, CANARY: self.trial.to_json()}
-        with self.progress.step(f"record the outcome: {outcome}"):
+        with self._step("record"):
             ledger = expect_head(self.repository, name, self.sha)
             try:
                 sha, owed = ledger.append_owing(name, event, files)
@@ -230,6 +239,7 @@ class Change:
                     state=f"whoever took over decides what {name} serves",
                     next_step=f"invoke history --env {name}",
                 ) from None
+        self.progress.say(f"recorded as {outcome}")
         self._say_owed(owed)
         notice.tell(name, event, self.progress)
         return replace(event, sha=sha)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -304,7 +305,7 @@ class Ledger:
             self.repository.push({reference: sha})
         except GitFailed as error:
             if self._took(reference, sha):
-                self.repository.set_reference(reference, sha)
+                self._follow(reference, sha)
                 return sha
             raise PushFailed(
                 f"the remote did not take the event on env/{environment}",
@@ -312,9 +313,13 @@ class Ledger:
                 state=f"{environment} unchanged by this command",
                 next_step=f"see that you may push to env/{environment}, and run the command again",
             ) from None
-        # The remote has decided; the branch here is only its copy now.
-        self.repository.set_reference(reference, sha)
+        self._follow(reference, sha)
         return sha
+
+    def _follow(self, reference: str, sha: str) -> None:
+        """Move the branch here after the remote has decided: it is only its copy then."""
+        with suppress(GitFailed):  # another command of this clone may hold the reference's lock
+            self.repository.set_reference(reference, sha)
 
     def _took(self, reference: str, sha: str) -> bool:
         """Tell whether the remote has what a push that failed sent: its answer may be lost."""
