@@ -24,7 +24,7 @@ from typing import Any
 
 PROBABILITY = 0.25
 # How long an answer takes, by what the model's name begins with.
-DELAYS_S = {b"steady": 0.02, b"slower": 0.03}
+DELAYS_S = {b"steady": 0.02, b"slower": 0.06}
 STARTED, BREAKS_S = time.monotonic(), 3
 
 
