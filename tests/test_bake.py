@@ -34,6 +34,7 @@ release/__init__.py
 release/approvals.py
 release/build.py
 release/canary/__init__.py
+release/canary/answers.py
 release/canary/traffic.py
 release/canary/trial.py
 release/canary/verdict.py
@@ -199,6 +200,7 @@ tests/unit/model/test_training.py
 tests/unit/model/test_validation.py
 tests/unit/release/test_approvals.py
 tests/unit/release/test_build.py
+tests/unit/release/test_canary_answers.py
 tests/unit/release/test_champion.py
 tests/unit/release/test_checks.py
 tests/unit/release/test_engine.py

@@ -161,7 +161,9 @@ class Change:
         for instance in self.platform.observe().instances:
             if instance.release == record.version:
                 smoke(instance.address, record, cases, self.platform.ask)
-        self.trial = try_out(self.platform, record, cases, canary, self.progress, self._guard)
+        self.trial = try_out(
+            *(self.platform, record, before.version, cases, canary, self.progress, self._guard)
+        )
         self.progress.say(f"canary {self.trial}")
         conclude(self.trial)
 
