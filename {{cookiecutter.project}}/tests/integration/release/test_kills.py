@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from release.errors import CrashResidue, Locked
+from release.errors import CrashResidue, Locked, PreconditionFailed
 from release.plan import known_good
 from release.progress import Progress
 from release.records import Record
@@ -74,6 +74,9 @@ def recover(shop: Workshop) -> None:
             shop.machine.recover(shop.staging, Progress())
         except Locked:
             time.sleep(0.1)
+        except PreconditionFailed:
+            # The push that the killed command had begun outlived it, and has come to its end.
+            continue
 
 
 def settled(shop: Workshop) -> str:
