@@ -32,6 +32,10 @@ quality.toml
 release.toml
 release/__init__.py
 release/build.py
+release/canary/__init__.py
+release/canary/exact_tests.py
+release/canary/exceedances.py
+release/canary/verdict.py
 release/champion.py
 release/change.py
 release/engine.py
@@ -179,6 +183,7 @@ tests/unit/model/test_table.py
 tests/unit/model/test_training.py
 tests/unit/model/test_validation.py
 tests/unit/release/test_build.py
+tests/unit/release/test_canary_verdict.py
 tests/unit/release/test_champion.py
 tests/unit/release/test_engine.py
 tests/unit/release/test_images.py
