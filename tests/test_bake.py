@@ -186,6 +186,7 @@ tests/unit/release/test_build.py
 tests/unit/release/test_canary_verdict.py
 tests/unit/release/test_champion.py
 tests/unit/release/test_engine.py
+tests/unit/release/test_exact_tests.py
 tests/unit/release/test_images.py
 tests/unit/release/test_ledger.py
 tests/unit/release/test_plan.py
