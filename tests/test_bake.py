@@ -35,6 +35,8 @@ release/approvals.py
 release/build.py
 release/canary/__init__.py
 release/canary/answers.py
+release/canary/exact_tests.py
+release/canary/exceedances.py
 release/canary/traffic.py
 release/canary/trial.py
 release/canary/verdict.py
@@ -201,9 +203,11 @@ tests/unit/model/test_validation.py
 tests/unit/release/test_approvals.py
 tests/unit/release/test_build.py
 tests/unit/release/test_canary_answers.py
+tests/unit/release/test_canary_verdict.py
 tests/unit/release/test_champion.py
 tests/unit/release/test_checks.py
 tests/unit/release/test_engine.py
+tests/unit/release/test_exact_tests.py
 tests/unit/release/test_forge.py
 tests/unit/release/test_freeze.py
 tests/unit/release/test_images.py
@@ -216,8 +220,7 @@ tests/unit/release/test_smoke.py
 tests/unit/release/test_status.py
 tests/unit/release/test_supervisor.py
 tests/unit/test_walls.py
-tests/workshop.py
-""".split()
+tests/workshop.py""".split()
 
 CI_FILES = {
     "github": [

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from release.errors import CrashResidue, Locked, PreconditionFailed
+from release.errors import CrashResidue, Locked
 from release.plan import known_good
 from release.progress import Progress
 from release.records import Record
@@ -29,6 +29,7 @@ STEPS = {"promote": 5, "rollback": 5}
 KILLS = 200
 # Within the last step the event may have been written or not: both are an end.
 LEASE_S = 1
+PATIENCE_S = 10
 
 
 @pytest.fixture
@@ -50,6 +51,7 @@ def begin(shop: Workshop, *command: str) -> subprocess.Popen[str]:
         stdin=subprocess.DEVNULL,
         text=True,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
     )
 
 
@@ -63,6 +65,20 @@ def kill_after(process: subprocess.Popen[str], step: int, delay_s: float = 0.0) 
     os.kill(process.pid, signal.SIGKILL)
     process.stderr.read()
     process.wait()
+    # A push that it had begun outlives it, and comes to its end.
+    deadline = time.monotonic() + PATIENCE_S
+    while group_lives(process.pid):
+        assert time.monotonic() < deadline, "a child of the killed command does not end"
+        time.sleep(0.01)
+
+
+def group_lives(leader: int) -> bool:
+    """Tell whether a process group still has a process."""
+    try:
+        os.killpg(leader, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def recover(shop: Workshop) -> None:
@@ -74,9 +90,6 @@ def recover(shop: Workshop) -> None:
             shop.machine.recover(shop.staging, Progress())
         except Locked:
             time.sleep(0.1)
-        except PreconditionFailed:
-            # The push that the killed command had begun outlived it, and has come to its end.
-            continue
 
 
 def settled(shop: Workshop) -> str:
