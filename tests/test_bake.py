@@ -220,7 +220,8 @@ tests/unit/release/test_smoke.py
 tests/unit/release/test_status.py
 tests/unit/release/test_supervisor.py
 tests/unit/test_walls.py
-tests/workshop.py""".split()
+tests/workshop.py
+""".split()
 
 CI_FILES = {
     "github": [
