@@ -360,10 +360,11 @@ def audit(c: Context, html: bool = False, json: bool = False) -> Any:
             print(proof)
         if not found.proofs:
             print("nothing was ever released")
-    if found.trouble:
+    trouble = found.trouble
+    if trouble:
         if json:
-            _print_json(answer)
-        raise Exit(str(found.trouble), code=found.trouble.exit_code)
+            _print_json(answer | {"error": vars(trouble), "exit_code": trouble.exit_code})
+        raise Exit(str(trouble), code=trouble.exit_code)
     return answer
 
 
