@@ -32,11 +32,20 @@ quality.toml
 release.toml
 release/__init__.py
 release/approvals.py
+release/audit/__init__.py
+release/audit/books.py
+release/audit/branch.py
+release/audit/chain.py
+release/audit/finding.py
+release/audit/permission.py
+release/audit/sequence.py
+release/board.py
 release/build.py
 release/canary/__init__.py
 release/canary/answers.py
 release/canary/exact_tests.py
 release/canary/exceedances.py
+release/canary/picture.py
 release/canary/traffic.py
 release/canary/trial.py
 release/canary/verdict.py
@@ -60,6 +69,8 @@ release/images/inventory.py
 release/images/record.py
 release/ledger.py
 release/notice.py
+release/objects.py
+release/pages/board.html
 release/plan.py
 release/platforms/__init__.py
 release/platforms/docker.py
@@ -145,6 +156,7 @@ tasks.py
 tests/bundles.py
 tests/conftest.py
 tests/customers.py
+tests/history.py
 tests/integration/release/conftest.py
 tests/integration/release/test_canary.py
 tests/integration/release/test_drill.py
@@ -201,6 +213,9 @@ tests/unit/model/test_table.py
 tests/unit/model/test_training.py
 tests/unit/model/test_validation.py
 tests/unit/release/test_approvals.py
+tests/unit/release/test_audit.py
+tests/unit/release/test_audit_releases.py
+tests/unit/release/test_board.py
 tests/unit/release/test_build.py
 tests/unit/release/test_canary_answers.py
 tests/unit/release/test_canary_verdict.py
@@ -213,6 +228,8 @@ tests/unit/release/test_freeze.py
 tests/unit/release/test_images.py
 tests/unit/release/test_ledger.py
 tests/unit/release/test_notice.py
+tests/unit/release/test_objects.py
+tests/unit/release/test_picture.py
 tests/unit/release/test_plan.py
 tests/unit/release/test_policy.py
 tests/unit/release/test_records.py
@@ -364,11 +381,13 @@ def test_what_is_copied_is_the_template_itself(baked: Path) -> None:
     assert len(copied) > 6
     for name in copied:
         assert (baked / name).read_bytes() == (source / name).read_bytes(), name
-    pages = sorted((source / "src" / "{{cookiecutter.package}}" / "pages").iterdir())
-    assert pages
-    for page in pages:
-        copy = baked / "src" / "churn_model" / "pages" / page.name
-        assert copy.read_bytes() == page.read_bytes(), page.name
+    model_wing = ("src/{{cookiecutter.package}}/pages", "src/churn_model/pages")
+    for folder, baked_folder in (model_wing, ("release/pages", "release/pages")):
+        pages = sorted((source / folder).iterdir())
+        assert pages
+        for page in pages:
+            copy = baked / baked_folder / page.name
+            assert copy.read_bytes() == page.read_bytes(), page.name
 
 
 def test_git_ignores_no_file_of_a_fresh_repository(bake: Bake) -> None:

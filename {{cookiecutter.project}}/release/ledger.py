@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .errors import ArtifactGone, HeadMoved, HistoryCorrupt, PreconditionFailed, PushFailed
-from .event import COMMIT, LAYOUT, Event, event_of, message_of, new_id, one_line
+from .event import LAYOUT, Event, event_of, message_of, new_id, one_line
 from .git import REMOTE, GitFailed, Repository
 from .records import FILE_NAME, Record, parse
 
@@ -49,6 +49,18 @@ class Approval:
     by: str
     digest: str
     tag: str
+
+
+def approval_of(tag: str, text: str) -> Approval:
+    """Read an approval from the text of its tag."""
+    header, _, message = text.partition("\n\n")
+    told = dict(line.split(" ", 1) for line in header.splitlines())
+    digests = [line for line in message.splitlines() if line.startswith("Digest: ")]
+    return Approval(
+        by=told["tagger"].rsplit(" ", 2)[0],
+        digest=digests[0].removeprefix("Digest: ") if digests else "",
+        tag=tag,
+    )
 
 
 def address_of(person: str) -> str:
@@ -221,21 +233,15 @@ class Ledger:
 
     def approvals(self, environment: str, version: str) -> list[Approval]:
         """Return every approval of a release for an environment, whether it counts or not."""
+        tags = self.approval_tags(environment, version)
+        return [approval_of(tag, self.repository.run("cat-file", "tag", tag)) for tag in tags]
+
+    def approval_tags(self, environment: str, version: str) -> list[str]:
+        """Return the tag of each of them."""
         prefix = f"{APPROVALS}{environment}/{version}/"
         names = {name for name in {**self.local, **(self.remote or {})} if name.startswith(prefix)}
         tags = [self._lookup(name) for name in sorted(names)]
-        return [self._approval(tag) for tag in tags if tag]
-
-    def _approval(self, tag: str) -> Approval:
-        text = self.repository.run("cat-file", "tag", tag)
-        header, _, message = text.partition("\n\n")
-        told = dict(line.split(" ", 1) for line in header.splitlines())
-        digests = [line for line in message.splitlines() if line.startswith("Digest: ")]
-        return Approval(
-            by=told["tagger"].rsplit(" ", 2)[0],
-            digest=digests[0].removeprefix("Digest: ") if digests else "",
-            tag=tag,
-        )
+        return [tag for tag in tags if tag]
 
     def add_approval(self, environment: str, record: Record, reason: str, signed: bool) -> None:
         """Write and push an approval that names the release's digest, in the user's name."""
@@ -270,10 +276,12 @@ class Ledger:
         head = self.head(environment)
         if head is None:
             return []
-        listed = self.repository.read("log", "--first-parent", f"--format={LAYOUT}", head)
-        # No plain strip: Python counts the separators themselves as white space.
-        entries = (entry.strip("\n") for entry in listed.decode("utf-8", "replace").split(COMMIT))
-        return [event_of(entry) for entry in entries if entry]
+        return [event_of(entry) for entry in self.entries(head)]
+
+    def entries(self, head: str) -> list[str]:
+        """Return what git tells of each commit up to ``head``, newest first, for `event_of`."""
+        listed = self.repository.read("log", "-z", "--first-parent", f"--format={LAYOUT}", head)
+        return listed.decode("utf-8", "replace").split("\0")[:-1]
 
     def desired(self, commit: str) -> dict[str, bytes]:
         """Return the desired state that an event holds: the record and the manifests."""

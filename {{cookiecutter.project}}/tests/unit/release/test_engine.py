@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from release import engine
+from release.audit import audit
 from release.change import Change
 from release.engine import Machine
 from release.errors import (
@@ -48,15 +49,19 @@ def shelves(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Shelf]]:
 
 
 @pytest.fixture
-def workshop(tmp_path: Path, shelves: dict[str, Shelf]) -> Workshop:
-    """A repository without a remote."""
-    return Workshop.open(tmp_path / "clone", None)
+def workshop(tmp_path: Path, shelves: dict[str, Shelf]) -> Iterator[Workshop]:
+    """A repository without a remote; whatever was done in it, the audit proves its history."""
+    workshop = Workshop.open(tmp_path / "clone", None)
+    yield workshop
+    assert audit(workshop.ledger(), workshop.machine.policy).findings == []
 
 
 @pytest.fixture
-def shared_workshop(tmp_path: Path, shelves: dict[str, Shelf]) -> Workshop:
-    """A repository with a bare remote."""
-    return Workshop.open(tmp_path / "clone", tmp_path / "remote.git")
+def shared_workshop(tmp_path: Path, shelves: dict[str, Shelf]) -> Iterator[Workshop]:
+    """A repository with a bare remote; the audit proves its history too."""
+    workshop = Workshop.open(tmp_path / "clone", tmp_path / "remote.git")
+    yield workshop
+    assert audit(workshop.ledger(), workshop.machine.policy).findings == []
 
 
 @pytest.fixture
