@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from release import engine
 from release.checks import Candidate, check
-from release.errors import GateRefused, Held, PreconditionFailed, RolledBack
+from release.errors import (
+    GateRefused,
+    Held,
+    NoRollbackTarget,
+    PreconditionFailed,
+    RolledBack,
+)
 from release.freeze import Freeze
 from release.policy import Environment
 from release.records import Record
-from tests.shelf import Shelf
 from tests.workshop import Workshop
-
-
-@pytest.fixture
-def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]:
-    """A repository without a remote, whose environments are shelves."""
-    shelves = {"staging": Shelf(), "prod": Shelf()}
-    monkeypatch.setattr(engine, "platform_of", lambda environment, _: shelves[environment.name])
-    yield Workshop.open(tmp_path / "clone", None)
-    for shelf in shelves.values():
-        shelf.close()
 
 
 def ask(
@@ -115,6 +107,18 @@ def test_30_a_release_that_failed_is_not_sent_again_by_automation(workshop: Work
         workshop.promote(bad, workshop.staging)
     with pytest.raises(Held, match="was found bad"):
         workshop.machine.plan_promotion(workshop.staging, None)
+
+
+def test_a_hold_may_come_before_the_first_release(workshop: Workshop) -> None:
+    release = workshop.release()
+    workshop.hold(workshop.staging, "not yet")
+    with pytest.raises(Held, match="on hold since a hold"):
+        workshop.promote(release, workshop.staging)
+    with pytest.raises(NoRollbackTarget):
+        workshop.rollback(workshop.staging)
+    workshop.unhold(workshop.staging)
+    workshop.promote(release, workshop.staging)
+    assert len(workshop.ledger().history("staging")) == 4
 
 
 def test_a_hold_is_written_once_with_its_reason(workshop: Workshop) -> None:
