@@ -57,7 +57,11 @@ def door(body: Callable[..., Any]) -> Callable[..., None]:
                 _print_json(answer)
             return
         except KeyboardInterrupt:
-            said: ReleaseError = Interrupted("interrupted", next_step="invoke status")
+            said: ReleaseError = Interrupted(
+                "interrupted",
+                state="no promotion, rollback or recovery was under way",
+                next_step="invoke status",
+            )
         except ReleaseError as error:
             said = error
         except (GitFailed, OSError) as error:

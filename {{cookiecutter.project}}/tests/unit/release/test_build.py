@@ -58,7 +58,7 @@ def test_a_second_build_does_nothing_and_brings_back_the_folder(shop: Workshop) 
     assert git(shop.folder, "for-each-ref") == before
 
 
-def test_uncommitted_work_is_named_and_refused(shop: Workshop) -> None:
+def test_06_uncommitted_work_is_named_and_refused(shop: Workshop) -> None:
     (shop.folder / "half done.py").touch()
     with pytest.raises(PreconditionFailed, match="uncommitted changes") as refusal:
         built(shop)
@@ -79,7 +79,7 @@ def test_06_uncommitted_work_may_be_built_to_look_at_and_is_never_a_release(
         shop.machine.plan_promotion(shop.staging, release.record.version)
 
 
-def test_a_model_that_the_gate_did_not_see_is_refused(shop: Workshop) -> None:
+def test_09_a_model_that_the_gate_did_not_see_is_refused(shop: Workshop) -> None:
     (shop.folder / "reports" / "model" / "model.onnx").write_bytes(b"another")
     with pytest.raises(GateRefused) as refusal:
         built(shop)
@@ -87,7 +87,7 @@ def test_a_model_that_the_gate_did_not_see_is_refused(shop: Workshop) -> None:
 
 
 @pytest.mark.parametrize("name", ["gate.html", "model_card.md"])
-def test_a_release_without_its_papers_is_refused(shop: Workshop, name: str) -> None:
+def test_09_a_release_without_its_papers_is_refused(shop: Workshop, name: str) -> None:
     (shop.folder / "reports" / name).unlink()
     with pytest.raises(GateRefused) as refusal:
         built(shop)

@@ -37,7 +37,7 @@ def ask(
     return dict(check(Candidate(ledger, policy, environment, record, history, is_named, moment)))
 
 
-def test_9_a_gate_that_has_not_passed_is_refused(workshop: Workshop) -> None:
+def test_09_a_gate_that_has_not_passed_is_refused(workshop: Workshop) -> None:
     with pytest.raises(GateRefused, match="no passed gate") as refusal:
         ask(workshop, workshop.staging, workshop.release(gate="failed"))
     assert refusal.value.exit_code == 10
@@ -83,6 +83,18 @@ def test_12_a_freeze_says_its_name_and_its_end(workshop: Workshop) -> None:
     assert "until 2026-11-23T07:00+01:00" in refusal.value.why
     elsewhere = replace(freeze, environments=("prod",))
     assert ask(workshop, workshop.staging, release, saturday, freeze=elsewhere)["freeze"] == "none"
+
+
+def test_12_a_freeze_never_keeps_anybody_from_going_back(workshop: Workshop) -> None:
+    first, second = workshop.release(b"one"), workshop.release(b"two")
+    for release in (first, second):
+        workshop.promote(release, workshop.staging)
+    always = Freeze("always", ("staging",), datetime(2020, 1, 1), datetime(2999, 1, 1), "UTC")
+    policy = replace(workshop.machine.policy, freezes=(always,))
+    frozen = replace(workshop, machine=replace(workshop.machine, policy=policy))
+    with pytest.raises(Held, match="staging is frozen: always"):
+        frozen.promote(workshop.release(b"three"), frozen.staging)
+    assert frozen.rollback(frozen.staging).release == first.version
 
 
 def test_30_a_rollback_holds_until_somebody_lets_releases_in_again(workshop: Workshop) -> None:
