@@ -81,6 +81,13 @@ def benchmark(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def benchmark_canary(session: nox.Session) -> None:
+    """Measure how often a canary's verdict is right, against the figures it was chosen by."""
+    install(session)
+    session.run("python", "-m", "benchmarks.canary", *session.posargs)
+
+
+@nox.session(default=False)
 def benchmark_data(session: nox.Session) -> None:
     """Measure the data check against pandas assertions and Great Expectations."""
     install_model_wing(session, GREAT_EXPECTATIONS)

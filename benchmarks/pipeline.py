@@ -108,12 +108,17 @@ def rollbacks(repository: Repository) -> None:
             learn_more_slowly(repository)
     promote = ["promote", "--env", "staging", "--yes", "--version"]
     rollback = ok(repository, "invoke", "rollback", "--env", "staging", "--version", versions[0])
+    unhold = ok(repository, "invoke", "unhold", "--env", "staging")
+    again = ok(repository, "invoke", *promote, versions[1])
+
+    def prepare() -> None:
+        unhold()
+        again()
+
     ok(repository, "invoke", *promote, versions[0])()
     customer = {"age": 40, "tenure_months": 12, "monthly_spend": 60.0}
     with Customers(repository.address("staging"), customer) as customers:
-        seconds = median_seconds(
-            rollback, ROLLBACKS, ok(repository, "invoke", *promote, versions[1])
-        )
+        seconds = median_seconds(rollback, ROLLBACKS, prepare)
     row(
         "invoke rollback, from the command to verified",
         seconds,

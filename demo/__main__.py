@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from demo.changes import depend_on_a_laptop, learn_more_slowly
+from demo.changes import answer_after, depend_on_a_laptop, learn_more_slowly
 from demo.client import Customers
 from demo.repository import ENVIRONMENTS, CommandFailed, Repository
 
@@ -52,11 +52,11 @@ class Story:
         record: dict[str, Any] = self.repository.ask("build")["record"]
         return record
 
-    def promote(self, environment: str) -> None:
+    def promote(self, environment: str, code: int = 0) -> None:
         """Promote, with an approval where the environment wants one."""
         if environment == "prod":
             self.type("invoke", "approve", "--env", "prod", "--reason", "read the evidence")
-        self.type("invoke", "promote", "--env", environment, "--yes")
+        self.type("invoke", "promote", "--env", environment, "--yes", code=code)
 
     def customer(self, version: str) -> dict[str, Any]:
         """Return a customer that a release was tested with."""
@@ -95,7 +95,7 @@ def say_customers(customers: Customers) -> None:
 
 
 def tell(story: Story, workspace: Path) -> None:
-    """Live through two releases, a broken third, and a rollback."""
+    """Live through two releases, a broken third, a slow fourth, and a rollback."""
     repository = story.repository
     with story.chapter("make it a git repository, with a bare remote"):
         repository.begin(workspace / "remote.git")
@@ -121,8 +121,16 @@ def tell(story: Story, workspace: Path) -> None:
     with story.chapter("a third release, which only works on its author's laptop"):
         depend_on_a_laptop(repository)
         story.release()
-        story.type("invoke", "promote", "--env", "staging", "--yes", code=FAILED_AND_ROLLED_BACK)
+        story.promote("staging", code=FAILED_AND_ROLLED_BACK)
         story.predict("staging", customer)
+        repository.git("revert", "--no-edit", "HEAD")
+    with story.chapter("a fourth release, which waits 5 ms: its canary finds that out"):
+        answer_after(repository, 5)
+        story.release()
+        story.promote("staging")
+        with Customers(repository.address("prod"), customer) as customers:
+            story.promote("prod", code=FAILED_AND_ROLLED_BACK)
+        say_customers(customers)
     with (
         story.chapter("prod rolled back"),
         Customers(repository.address("prod"), customer) as customers,

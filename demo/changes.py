@@ -1,6 +1,8 @@
-"""Changes that a developer commits to a generated repository: one that is good, one that is not."""
+"""Changes that a developer commits to a generated repository: good ones, and others."""
 
 from __future__ import annotations
+
+import re
 
 from demo.repository import Repository
 
@@ -20,3 +22,14 @@ def depend_on_a_laptop(repository: Repository) -> None:
     says = '    print("features come from", os.environ["FEATURE_STORE"])\n'
     repository.replace(SERVING, main, main + says)
     repository.commit("Say where the features come from")
+
+
+def answer_after(repository: Repository, milliseconds: int) -> None:
+    """Commit a server that waits before it answers: the gate measures the model, and sees nothing."""
+    api = "src/churn_model/api.py"
+    body = "            body = await _read(request)\n"
+    wait = f"            await asyncio.sleep({milliseconds} / 1000)\n"
+    text = (repository.folder / api).read_text(encoding="utf-8")
+    waits = re.search(r" +await asyncio.sleep\(.+\)\n", text)
+    repository.replace(api, waits[0] if waits else body, wait if waits else wait + body)
+    repository.commit(f"Wait {milliseconds} ms for another service before each answer")

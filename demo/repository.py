@@ -84,10 +84,14 @@ class Repository:
 
     @classmethod
     def generate(cls, into: Path, doors: Path | None = None, **answers: str) -> Repository:
-        """Bake the template into a folder, with ports that are free on this machine."""
+        """Bake the template into a folder, with ports that are free on this machine.
+
+        Its canaries are short: they ask twice as often, for a tenth of the time.
+        """
         folder = bake(into, **answers)
         repository = cls(folder, into / "state", doors or folder / ".venv" / "bin")
         repository.take_free_ports()
+        repository.replace("release.toml", "window_s = 10\n", "window_s = 1\nrequests_per_s = 40\n")
         return repository
 
     def take_free_ports(self) -> None:

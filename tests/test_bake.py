@@ -34,6 +34,9 @@ release/__init__.py
 release/approvals.py
 release/build.py
 release/canary/__init__.py
+release/canary/answers.py
+release/canary/exact_tests.py
+release/canary/exceedances.py
 release/canary/traffic.py
 release/canary/trial.py
 release/canary/verdict.py
@@ -149,8 +152,11 @@ tests/integration/release/conftest.py
 tests/integration/release/test_canary.py
 tests/integration/release/test_drill.py
 tests/integration/release/test_full_disk.py
+tests/integration/release/test_kills.py
 tests/integration/release/test_process.py
+tests/integration/release/test_races.py
 tests/integration/release/test_remote.py
+tests/integration/release/test_stories.py
 tests/integration/release/test_supervisor.py
 tests/integration/release/test_surroundings.py
 tests/integration/test_serving.py
@@ -203,11 +209,14 @@ tests/unit/model/test_validation.py
 tests/unit/release/conftest.py
 tests/unit/release/test_approvals.py
 tests/unit/release/test_build.py
+tests/unit/release/test_canary_answers.py
+tests/unit/release/test_canary_verdict.py
 tests/unit/release/test_champion.py
 tests/unit/release/test_checks.py
 tests/unit/release/test_clocks.py
 tests/unit/release/test_damage.py
 tests/unit/release/test_engine.py
+tests/unit/release/test_exact_tests.py
 tests/unit/release/test_forge.py
 tests/unit/release/test_freeze.py
 tests/unit/release/test_full_disk.py

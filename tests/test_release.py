@@ -49,6 +49,7 @@ def test_no_customer_is_turned_away_while_releases_change(promoted: Living) -> N
     repository, address = promoted.repository, promoted.repository.address("prod")
     with Customers(address, promoted.customer()) as customers:
         repository.ask("rollback", "--env", "prod", "--reason", "to see what customers see")
+        repository.ask("unhold", "--env", "prod", "--reason", "they saw nothing")
         promote(repository, "prod", promoted.second["version"])
     assert customers.failures == []
     assert set(customers.answers) == {promoted.first["version"], promoted.second["version"]}
@@ -87,7 +88,7 @@ def test_10_11_prod_cannot_be_reached_past_staging_or_without_an_approval(empty:
     promote(repository, "staging", version)
     unapproved = repository.invoke("promote", "--env", "prod", "--yes")
     assert unapproved.returncode == APPROVAL
-    assert f"nobody has approved release {version} for prod" in unapproved.stderr
+    assert f"release {version} is not approved for prod: 0 of 1" in unapproved.stderr
     assert f"invoke approve --env prod --version {version}" in unapproved.stderr
 
 

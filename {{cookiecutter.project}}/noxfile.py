@@ -88,6 +88,13 @@ def tests(session: nox.Session) -> None:
         report_tests(results)
 
 
+@nox.session(default=False)
+def endurance(session: nox.Session) -> None:
+    """Kill releases two hundred times, race fifty promotions, and live through long stories."""
+    install(session, "requirements-dev.txt")
+    session.run("pytest", "-m", "endurance", *session.posargs, env=ONE_THREAD)
+
+
 @nox.session(tags=["ci"])
 def data(session: nox.Session) -> None:
     """Hold the data against its contract, and against the reference for drift."""

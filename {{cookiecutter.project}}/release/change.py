@@ -110,7 +110,7 @@ class Change:
 
     def open(self) -> None:
         """Write the pending event; `Locked` when somebody else was faster."""
-        with self.progress.step(self.plan.steps[0].text):
+        with self._step("lock"):
             try:
                 self._open()
             except (GitFailed, OSError) as error:
@@ -205,8 +205,16 @@ class Change:
         }
         for step in self.plan.steps:
             if step.name in doing:
-                with self.progress.step(step.text), on_this_machine():
+                with self._step(step.name), on_this_machine():
                     doing[step.name]()
+
+    @contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        """Announce a step of the plan with its number there."""
+        steps = self.plan.steps
+        number = [step.name for step in steps].index(name)
+        with self.progress.step(f"{number + 1}/{len(steps)} {steps[number].text}"):
+            yield
 
     def _try_out(self) -> None:
         """Let some servers run the release, prove those, and watch both sides."""
@@ -219,7 +227,9 @@ class Change:
         for instance in self.platform.observe().instances:
             if instance.release == record.version:
                 smoke(instance.address, record, cases, self.platform.ask)
-        self.trial = try_out(self.platform, record, cases, canary, self.progress, self._guard)
+        self.trial = try_out(
+            *(self.platform, record, before.version, cases, canary, self.progress, self._guard)
+        )
         self.progress.say(f"canary {self.trial}")
         conclude(self.trial)
 
@@ -309,7 +319,7 @@ class Change:
         )
         if self.trial:
             files = {**files, CANARY: self.trial.to_json()}
-        with self.progress.step(f"record the outcome: {outcome}"):
+        with self._step("record"):
             try:
                 sha, owed = self._write_end(event, files)
             except (GitFailed, OSError) as error:
@@ -318,6 +328,7 @@ class Change:
                     str(error),
                     f"{self.plan.record.version} in {name}: {outcome}",
                 ) from None
+        self.progress.say(f"recorded as {outcome}")
         self._say_owed(owed)
         notice.tell(name, event, self.progress)
         return replace(event, sha=sha)

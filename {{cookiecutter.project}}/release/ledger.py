@@ -17,7 +17,7 @@ from typing import Any
 
 from .errors import ArtifactGone, HeadMoved, HistoryCorrupt, PreconditionFailed, PushFailed
 from .event import COMMIT, LAYOUT, Event, event_of, message_of, new_id, one_line, sha_of
-from .git import REMOTE, GitFailed
+from .git import LOCK_IS_TAKEN, REMOTE, GitFailed
 from .records import FILE_NAME, Record, parse
 from .references import APPROVALS, BRANCHES, RELEASES, References
 
@@ -280,8 +280,7 @@ class Ledger(References):
             self.repository.swap_reference(reference, sha, self.local.get(reference))
             return sha
         self._push(environment, sha)
-        # The remote has decided; the branch here is only its copy now.
-        self.repository.set_reference(reference, sha)
+        self._follow(reference, sha)
         return sha
 
     def pay(self, environment: str) -> None:
@@ -303,6 +302,15 @@ class Ledger(References):
                 state=f"{environment} unchanged by this command",
                 next_step=f"see that you may push to env/{environment}, and run the command again",
             ) from None
+
+    def _follow(self, reference: str, sha: str) -> None:
+        """Move the branch here after the remote has decided: it is only its copy then."""
+        try:
+            self.repository.set_reference(reference, sha)
+        except GitFailed as error:
+            # Another command of this clone may be at it; a full disk is another matter.
+            if LOCK_IS_TAKEN not in str(error):
+                raise
 
     def _took(self, reference: str, sha: str) -> bool:
         """Tell whether the remote has what a push that failed sent: its answer may be lost."""

@@ -117,7 +117,8 @@ def describe(event: Event) -> str:
     line = f"{when:%Y-%m-%d %H:%M:%S}Z  {event.kind:<8}  {event.release or 'nothing':<21}  "
     details = [_name(event.actor)]
     if event.approved_by:
-        details.append(f"approved by {_name(event.approved_by)}")
+        approvers = ", ".join(_name(one) for one in event.approved_by.split(", "))
+        details.append(f"approved by {approvers}")
     if event.previous:
         details.append(f"from {event.previous}")
     if event.duration_s:

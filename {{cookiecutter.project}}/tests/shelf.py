@@ -26,6 +26,7 @@ class Shelf:
         self.bundles: dict[str, Mapping[str, bytes]] = {}
         self.release: Record | None = None
         self.before_apply: Callable[[Record], None] = lambda record: None
+        self.lock = threading.Lock()
 
         class OwnHandler(Handler):
             """What it answers with belongs to this shelf alone."""
@@ -55,12 +56,13 @@ class Shelf:
         record = parse(desired[FILE_NAME], "a test")
         assert desired["shelf.txt"] == record.version.encode(), "the state was not rendered here"
         self.before_apply(record)
-        guard()
-        model = self.bundles[record.version]["model.onnx"]
-        if model in (b"crash at start", b"never ready"):
-            raise NotServing(f"release {record.version}: {model.decode()}")
-        self.handler.record, self.handler.model = vars(record), model
-        self.release = record
+        with self.lock:
+            guard()
+            model = self.bundles[record.version]["model.onnx"]
+            if model in (b"crash at start", b"never ready"):
+                raise NotServing(f"release {record.version}: {model.decode()}")
+            self.handler.record, self.handler.model = vars(record), model
+            self.release = record
 
     def canary(
         self,

@@ -24,7 +24,7 @@ from typing import Any
 
 PROBABILITY = 0.25
 # How long an answer takes, by what the model's name begins with.
-DELAYS_S = {b"steady": 0.02, b"slower": 0.03}
+DELAYS_S = {b"steady": 0.02, b"slower": 0.2}
 STARTED, BREAKS_S = time.monotonic(), 3
 
 
@@ -41,6 +41,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Connection", "close")
+        self.send_header("X-Release", self.record["version"])
         self.end_headers()
         self.wfile.write(body)
 

@@ -200,6 +200,20 @@ class Workshop:
         plan = self.machine.plan_rollback(environment, version)
         return self.machine.rollback(plan, Progress(), "a test said so")
 
+    def write_policy(self, lease_s: int) -> None:
+        """Write this workshop's policy where a command of its own process reads it."""
+        lines = [
+            f'schema = 1\nproject = "{self.machine.policy.project}"\nserve = ["{SERVER}"]',
+            f"max_bundle_mb = 20\nlease_s = {lease_s}",
+        ]
+        for one in self.machine.policy.environments:
+            lines += [
+                f'[environments.{one.name}]\nplatform = "process"\nhost = "{one.host}"',
+                f"port = {one.port}\ninstances = {one.instances}",
+                f"ready_timeout_s = {one.ready_timeout_s}",
+            ]
+        (self.folder / "release.toml").write_text("\n".join(lines), encoding="utf-8")
+
     def hold(self, environment: Environment, reason: str) -> Event | None:
         """Keep releases out."""
         return self.machine.hold(environment, reason, Progress())

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..platforms import Instance, Platform
+from .answers import numbers_in
 from .verdict import Side, Window
 
 PATH = "/predict"
@@ -20,6 +21,8 @@ PATH = "/predict"
 TIMEOUT_S = 5
 THREADS = 8
 SERVER_ERROR = 500
+# Every answer names the release that it is from.
+RELEASE_HEADER = "X-Release"
 
 
 @dataclass
@@ -89,18 +92,25 @@ class Replay:
 
     def __init__(self, endpoint: str, requests: Sequence[Any], per_second: int) -> None:
         self._address = endpoint.removeprefix("http://")
-        self._bodies = itertools.cycle([json.dumps(request).encode() for request in requests])
+        self._bodies = itertools.cycle(enumerate(json.dumps(one).encode() for one in requests))
         self._pause_s = THREADS / per_second
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._unanswered = 0
         self.asked = 0
+        self._answers: dict[tuple[str, int], list[float]] = {}
 
     def unanswered(self) -> int:
         """Return how many requests got no answer since this was asked last."""
         with self._lock:
             count, self._unanswered = self._unanswered, 0
         return count
+
+    def answers(self, release: str) -> list[float]:
+        """Return the numbers that one release has answered with, once for each body."""
+        with self._lock:
+            told = [numbers for (one, _), numbers in self._answers.items() if one == release]
+        return [number for numbers in told for number in numbers]
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -123,14 +133,18 @@ class Replay:
         while not self._stopped.wait(max(0.0, due - time.monotonic())):
             due += self._pause_s
             with self._lock:
-                body = next(self._bodies)
+                which, body = next(self._bodies)
                 self.asked += 1
             connection = http.client.HTTPConnection(self._address, timeout=TIMEOUT_S)
             try:
                 headers = {"Content-Type": "application/json", "Connection": "close"}
                 connection.request("POST", PATH, body, headers)
-                connection.getresponse().read()
-            except (OSError, http.client.HTTPException):
+                response = connection.getresponse()
+                answer = json.loads(response.read())
+                with self._lock:
+                    release = response.headers.get(RELEASE_HEADER, "")
+                    self._answers[release, which] = list(numbers_in(answer))
+            except (OSError, ValueError, http.client.HTTPException):
                 with self._lock:
                     self._unanswered += 1
             finally:

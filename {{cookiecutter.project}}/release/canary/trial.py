@@ -13,6 +13,7 @@ from ..platforms import Instance, Platform
 from ..policy import CanaryPolicy
 from ..progress import Progress
 from ..records import Record
+from .answers import warning
 from .traffic import TIMEOUT_S, Readers, Replay
 from .verdict import FAIL, INCONCLUSIVE, PASS, Judgement, Side, Window, guardrail, judge
 
@@ -33,16 +34,20 @@ class Trial:
     synthetic : bool
         Whether held-out customers were asked about, because too few real ones came.
     policy : CanaryPolicy
+    warning : str
+        How the release answers otherwise than the one before, or empty.
     """
 
     judgement: Judgement
     windows: tuple[Window, ...]
     synthetic: bool
     policy: CanaryPolicy
+    warning: str = ""
 
     def __str__(self) -> str:
         told = f"{self.judgement.verdict}: {'; '.join(self.judgement.reasons)}"
-        return told + (" (replayed requests)" if self.synthetic else "")
+        told += " (replayed requests)" if self.synthetic else ""
+        return f"{told}; warning: {self.warning}" if self.warning else told
 
     def to_json(self) -> bytes:
         """Write what a later reader asks about: counts, thresholds, margins and distributions."""
@@ -55,6 +60,7 @@ class Trial:
             "verdict": self.judgement.verdict,
             "reasons": self.judgement.reasons,
             "synthetic": self.synthetic,
+            "warning": self.warning,
             "policy": asdict(self.policy),
             "figures": self.judgement.figures,
             "windows": [
@@ -87,6 +93,7 @@ def _whole(windows: tuple[Window, ...], name: str) -> Side:
 def try_out(
     platform: Platform,
     record: Record,
+    before: str,
     cases: bytes,
     policy: CanaryPolicy,
     progress: Progress,
@@ -100,6 +107,8 @@ def try_out(
         Runs the release on `CanaryPolicy.instances` servers already, and on the others another.
     record : Record
         The release that is tried.
+    before : str
+        The release that the other servers run.
     cases : bytes
         The bundle's ``smoke.json``: whom to ask about where too few real customers come.
     guard : callable
@@ -122,7 +131,8 @@ def try_out(
                 judgement = judge(windows, policy)
                 if judgement.verdict in (PASS, FAIL):
                     break
-    return Trial(judgement, tuple(windows), synthetic, policy)
+    told = warning(replay.answers(before), replay.answers(record.version))
+    return Trial(judgement, tuple(windows), synthetic, policy, told)
 
 
 def conclude(trial: Trial) -> None:

@@ -14,7 +14,7 @@ from release.status import look
 from tests.workshop import Workshop
 
 # Short windows: the machine that tests is also the one that is asked.
-CANARY = CanaryPolicy(windows=7, window_s=1, looks=1, requests_per_s=60)
+CANARY = CanaryPolicy(windows=10, window_s=1, looks=3, requests_per_s=60)
 
 
 def with_canary(workshop: Workshop, canary: CanaryPolicy = CANARY) -> Workshop:
@@ -47,7 +47,7 @@ def test_a_release_that_is_no_slower_passes_its_canary(workshop: Workshop) -> No
     assert shop.ledger().history("staging")[-1].canary == "", "there was nothing to compare with"
 
 
-def test_38_a_release_that_is_half_as_slow_again_is_rolled_back(workshop: Workshop) -> None:
+def test_38_a_release_that_is_slower_is_rolled_back(workshop: Workshop) -> None:
     shop = with_canary(workshop)
     first, slower = shop.release(b"steady one"), shop.release(b"slower two")
     shop.promote(first, shop.staging)
@@ -105,7 +105,7 @@ def test_39_another_release_is_refused_and_a_rollback_goes_first(workshop: Works
         shop.promote(fourth, shop.staging)
     assert shop.rollback(shop.staging).release == second.version
     under_way.join()
-    assert "taken over by a rollback" in str(refused[0])
+    assert "staging was taken over" in str(refused[0])
     assert serving(shop, shop.staging) == second.version
 
 
@@ -123,7 +123,8 @@ def wait_for_canary(shop: Workshop) -> None:
     """Return when two releases serve side by side."""
     waited = threading.Event()
     for _ in range(200):
-        if len({one.release for one in shop.machine.observe(shop.staging).instances}) == 2:
+        instances = shop.machine.observe(shop.staging).instances
+        if len({one.release for one in instances if one.state == "ready"}) == 2:
             return
         waited.wait(0.05)
     raise AssertionError("no canary came")
