@@ -58,7 +58,7 @@ def test_no_customer_is_turned_away_while_releases_change(promoted: Living) -> N
     assert set(afterwards.answers) == {promoted.second["version"]}
 
 
-def test_of_two_promotions_at_once_one_wins_and_the_other_says_who_holds_it(empty: Living) -> None:
+def test_07_of_two_promotions_at_once_one_wins_and_the_other_says_who_holds_it(empty: Living) -> None:
     repository = empty.repository
     command = ["promote", "--env", "staging", "--version", empty.first["version"], "--yes"]
     runs = [
@@ -80,7 +80,7 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_says_who_holds_it(empt
     assert len(repository.ask("history", "--env", "staging")) == 1
 
 
-def test_prod_cannot_be_reached_past_staging_or_without_an_approval(empty: Living) -> None:
+def test_10_11_prod_cannot_be_reached_past_staging_or_without_an_approval(empty: Living) -> None:
     repository, version = empty.repository, empty.first["version"]
     skipped = repository.invoke("promote", "--env", "prod", "--version", version, "--yes")
     assert skipped.returncode == PRECONDITION
@@ -92,7 +92,7 @@ def test_prod_cannot_be_reached_past_staging_or_without_an_approval(empty: Livin
     assert f"invoke approve --env prod --version {version}" in unapproved.stderr
 
 
-def test_a_rollback_with_nothing_to_go_back_to_changes_nothing(empty: Living) -> None:
+def test_23_a_rollback_with_nothing_to_go_back_to_changes_nothing(empty: Living) -> None:
     repository = empty.repository
     promote(repository, "staging", empty.first["version"])
     before = repository.git("for-each-ref")
@@ -165,7 +165,7 @@ def test_without_a_terminal_a_change_wants_a_yes(promoted: Living, command: str)
     assert everything(promoted) == before
 
 
-def test_a_release_that_does_not_start_rolls_itself_back(promoted: Living) -> None:
+def test_13_a_release_that_does_not_start_rolls_itself_back(promoted: Living) -> None:
     repository = promoted.repository
     depend_on_a_laptop(repository)
     bad = release(repository)
@@ -178,7 +178,7 @@ def test_a_release_that_does_not_start_rolls_itself_back(promoted: Living) -> No
     assert repository.ask("status", "--env", "staging", "--exit-code")[0]["drift"] == ""
 
 
-def test_what_a_killed_promotion_left_is_recovered(empty: Living) -> None:
+def test_21_what_a_killed_promotion_left_is_recovered(empty: Living) -> None:
     repository = empty.repository
     promote(repository, "staging", empty.first["version"])
     repository.replace("release.toml", "lease_s = 900", "lease_s = 3")
@@ -255,7 +255,7 @@ def test_the_same_commit_and_data_are_the_same_release_in_another_clone(
     assert clone.git("for-each-ref") == before
 
 
-def test_build_refuses_what_the_gate_did_not_see(living: Living) -> None:
+def test_06_09_build_refuses_what_the_gate_did_not_see(living: Living) -> None:
     repository = living.repository
     evidence = repository.folder / "reports" / "gate.json"
     kept = evidence.read_bytes()

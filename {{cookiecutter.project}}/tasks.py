@@ -50,22 +50,31 @@ def door(body: Callable[..., Any]) -> Callable[..., None]:
     @functools.wraps(body)
     def run(c: Context, *arguments: Any, **options: Any) -> None:
         as_json = options.get("json", False)
-        # A CI job is cancelled by SIGTERM; it must end as cleanly as Ctrl-C does.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        # A cancelled CI job and a lost terminal must end as cleanly as Ctrl-C does.
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, signal.default_int_handler)
         try:
             answer = body(c, *arguments, **options)
             if as_json:
                 _print_json(answer)
+            return
         except KeyboardInterrupt:
-            raise Exit("interrupted; nothing was under way", code=Interrupted.exit_code) from None
+            said: ReleaseError = Interrupted(
+                "interrupted",
+                state="no promotion, rollback or recovery was under way",
+                next_step="invoke status",
+            )
         except ReleaseError as error:
-            if as_json:
-                _print_json({"error": vars(error), "exit_code": error.exit_code})
-            raise Exit(str(error), code=error.exit_code) from None
+            said = error
         except (GitFailed, OSError) as error:
             # A full disk or a broken repository: whatever was under way has kept its lock.
-            said = ReleaseError("the command could not go on", str(error), "", "invoke status")
-            raise Exit(str(said), code=PreconditionFailed.exit_code) from None
+            said = PreconditionFailed(
+                "the command could not go on", why=str(error), next_step="invoke status"
+            )
+        if as_json:
+            _print_json({"error": vars(said), "exit_code": said.exit_code})
+        raise Exit(str(said), code=said.exit_code)
 
     return run
 
@@ -88,6 +97,11 @@ def _machine() -> Machine:
 
 def _say(text: object) -> None:
     print(text, file=sys.stderr)
+
+
+def _say_what_is_known(ledger: Ledger) -> None:
+    if ledger.unreachable:
+        _say(f"the git remote does not answer, this is what is known here: {ledger.unreachable}")
 
 
 def _refuse_dry(c: Context, command: str) -> None:
@@ -246,6 +260,7 @@ def approve(
     ledger = Ledger.open(machine.repository)
     record = chosen_release(ledger, environment, version)
     rule = environment.approval or policy.ApprovalPolicy()
+    machine.repository.require_writing()
     actor = machine.repository.actor()
     approvers, _ = weigh(ledger, env, record, rule)
     if actor in approvers:
@@ -310,8 +325,7 @@ def status(c: Context, env: str | None = None, exit_code: bool = False, json: bo
     ledger = Ledger.open(machine.repository)
     chosen = [machine.policy.environment(env)] if env else machine.policy.environments
     looks = [looking.look(machine, ledger, environment) for environment in chosen]
-    if ledger.unreachable:
-        _say(f"the git remote does not answer, this is what is known here: {ledger.unreachable}")
+    _say_what_is_known(ledger)
     if not json:
         for look in looks:
             print(look)
@@ -329,7 +343,9 @@ def history(c: Context, env: str, json: bool = False) -> Any:
     """Tell from git alone what was released to an environment, when, by whom, and how it ended."""
     machine = _machine()
     machine.policy.environment(env)
-    events = looking.story(Ledger.open(machine.repository).history(env))
+    ledger = Ledger.open(machine.repository)
+    events = looking.story(ledger.history(env))
+    _say_what_is_known(ledger)
     if not json:
         for event in events:
             print(looking.describe(event))

@@ -89,7 +89,7 @@ def build(ledger: Ledger, policy: Policy, progress: Progress, wish: Wish = AS_US
             if not folder.is_dir():
                 write_folder(folder, ledger.bundle(version))
             return Built(record, folder, is_new=False)
-        ledger.repository.identity()
+        ledger.repository.require_writing()
         ledger.require_remote("no release was made")
         _require_champion(evidence, ledger, policy)
     with progress.step("build the wheel"):

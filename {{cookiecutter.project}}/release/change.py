@@ -9,8 +9,16 @@ from dataclasses import dataclass, field, replace
 from . import notice
 from .canary.trial import Trial, conclude, try_out
 from .checks import refuse_a_lock
-from .errors import HeadMoved, Locked, NotServing, RollbackFailed
-from .git import Repository
+from .errors import (
+    HeadMoved,
+    Interrupted,
+    Locked,
+    MachineFailed,
+    NotServing,
+    PreconditionFailed,
+    RollbackFailed,
+)
+from .git import GitFailed, Repository
 from .event import FAILED, Event, new_id
 from .ledger import CANARY, Ledger
 from .plan import Plan, Serving
@@ -29,7 +37,8 @@ def expect_head(repository: Repository, environment: str, head: str) -> Ledger:
     """Return the ledger, or `Locked` when another command has written the newest event."""
     ledger = Ledger.open(repository)
     if ledger.head(environment) != head:
-        newest = ledger.history(environment)[0]
+        newest = ledger.newest(environment)
+        assert newest, "a history only grows"
         raise Locked(
             f"{environment} was taken over by a {newest.kind} of {newest.release}",
             why=f"{newest.actor} began it at {newest.time}",
@@ -54,12 +63,27 @@ def verify(platform: Platform, record: Record, cases: bytes) -> None:
     smoke(observation.endpoint, record, cases)
 
 
+def as_before(plan: Plan) -> str:
+    """Say that an environment serves what it did before this plan."""
+    return f"{plan.environment.name} serves {plan.before.version or 'nothing'}, as before"
+
+
+@contextmanager
+def on_this_machine() -> Iterator[None]:
+    """Tell a full disk, or a daemon that is gone, from a release that does not serve."""
+    try:
+        yield
+    except OSError as error:
+        raise MachineFailed(str(error)) from None
+
+
 @dataclass
 class Change:
     """Holds an environment's lock from `open` until the terminal event.
 
     `open` sets `sha`, the pending event's commit, and `ledger`, what git said at that moment: the
-    bundles are read from it. `work` sets `trial`, where there was a canary.
+    bundles are read from it. `work` sets `trial`, where there was a canary. `touched` says whether
+    the platform was told anything yet: what was never changed need not be brought back.
 
     Parameters
     ----------
@@ -82,11 +106,19 @@ class Change:
     sha: str = field(init=False, default="")
     ledger: Ledger = field(init=False)
     trial: Trial | None = field(init=False, default=None)
+    touched: bool = field(init=False, default=False)
 
     def open(self) -> None:
         """Write the pending event; `Locked` when somebody else was faster."""
         with self._step("lock"):
-            self._open()
+            try:
+                self._open()
+            except (GitFailed, OSError) as error:
+                raise self._unwritten(
+                    f"the {self.plan.command} of {self.plan.environment.name} could not begin",
+                    str(error),
+                    as_before(self.plan),
+                ) from None
 
     def _open(self) -> None:
         environment = self.plan.environment.name
@@ -124,23 +156,56 @@ class Change:
     def find_lock(self) -> bool:
         """Tell whether the lock is held, though `open` did not come to its end."""
         if not self.sha:
-            self.ledger = Ledger.open(self.repository)
-            history = self.ledger.history(self.plan.environment.name)
-            if history and history[0].id == self.event.id:
-                self.sha = history[0].sha
+            lock = self._lock_now()
+            if lock:
+                self.ledger = Ledger.open(self.repository)
+                self.sha = lock.sha
         return bool(self.sha)
+
+    def _lock_now(self) -> Event | None:
+        """Return this change's pending event if it is the newest one: then the lock is held."""
+        newest = Ledger.open(self.repository).newest(self.plan.environment.name)
+        return newest if newest and newest.id == self.event.id else None
+
+    def _unwritten(self, what: str, why: str, state: str) -> PreconditionFailed:
+        """Return what to say when an event could not be written, for want of room most likely."""
+        next_step = "make room, or let .git be written, and try again"
+        if self._lock_now():
+            state += f"; locked until {self.event.lease_until}"
+            recover = f"invoke recover --env {self.plan.environment.name}"
+            next_step = f"make room, and when the lock has run out: {recover}"
+        return PreconditionFailed(what, why=why, state=state, next_step=next_step)
+
+    @contextmanager
+    def told_when_interrupted(self) -> Iterator[None]:
+        """Say in what state an interrupt leaves what nothing undoes any more."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            name, plan = self.plan.environment.name, self.plan
+            if self._lock_now():
+                state = f"{name} may serve either release; locked until {self.event.lease_until}"
+                next_step = f"when the lock has run out: invoke recover --env {name}"
+            else:
+                state = f"{name} is not locked by this command"
+                next_step = f"invoke status --env {name}"
+            raise Interrupted(
+                f"the {plan.command} to {plan.record.version} was interrupted at its end",
+                state=state,
+                next_step=next_step,
+            ) from None
 
     def work(self) -> None:
         """Carry out the plan's steps between the lock and the record, in their order."""
         doing: dict[str, Callable[[], None]] = {
             "preflight": lambda: self._preflight(self.plan.record),
             "canary": self._try_out,
-            "apply": lambda: self.platform.apply(self.files, self.sha, self._guard),
+            "apply": lambda: self._apply(self.files),
             "verify": lambda: self._verify(self.plan.record),
         }
         for step in self.plan.steps:
             if step.name in doing:
-                with self._step(step.name):
+                with self._step(step.name), on_this_machine():
                     doing[step.name]()
 
     @contextmanager
@@ -157,6 +222,7 @@ class Change:
         assert canary and before.record, "the plan has a canary only where both are"
         record, cases = self.plan.record, self.ledger.bundle(self.plan.record.version)[SMOKE_NAME]
         self._preflight(before.record)
+        self.touched = True
         self.platform.canary(self.files, before.files, canary.instances, self.sha, self._guard)
         for instance in self.platform.observe().instances:
             if instance.release == record.version:
@@ -169,15 +235,17 @@ class Change:
 
     def undo(self, outcome: str, why: str) -> Event:
         """Bring back what served before, verify it, and write down how this ended."""
+        with self.told_when_interrupted():
+            return self._undo(outcome, why)
+
+    def _undo(self, outcome: str, why: str) -> Event:
         before = self.plan.before
         name = self.plan.environment.name
         try:
             with self.progress.step(
                 f"undo: bring back {before.version or 'the empty environment'}"
             ):
-                if before.record is None:
-                    self.platform.stop(self.sha, self._guard)
-                else:
+                if self._is_disturbed(before):
                     self.bring(before)
         except NotServing as error:
             self._end(FAILED, why, self.files)
@@ -189,16 +257,37 @@ class Change:
             ) from None
         return self._end(outcome, why, before.files)
 
+    def _is_disturbed(self, before: Serving) -> bool:
+        """Tell whether there is anything to bring back: a full disk would not let it be."""
+        if self.touched or self.plan.command == "recover":
+            return True
+        try:
+            if before.record:
+                self._verify(before.record)
+        except NotServing:
+            return True
+        return False
+
     def bring(self, state: Serving) -> None:
-        """Make the platform serve a state, and prove it."""
-        assert state.record, "an empty environment is stopped, not brought"
-        self._preflight(state.record)
-        self.platform.apply(state.files, self.sha, self._guard)
-        self._verify(state.record)
+        """Make the platform serve a state, and prove it; or nothing, where nothing served."""
+        if state.damaged:
+            raise NotServing(f"the record of {state.damaged} is damaged: it cannot be brought back")
+        with on_this_machine():
+            if state.record is None:
+                self.platform.stop(self.sha, self._guard)
+                return
+            self._preflight(state.record)
+            self._apply(state.files)
+            self._verify(state.record)
 
     def close(self, outcome: str, reason: str = "", seconds: float | None = None) -> Event:
         """Write the terminal event of a change that went well; it frees the lock."""
-        return self._end(outcome, reason or self.event.reason, self.files, seconds)
+        with self.told_when_interrupted():
+            return self._end(outcome, reason or self.event.reason, self.files, seconds)
+
+    def _apply(self, files: Mapping[str, bytes]) -> None:
+        self.touched = True
+        self.platform.apply(files, self.sha, self._guard)
 
     def _preflight(self, record: Record) -> None:
         self.platform.preflight(record, lambda: self.ledger.bundle(record.version))
@@ -231,20 +320,34 @@ class Change:
         if self.trial:
             files = {**files, CANARY: self.trial.to_json()}
         with self._step("record"):
-            ledger = expect_head(self.repository, name, self.sha)
             try:
-                sha, owed = ledger.append_owing(name, event, files)
-            except HeadMoved as error:
-                raise Locked(
-                    f"{name} was taken over in the last moment",
-                    why=str(error),
-                    state=f"whoever took over decides what {name} serves",
-                    next_step=f"invoke history --env {name}",
+                sha, owed = self._write_end(event, files)
+            except (GitFailed, OSError) as error:
+                raise self._unwritten(
+                    f"how the {self.plan.command} of {name} ended could not be recorded",
+                    str(error),
+                    f"{self.plan.record.version} in {name}: {outcome}",
                 ) from None
         self.progress.say(f"recorded as {outcome}")
         self._say_owed(owed)
         notice.tell(name, event, self.progress)
         return replace(event, sha=sha)
+
+    def _write_end(self, event: Event, files: Mapping[str, bytes]) -> tuple[str, str]:
+        """Write the terminal event; whoever was refused in passing looks again who has the lock."""
+        name = self.plan.environment.name
+        for _ in range(TRIES):
+            ledger = expect_head(self.repository, name, self.sha)
+            try:
+                return ledger.append_owing(name, event, files)
+            except HeadMoved as error:
+                why = str(error)
+        raise Locked(
+            f"{name} was taken over in the last moment",
+            why=why,
+            state=f"whoever took over decides what {name} serves",
+            next_step=f"invoke history --env {name}",
+        )
 
     def _say_owed(self, owed: str) -> None:
         if owed:

@@ -9,13 +9,13 @@ import uuid
 from dataclasses import dataclass, replace
 
 from .canary.traffic import Replay
-from .change import verify
+from .change import as_before, on_this_machine, verify
 from .checks import refuse_a_freeze, utc_now
 from .engine import Machine
-from .errors import DrillFailed, Interrupted, NotServing
+from .errors import DrillFailed, Interrupted, MachineFailed, NotServing
 from .event import ABORTED, FAILED, NOTED
 from .ledger import Ledger
-from .plan import Plan, Serving, plan_rollback
+from .plan import Plan, Serving, plan_rollback, verified_state
 from .platforms.process import ProcessPlatform
 from .policy import Environment
 from .progress import Progress
@@ -72,10 +72,11 @@ def practise(
         The release gone back to does not serve, a request was lost, or it took too long. What
         served before serves again.
     """
+    machine.repository.require_writing()
     refuse_a_freeze(machine.policy, environment, utc_now())
     ledger = Ledger.open(machine.repository)
     back = plan_rollback(ledger, environment, None)
-    target = Serving(back.record, machine.verified_state(back))
+    target = Serving(back.record, verified_state(ledger, back.history, back.record))
     plan = Plan("drill", environment, back.record, back.before, back.history)
     if sandbox:
         drill = _in_sandbox(machine, plan, target, progress)
@@ -110,11 +111,12 @@ def _on_stage(machine: Machine, plan: Plan, target: Serving, progress: Progress)
             with progress.step(f"come forward to {plan.before.version}, and verify"):
                 change.bring(plan.before)
     except NotServing as error:
-        change.undo(FAILED, str(error))
+        is_bad = not isinstance(error, MachineFailed)
+        change.undo(FAILED if is_bad else ABORTED, str(error))
         raise DrillFailed(
             f"the drill of {name} could not go back to {plan.record.version}",
             why=str(error),
-            state=f"{name} serves {plan.before.version}, as before; the other counts as bad now",
+            state=as_before(plan) + ("; the other counts as bad now" if is_bad else ""),
             next_step=f"invoke rollback --env {name} --dry-run shows where it would go now",
         ) from None
     except KeyboardInterrupt:
@@ -122,7 +124,7 @@ def _on_stage(machine: Machine, plan: Plan, target: Serving, progress: Progress)
             change.undo(ABORTED, "interrupted")
         raise Interrupted(
             f"the drill of {name} was interrupted",
-            state=f"{name} serves {plan.before.version}, as before",
+            state=as_before(plan),
         ) from None
     drill = _result(machine, plan, seconds, replay, sandbox=False)
     change.close(NOTED, str(drill), seconds)
@@ -144,9 +146,10 @@ def _in_sandbox(machine: Machine, plan: Plan, target: Serving, progress: Progres
 
     def bring(record: Record) -> None:
         bundle = ledger.bundle(record.version)
-        platform.preflight(record, lambda: bundle)
-        platform.apply(platform.render(record, lambda: bundle), "drill", lambda: None)
-        verify(platform, record, bundle[SMOKE_NAME])
+        with on_this_machine():
+            platform.preflight(record, lambda: bundle)
+            platform.apply(platform.render(record, lambda: bundle), "drill", lambda: None)
+            verify(platform, record, bundle[SMOKE_NAME])
 
     try:
         with progress.step(f"serve {plan.before.version} in a sandbox"):

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from . import notice
-from .change import Change, expect_head, verify
+from .change import TRIES, Change, as_before, expect_head, on_this_machine, verify
 from .checks import hold_of, refuse_a_lock
 from .errors import (
     CanaryInconclusive,
     HeadMoved,
-    HistoryCorrupt,
     Interrupted,
     Locked,
+    MachineFailed,
     NotServing,
     NotVerified,
     PreconditionFailed,
@@ -23,9 +23,9 @@ from .errors import (
 )
 from .event import ABORTED, FAILED, NOTED, PENDING, ROLLED_BACK, VERIFIED, Event, lease, new_id
 from .forge import reviewer
-from .git import Repository
+from .git import REMOTE, Repository
 from .ledger import Ledger
-from .plan import Plan, Serving, plan_promotion, plan_rollback, serving
+from .plan import Plan, Serving, plan_promotion, plan_rollback, serving, verified_state
 from .platforms import Observation, platform_of
 from .policy import Environment, Policy
 from .progress import Progress
@@ -49,7 +49,7 @@ class Machine:
     def plan_promotion(self, environment: Environment, version: str | None) -> Plan:
         """Make the plan of a promotion, or refuse it. Writes nothing."""
         platform = platform_of(environment, self.policy)
-        self.repository.identity()
+        self.repository.require_writing()
         plan = plan_promotion(Ledger.open(self.repository), self.policy, environment, version)
         drift = platform.observe().drift(plan.record.version) if plan.nothing_to_do else ""
         if drift:
@@ -64,7 +64,7 @@ class Machine:
     def plan_rollback(self, environment: Environment, version: str | None) -> Plan:
         """Make the plan of a rollback, or refuse it. Writes nothing."""
         platform_of(environment, self.policy)
-        self.repository.identity()
+        self.repository.require_writing()
         return plan_rollback(Ledger.open(self.repository), environment, version)
 
     def promote(self, plan: Plan, progress: Progress) -> Event:
@@ -88,19 +88,23 @@ class Machine:
             change.open()
             change.work()
         except NotServing as error:
-            change.undo(ROLLED_BACK, str(error))
+            # A machine without room says nothing about the release, which may come again.
+            is_bad = not isinstance(error, MachineFailed)
+            change.undo(ROLLED_BACK if is_bad else ABORTED, str(error))
             raise RolledBack(
                 f"release {plan.record.version} failed in {plan.environment.name}, rolled back",
                 why=str(error),
-                state=_as_before(plan),
-                next_step="mend the release, build a new one and promote that",
+                state=as_before(plan),
+                next_step="mend the release, build a new one and promote that"
+                if is_bad
+                else "mend the machine, and promote it again",
             ) from None
         except Undecided as error:
             change.undo(ROLLED_BACK, str(error))
             raise CanaryInconclusive(
                 f"nobody can say yet whether {plan.record.version} is sound, rolled back",
                 why=str(error),
-                state=_as_before(plan),
+                state=as_before(plan),
                 next_step="try again when more customers ask, or with more windows in release.toml",
             ) from None
         except KeyboardInterrupt:
@@ -115,24 +119,29 @@ class Machine:
         NotVerified
             The target does not serve as it must; what served goes on.
         """
-        change = self.change(plan, progress, self.verified_state(plan), reason)
+        ledger = Ledger.open(self.repository)
+        state = verified_state(ledger, plan.history, plan.record)
+        change = self.change(plan, progress, state, reason)
         try:
             change.open()
             change.work()
         except NotServing as error:
-            change.undo(FAILED, str(error))
+            is_bad = not isinstance(error, MachineFailed)
+            change.undo(FAILED if is_bad else ABORTED, str(error))
             raise NotVerified(
                 f"the rollback of {plan.environment.name} to {plan.record.version} is not verified",
                 why=str(error),
-                state=_as_before(plan),
-                next_step=f"invoke rollback --env {plan.environment.name} goes further back",
+                state=as_before(plan),
+                next_step=f"invoke rollback --env {plan.environment.name} goes further back"
+                if is_bad
+                else "mend the machine, and roll back again",
             ) from None
         except KeyboardInterrupt:
             raise self._interrupted(change) from None
         return change.close(VERIFIED)
 
     def recover(self, environment: Environment, progress: Progress) -> Event:
-        """End what a dead command began.
+        """End what a dead command began, or pay the push that one without a remote has left owed.
 
         A promotion whose release serves and passes the smoke test is recorded as verified, any
         other is undone. A rollback is carried out to its end.
@@ -140,11 +149,7 @@ class Machine:
         ledger = Ledger.open(self.repository)
         history = ledger.history(environment.name)
         if not history or not history[0].is_pending:
-            raise PreconditionFailed(
-                f"there is nothing to recover in {environment.name}",
-                state=f"{environment.name} unchanged",
-                next_step=f"invoke status --env {environment.name}",
-            )
+            return self._pay(ledger, environment, progress)
         if not history[0].lease_has_run_out():
             refuse_a_lock(history, environment.name)
         unsettled = list(itertools.takewhile(lambda event: event.is_pending, history))
@@ -157,12 +162,30 @@ class Machine:
         plan = Plan("recover", environment, record, before, tuple(history), begun=dead.kind)
         reason = f"after a {dead.kind} that died; it began at {dead.time}"
         change = self.change(plan, progress, begun.files, reason)
-        change.open()
-        try:
-            change.work()
-        except NotServing as error:
-            return change.undo(ABORTED, str(error))
-        return change.close(VERIFIED)
+        with change.told_when_interrupted():
+            change.open()
+            try:
+                change.work()
+            except NotServing as error:
+                return change.undo(ABORTED, str(error))
+            return change.close(VERIFIED)
+
+    def _pay(self, ledger: Ledger, environment: Environment, progress: Progress) -> Event:
+        """Push the events that the remote has not, and return the newest."""
+        name = environment.name
+        owed = ledger.owed(name)
+        if not owed:
+            raise PreconditionFailed(
+                f"there is nothing to recover in {name}",
+                state=f"{name} unchanged",
+                next_step=f"invoke status --env {name}",
+            )
+        with progress.step(f"push {owed} events of {name} that {REMOTE} has not"):
+            try:
+                ledger.pay(name)
+            except HeadMoved as error:
+                raise _moved(environment, error, "recover") from None
+        return ledger.history(name)[0]
 
     def deploy(self, environment: Environment, progress: Progress) -> Record:
         """Make the platform serve what git says, after a reboot, say; writes no event."""
@@ -171,9 +194,9 @@ class Machine:
         record = _record_of(current, environment)
         platform = platform_of(environment, self.policy)
         try:
-            with progress.step(f"bring {record.version} to the platform"):
+            with progress.step(f"bring {record.version} to the platform"), on_this_machine():
                 platform.preflight(record, lambda: ledger.bundle(record.version))
-            with progress.step("change over, one instance after the other"):
+            with progress.step("change over, one instance after the other"), on_this_machine():
                 platform.apply(current.files, head, lambda: self._still(environment, head))
             with progress.step("verify /health, /version and /predict of every instance"):
                 verify(platform, record, ledger.bundle(record.version)[SMOKE_NAME])
@@ -217,31 +240,30 @@ class Machine:
         seconds: float | None = None,
     ) -> Event:
         """Write an event that changes nothing of what serves."""
-        ledger = Ledger.open(self.repository)
-        refuse_a_lock(ledger.history(environment.name), environment.name)
-        current = serving(ledger, ledger.head(environment.name))
-        subject = record or current.record
-        event = Event(
-            kind=kind,
-            release=subject.version if subject else "",
-            digest=subject.digest if subject else "",
-            outcome=NOTED,
-            previous=current.version if record else "",
-            actor=self.repository.actor(),
-            reason=reason,
-            duration_s="" if seconds is None else f"{seconds:.1f}",
-        )
-        try:
-            sha = ledger.append(environment.name, event, current.files)
-        except HeadMoved as error:
-            raise Locked(
-                f"{environment.name} has changed in this moment",
-                why=str(error),
-                state=f"{environment.name} unchanged by this command",
-                next_step=f"invoke {kind} --env {environment.name}",
-            ) from None
-        notice.tell(environment.name, event, progress)
-        return replace(event, sha=sha)
+        self.repository.require_writing()
+        for _ in range(TRIES):
+            ledger = Ledger.open(self.repository)
+            refuse_a_lock(ledger.history(environment.name), environment.name)
+            current = serving(ledger, ledger.head(environment.name))
+            subject = record or current.record
+            event = Event(
+                kind=kind,
+                release=subject.version if subject else "",
+                digest=subject.digest if subject else "",
+                outcome=NOTED,
+                previous=current.version if record else "",
+                actor=self.repository.actor(),
+                reason=reason,
+                duration_s="" if seconds is None else f"{seconds:.1f}",
+            )
+            try:
+                sha = ledger.append(environment.name, event, current.files)
+            except HeadMoved as error:
+                refusal = _moved(environment, error, kind)
+                continue
+            notice.tell(environment.name, event, progress)
+            return replace(event, sha=sha)
+        raise refusal
 
     def is_held(self, environment: Environment) -> bool:
         """Whether a hold, or a rollback, keeps releases out."""
@@ -254,7 +276,7 @@ class Machine:
         plan = change.plan
         return Interrupted(
             f"the {plan.command} to {plan.record.version} was interrupted",
-            state=_as_before(plan),
+            state=as_before(plan),
             next_step=f"invoke {plan.command} --env {plan.environment.name}",
         )
 
@@ -262,6 +284,7 @@ class Machine:
         self, plan: Plan, progress: Progress, files: Mapping[str, bytes], reason: str = ""
     ) -> Change:
         """Return the change that a plan asks for; nothing is written yet."""
+        self.repository.require_writing()
         pending = Event(
             kind=plan.command,
             release=plan.record.version,
@@ -279,18 +302,6 @@ class Machine:
         platform = platform_of(plan.environment, self.policy)
         return Change(self.repository, plan, platform, progress, pending, files)
 
-    def verified_state(self, plan: Plan) -> dict[str, bytes]:
-        """Return the state in which a release was verified: a rollback brings back just that."""
-        ledger = Ledger.open(self.repository)
-        for event in plan.history:
-            if event.release == plan.record.version and event.outcome == VERIFIED:
-                return ledger.desired(event.sha)
-        raise HistoryCorrupt(
-            f"{plan.environment.name} has no verified state of release {plan.record.version}",
-            state=f"{plan.environment.name} unchanged",
-            next_step=f"invoke history --env {plan.environment.name}",
-        )
-
     def _unlocked(self, environment: Environment) -> tuple[Ledger, str]:
         """Return the ledger and the newest event; refuse a lock, and an empty history."""
         ledger = Ledger.open(self.repository)
@@ -304,8 +315,13 @@ class Machine:
         expect_head(self.repository, environment.name, head)
 
 
-def _as_before(plan: Plan) -> str:
-    return f"{plan.environment.name} serves {plan.before.version or 'nothing'}, as before"
+def _moved(environment: Environment, error: HeadMoved, command: str) -> Locked:
+    return Locked(
+        f"{environment.name} has changed in this moment",
+        why=str(error),
+        state=f"{environment.name} unchanged by this command",
+        next_step=f"invoke {command} --env {environment.name}",
+    )
 
 
 def _record_of(current: Serving, environment: Environment) -> Record:

@@ -6,6 +6,11 @@ raised where they are known and printed in one place, ``tasks.py``.
 
 from __future__ import annotations
 
+import re
+
+# What the system says when a machine, and not a release or a remote, is at fault.
+MACHINE_TROUBLE = re.compile("No space left on device|Read-only file system|Disk quota exceeded")
+
 
 class ReleaseError(Exception):
     """A release command that cannot do what was asked.
@@ -163,3 +168,7 @@ class HeadMoved(Exception):
 
 class NotServing(Exception):
     """A platform or a smoke test found that a release does not serve as it must."""
+
+
+class MachineFailed(NotServing):
+    """The machine that serves is at fault, a full disk say: nothing is known of the release."""

@@ -122,10 +122,16 @@ def message_of(environment: str, event: Event) -> str:
     return "\n".join(lines) + "\n"
 
 
+def sha_of(entry: str) -> str:
+    """Return which commit `LAYOUT` has printed."""
+    return entry.partition(FIELD)[0]
+
+
 def event_of(entry: str) -> Event:
     """Read what `LAYOUT` prints of a commit; `HistoryCorrupt` if that is no event."""
     sha, when, trailers = entry.split(FIELD, 2)
-    values = {}
+    # An event of an environment that serves nothing names no release: a hold, say.
+    values = {"release": "", "digest": ""}
     for trailer in trailers.split(TRAILER):
         key, _, value = trailer.partition(": ")
         if key in TRAILERS:

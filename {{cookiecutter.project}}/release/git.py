@@ -23,6 +23,9 @@ MOVED_ON = re.compile(
     "non-fast-forward|fetch first|already exists|failed to update ref|cannot lock ref"
 )
 
+# What git says when another git is moving the same reference in this moment.
+LOCK_IS_TAKEN = "File exists"
+
 SIGNATURE = b"-----BEGIN SSH SIGNATURE-----"
 GOOD_SIGNATURE = re.compile(r'^Good "git" signature for (\S+) with ', re.MULTILINE)
 
@@ -131,6 +134,18 @@ class Repository:
                 next_step='git config user.name "Your Name"; git config user.email you@example.com',
             ) from None
 
+    def require_writing(self) -> None:
+        """Refuse, before anything is touched, where no event could be written."""
+        self.identity()
+        store = self._inside("objects")
+        if not os.access(store, os.W_OK):
+            raise PreconditionFailed(
+                "the repository cannot be written",
+                why=f"{store} is read-only for this user",
+                state="nothing was changed",
+                next_step="run the command where .git can be written: git is the release ledger",
+            )
+
     def actor(self) -> str:
         """Return who commits, as ``Name <email>``."""
         return self.identity().rsplit(" ", 2)[0]
@@ -160,10 +175,20 @@ class Repository:
         """Whether there is an ``origin``."""
         return REMOTE in self.run("remote").split()
 
-    @property
-    def is_shallow(self) -> bool:
-        """Whether this clone holds only the newest part of some history."""
-        return self.run("rev-parse", "--is-shallow-repository") == "true"
+    def _inside(self, name: str) -> Path:
+        """Return the path of something in ``.git``, wherever that is."""
+        return self.root / self.run("rev-parse", "--git-path", name)
+
+    @cached_property
+    def _shallow_file(self) -> Path:
+        return self._inside("shallow")
+
+    def cut_off(self) -> frozenset[str]:
+        """Return the commits whose parents this clone has left out, as ``--depth`` does."""
+        try:
+            return frozenset(self._shallow_file.read_text(encoding="ascii").split())
+        except FileNotFoundError:
+            return frozenset()
 
     def local_references(self, *prefixes: str) -> dict[str, str]:
         """Return ``{reference: object}`` of this repository."""
@@ -183,18 +208,23 @@ class Repository:
         return {name: target for target, name in pairs if not name.endswith("^{}")}
 
     def fetch_objects(self, references: Mapping[str, str]) -> None:
-        """Bring what the remote's references point at, without writing a reference here."""
+        """Bring what the remote's references point at, without writing a reference here.
+
+        A shallow clone is made whole: who sees only the newest event has nothing to go back to.
+        """
         known = self._known(references.values())
-        missing = [name for name, target in references.items() if target not in known]
-        if missing:
+        whole = ("--unshallow",) if self.cut_off() else ()
+        wanted = [name for name, target in references.items() if whole or target not in known]
+        if wanted:
             self.run(
                 "fetch",
                 "--quiet",
                 "--no-tags",
                 "--no-write-fetch-head",
                 "--refmap=",
+                *whole,
                 REMOTE,
-                *missing,
+                *wanted,
                 timeout_s=NETWORK_TIMEOUT_S,
             )
 
@@ -288,7 +318,11 @@ class Repository:
         try:
             self.run("update-ref", reference, new, old or NO_OBJECT)
         except GitFailed as error:
-            raise HeadMoved(str(error)) from None
+            # A full disk refuses too, and then nobody else was faster.
+            is_there = self.local_references(reference).get(reference)
+            if is_there != old or LOCK_IS_TAKEN in str(error):
+                raise HeadMoved(str(error)) from None
+            raise
 
     def set_reference(self, reference: str, new: str) -> None:
         """Move a reference wherever it is now."""

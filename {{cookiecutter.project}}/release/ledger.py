@@ -4,8 +4,7 @@
 - an environment is the branch ``env/<name>``: one commit an event, its tree the desired state;
 - an approval is the annotated tag ``approval/<environment>/<version>/<e-mail address>``.
 
-Reading writes no reference. With an ``origin`` the remote is asked first, and on writing it
-decides.
+Reading writes no reference; on writing, the remote decides where there is one.
 """
 
 from __future__ import annotations
@@ -13,19 +12,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from .errors import ArtifactGone, HeadMoved, HistoryCorrupt, PreconditionFailed, PushFailed
-from .event import LAYOUT, Event, event_of, message_of, new_id, one_line
-from .git import REMOTE, GitFailed, Repository
+from .event import LAYOUT, Event, event_of, message_of, new_id, one_line, sha_of
+from .git import LOCK_IS_TAKEN, REMOTE, GitFailed
 from .records import FILE_NAME, Record, parse
-
-BRANCHES = "refs/heads/env/"
-RELEASES = "refs/tags/release/"
-APPROVALS = "refs/tags/approval/"
-PREFIXES = (BRANCHES, RELEASES, APPROVALS)
+from .references import APPROVALS, BRANCHES, RELEASES, References
 
 # What an event keeps beside the desired state: it tells how it went, and serves nothing.
 CANARY = "canary.json"
@@ -75,63 +69,8 @@ def _slug(person: str) -> str:
 
 
 @dataclass(frozen=True)
-class Ledger:
-    """What git says now, merged from this repository and its remote.
-
-    Parameters
-    ----------
-    repository : Repository
-    local, remote : mapping of str to str
-        ``{reference: object}``; ``remote`` is None where there is none or it does not answer.
-    unreachable : str
-        Why the remote does not answer, or empty.
-    """
-
-    repository: Repository
-    local: Mapping[str, str]
-    remote: Mapping[str, str] | None
-    unreachable: str = ""
-
-    @classmethod
-    def open(cls, repository: Repository) -> Ledger:
-        """Read every reference of the ledger, here and at the remote."""
-        local = repository.local_references(*PREFIXES)
-        if not repository.has_remote:
-            return cls(repository, local, None)
-        try:
-            remote = repository.remote_references(*(prefix + "*" for prefix in PREFIXES))
-            repository.fetch_objects(remote)
-        except GitFailed as error:
-            return cls(repository, local, None, unreachable=str(error))
-        return cls(repository, local, remote)
-
-    def require_remote(self, state: str) -> None:
-        """Refuse to go on while the remote that decides cannot be asked."""
-        if self.unreachable:
-            raise PushFailed(
-                f"the git remote {REMOTE} does not answer",
-                why=self.unreachable,
-                state=state,
-                next_step="try again when it is back; only a rollback goes on without it",
-            )
-
-    def _lookup(self, reference: str) -> str | None:
-        """Find a reference; of a branch that both know, the one that contains the other."""
-        here = self.local.get(reference)
-        there = (self.remote or {}).get(reference)
-        if here is None or there is None or here == there:
-            return there or here
-        if not reference.startswith(BRANCHES) or self.repository.is_ancestor(here, there):
-            return there
-        if self.repository.is_ancestor(there, here):
-            return here
-        name = reference.removeprefix("refs/heads/")
-        raise HistoryCorrupt(
-            f"two histories of {name}",
-            why=f"{name} here ({here[:12]}) and at {REMOTE} ({there[:12]}) have parted",
-            state="nothing was changed",
-            next_step=f"git log --oneline --graph {name} {REMOTE}/{name}; keep the true one",
-        )
+class Ledger(References):
+    """Releases, environments and approvals, as the references say."""
 
     # Releases
 
@@ -273,19 +212,57 @@ class Ledger:
 
     def history(self, environment: str) -> list[Event]:
         """Return an environment's events, newest first, as the chain orders them, not clocks."""
+        return [event_of(entry) for entry in self._entries(environment)]
+
+    def readable_history(self, environment: str) -> tuple[list[Event], list[str]]:
+        """Return the events that can be read, and what is wrong with the other commits."""
+        events, strange = [], []
+        for entry in self._entries(environment):
+            try:
+                events.append(event_of(entry))
+            except HistoryCorrupt as error:
+                strange.append(error.what)
+        return events, strange
+
+    def newest(self, environment: str) -> Event | None:
+        """Return an environment's newest event."""
+        entries = self._entries(environment, "--max-count=1")
+        return event_of(entries[0]) if entries else None
+
+    def _entries(self, environment: str, *options: str) -> list[str]:
+        """Return what git prints of an environment's commits; a history cut short is refused."""
         head = self.head(environment)
         if head is None:
             return []
-        return [event_of(entry) for entry in self.entries(head)]
+        try:
+            entries = self.entries(head, *options)
+        except GitFailed as error:
+            raise HistoryCorrupt(
+                f"the history of env/{environment} cannot be read",
+                why=str(error),
+                state="nothing was changed",
+                next_step="git fsck; a fresh clone, if that is whole",
+            ) from None
+        if not options and sha_of(entries[-1]) in self.cut_off:
+            raise self._not_whole(f"env/{environment}")
+        return entries
 
-    def entries(self, head: str) -> list[str]:
+    def entries(self, head: str, *options: str) -> list[str]:
         """Return what git tells of each commit up to ``head``, newest first, for `event_of`."""
-        listed = self.repository.read("log", "-z", "--first-parent", f"--format={LAYOUT}", head)
-        return listed.decode("utf-8", "replace").split("\0")[:-1]
+        command = ("log", "-z", "--first-parent", f"--format={LAYOUT}", *options, head)
+        return self.repository.read(*command).decode("utf-8", "replace").split("\0")[:-1]
 
     def desired(self, commit: str) -> dict[str, bytes]:
         """Return the desired state that an event holds: the record and the manifests."""
-        files = self.repository.read_tree(commit)
+        try:
+            files = self.repository.read_tree(commit)
+        except GitFailed as error:
+            raise HistoryCorrupt(
+                f"the state that event {commit[:12]} holds cannot be read",
+                why=str(error),
+                state="nothing was changed",
+                next_step="git fsck; a fresh clone, if that is whole",
+            ) from None
         return {name: content for name, content in files.items() if name not in NOT_DESIRED}
 
     def trial(self, commit: str) -> dict[str, Any]:
@@ -309,25 +286,38 @@ class Ledger:
         if self.remote is None:
             self.repository.swap_reference(reference, sha, self.local.get(reference))
             return sha
+        self._push(environment, sha)
+        self._follow(reference, sha)
+        return sha
+
+    def pay(self, environment: str) -> None:
+        """Push the events that the remote has not; `HeadMoved` and `PushFailed` as `append`."""
+        self.require_remote(f"{environment} unchanged, and the push is still owed")
+        self._push(environment, self.local[BRANCHES + environment])
+
+    def _push(self, environment: str, sha: str) -> None:
+        """Push a head of an environment, and all events before it."""
+        reference = BRANCHES + environment
         try:
             self.repository.push({reference: sha})
         except GitFailed as error:
             if self._took(reference, sha):
-                self._follow(reference, sha)
-                return sha
+                return
             raise PushFailed(
                 f"the remote did not take the event on env/{environment}",
                 why=str(error),
                 state=f"{environment} unchanged by this command",
                 next_step=f"see that you may push to env/{environment}, and run the command again",
             ) from None
-        self._follow(reference, sha)
-        return sha
 
     def _follow(self, reference: str, sha: str) -> None:
         """Move the branch here after the remote has decided: it is only its copy then."""
-        with suppress(GitFailed):  # another command of this clone may hold the reference's lock
+        try:
             self.repository.set_reference(reference, sha)
+        except GitFailed as error:
+            # Another command of this clone may be at it; a full disk is another matter.
+            if LOCK_IS_TAKEN not in str(error):
+                raise
 
     def _took(self, reference: str, sha: str) -> bool:
         """Tell whether the remote has what a push that failed sent: its answer may be lost."""

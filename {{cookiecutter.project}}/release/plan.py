@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .checks import Candidate, check, known_bad, refuse_a_lock, utc_now
@@ -13,6 +14,7 @@ from .errors import (
     PreconditionFailed,
 )
 from .event import FAILED, NOTED, VERIFIED, Event
+from .git import REMOTE
 from .ledger import Ledger
 from .policy import Environment, Policy
 from .records import FILE_NAME, Record, parse
@@ -28,15 +30,18 @@ class Serving:
         None before the first release.
     files : dict of str to bytes
         The desired state: the record and the platform's manifests.
+    damaged : str
+        The release whose record here cannot be trusted, or empty: it cannot be brought back.
     """
 
     record: Record | None
     files: dict[str, bytes]
+    damaged: str = ""
 
     @property
     def version(self) -> str:
         """The release's version, or an empty string."""
-        return self.record.version if self.record else ""
+        return self.record.version if self.record else self.damaged
 
 
 @dataclass(frozen=True)
@@ -202,8 +207,15 @@ def plan_rollback(ledger: Ledger, environment: Environment, version: str | None)
     version : str or None
         None means the last known good release.
     """
-    history = ledger.history(environment.name)
-    before = serving(ledger, ledger.head(environment.name))
+    history, strange = ledger.readable_history(environment.name)
+    if ledger.unreachable and not history:
+        raise PreconditionFailed(
+            f"nothing is known here of {environment.name}",
+            why=f"its history is at {REMOTE}, which could not be read: {ledger.unreachable}",
+            state=f"{environment.name} unchanged",
+            next_step="roll back from the clone on the machine that serves, or when it is back",
+        )
+    before = _served(ledger, environment, history)
     candidates = known_good(history, before.version)
     if version is not None:
         if version not in {event.release for event in history if event.outcome == VERIFIED}:
@@ -213,15 +225,17 @@ def plan_rollback(ledger: Ledger, environment: Environment, version: str | None)
                 next_step=f"invoke history --env {environment.name}",
             )
         candidates = [version]
-    refused = []
+    refused: list[str] = []
     for candidate in candidates:
         try:
             record = ledger.record(candidate)
             ledger.bundle(candidate)
+            verified_state(ledger, history, record)
         except (ArtifactGone, HistoryCorrupt) as error:
             refused.append(f"{candidate}: {error.why or error.what}")
             continue
-        found = (*((("passed by", "; ".join(refused)),) if refused else ()), *_last_drill(history))
+        passed = (("passed by", "; ".join(strange + refused)),) if strange or refused else ()
+        found = (*passed, *_last_drill(history))
         return Plan("rollback", environment, record, before, tuple(history), found)
     if refused:
         raise ArtifactGone(
@@ -236,6 +250,37 @@ def plan_rollback(ledger: Ledger, environment: Environment, version: str | None)
         state=f"{environment.name} unchanged",
         next_step=f"invoke history --env {environment.name}; then promote a release that is good",
     )
+
+
+def verified_state(ledger: Ledger, history: Sequence[Event], record: Record) -> dict[str, bytes]:
+    """Return the state in which a release was verified: a rollback brings back just that."""
+    why = "it was never verified"
+    for event in history:
+        if event.release == record.version and event.outcome == VERIFIED:
+            try:
+                state = serving(ledger, event.sha)
+            except HistoryCorrupt as error:
+                why = f"{error.what}: {error.why}"
+                continue
+            if state.record == record:
+                return state.files
+            why = f"the event {event.sha} holds another record than its tag"
+    raise HistoryCorrupt(
+        f"no verified state of release {record.version} can be read",
+        why=why,
+        state="nothing was changed",
+        next_step="git fsck; or choose another release",
+    )
+
+
+def _served(ledger: Ledger, environment: Environment, history: list[Event]) -> Serving:
+    """Return what serves; a damaged record keeps nobody from going back to a good one."""
+    head = ledger.head(environment.name)
+    try:
+        return serving(ledger, head)
+    except HistoryCorrupt:
+        assert head and history, "there is no damage where nothing is"
+        return Serving(None, ledger.desired(head), damaged=history[0].release)
 
 
 def known_good(history: list[Event], current: str) -> list[str]:

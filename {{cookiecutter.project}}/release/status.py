@@ -9,6 +9,7 @@ from .checks import hold_of
 from .engine import Machine
 from .errors import ReleaseError
 from .event import Event
+from .git import REMOTE
 from .ledger import Ledger
 from .plan import serving
 from .platforms import Observation
@@ -34,6 +35,8 @@ class Status:
         How the two differ, or empty.
     hold : Event or None
         What keeps releases out, or None.
+    owed : int
+        How many events the remote has not, as far as anybody here knows.
     """
 
     environment: str
@@ -42,6 +45,7 @@ class Status:
     observation: Observation | None
     drift: str
     hold: Event | None = None
+    owed: int = 0
 
     def __str__(self) -> str:
         if self.newest is None:
@@ -61,6 +65,11 @@ class Status:
                 f"{'':<10} on hold since a {self.hold.kind} at {self.hold.time}; "
                 f"next: invoke unhold --env {self.environment}"
             )
+        if self.owed:
+            lines.append(
+                f"{'':<10} push owed: {REMOTE} has not {self.owed} of its events; "
+                f"next: invoke recover --env {self.environment}"
+            )
         if self.drift:
             lines.append(
                 f"{'':<10} drift: {self.drift}; next: invoke deploy --env {self.environment}"
@@ -72,14 +81,21 @@ def look(machine: Machine, ledger: Ledger, environment: Environment) -> Status:
     """Compare what git says with what runs."""
     history = ledger.history(environment.name)
     release = serving(ledger, ledger.head(environment.name)).version
-    newest = history[0] if history else None
+    observation = None
     try:
         observation = machine.observe(environment)
+        drift = observation.drift(release)
     except ReleaseError as error:
-        why = error.why if release else ""
-        return Status(environment.name, release, newest, None, why, hold_of(history))
-    drift = observation.drift(release)
-    return Status(environment.name, release, newest, observation, drift, hold_of(history))
+        drift = error.why if release else ""
+    return Status(
+        environment=environment.name,
+        release=release,
+        newest=history[0] if history else None,
+        observation=observation,
+        drift=drift,
+        hold=hold_of(history),
+        owed=ledger.owed(environment.name),
+    )
 
 
 def story(history: list[Event]) -> list[Event]:

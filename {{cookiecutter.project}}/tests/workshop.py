@@ -6,13 +6,13 @@ import json
 import socket
 import subprocess
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
 from release.engine import Machine
 from release.git import Repository
-from release.event import Event
+from release.event import VERIFIED, Event
 from release.ledger import Ledger
 from release.platforms.process import ProcessPlatform, state_directory
 from release.policy import ApprovalPolicy, Environment, Policy
@@ -22,6 +22,25 @@ from release.records import EVIDENCE_NAME, FILE_NAME, Record, digest_of, sha256
 from .stand_in_server import PROBABILITY
 
 SERVER = Path(__file__).with_name("stand_in_server.py")
+
+
+PYPROJECT = """
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "stand-in"
+version = "1"
+
+[tool.hatch.build.targets.wheel]
+packages = ["src/stand_in"]
+"""
+
+
+CUSTOMER = {"age": 40}
+CASE = {"request": CUSTOMER, "response": {"churn_probability": PROBABILITY}}
+SMOKE = json.dumps({"tolerance": 1e-5, "cases": [CASE], "replay": [CUSTOMER]}).encode()
 
 
 def free_port() -> int:
@@ -69,7 +88,8 @@ class Workshop:
         git(folder, "config", "user.email", "ada@example.com")
         git(folder, "commit", "--quiet", "--allow-empty", "--message=begin")
         if remote:
-            git(folder.parent, "init", "--quiet", "--bare", str(remote))
+            main = "--initial-branch=main"
+            git(folder.parent, "init", "--quiet", "--bare", main, str(remote))
             git(folder, "remote", "add", "origin", str(remote))
             git(folder, "push", "--quiet", "origin", "main")
         environments = (
@@ -105,13 +125,10 @@ class Workshop:
         """Make a commit and the release of it; its model says how its servers behave."""
         git(self.folder, "commit", "--quiet", "--allow-empty", "--message=work")
         commit = self.machine.repository.head()
-        cases = {"request": {"age": 40}, "response": {"churn_probability": PROBABILITY}}
         artifacts = {
             "model.onnx": model,
             "requirements.txt": b"",
-            "smoke.json": json.dumps(
-                {"tolerance": 1e-5, "cases": [cases], "replay": [cases["request"]]}
-            ).encode(),
+            "smoke.json": SMOKE,
             "stand_in-1-py3-none-any.whl": empty_wheel(),
         }
         checksums = {name: sha256(content) for name, content in artifacts.items()}
@@ -132,12 +149,51 @@ class Workshop:
         self.ledger().add_release(record, files, "a release\n")
         return record
 
+    def pack(self) -> None:
+        """Commit a package that can be built; git ignores what the doors leave behind."""
+        package = self.folder / "src" / "stand_in"
+        package.mkdir(parents=True)
+        (package / "__init__.py").touch()
+        (self.folder / "pyproject.toml").write_text(PYPROJECT)
+        (self.folder / "requirements.txt").touch()
+        (self.folder / ".gitignore").write_text("reports/\ndist/\n")
+        git(self.folder, "add", "--all")
+        git(self.folder, "commit", "--quiet", "--message=a package")
+
+    def train(self, model: bytes, champion: dict[str, str] | None = None) -> None:
+        """Leave in reports/ what a training leaves."""
+        reports = self.folder / "reports"
+        (reports / "model").mkdir(parents=True, exist_ok=True)
+        (reports / "model" / "model.onnx").write_bytes(model)
+        (reports / "model" / "smoke.json").write_bytes(SMOKE)
+        evidence = {
+            "schema": 2,
+            "training": "full",
+            "verdict": "passed",
+            "reasons": [],
+            "commit": self.machine.repository.head(),
+            "tree_clean": True,
+            "data_sha256": "0" * 64,
+            "model_sha256": hashlib.sha256(model).hexdigest(),
+            "champion": {"state": "none yet", "release": None} | (champion or {}),
+        }
+        (reports / "gate.json").write_text(json.dumps(evidence))
+        (reports / "gate.html").write_text("<p>passed")
+        (reports / "model_card.md").write_text("# a model")
+
     def promote(self, record: Record, environment: Environment) -> Event:
         """Promote a release, approved where that is wanted."""
         if environment.approval and not self.ledger().approvals(environment.name, record.version):
             self.ledger().add_approval(environment.name, record, "looked at it", signed=False)
         plan = self.machine.plan_promotion(environment, record.version)
         return self.machine.promote(plan, Progress())
+
+    def tell(self, record: Record, environment: Environment, outcome: str = VERIFIED) -> Event:
+        """Write how a promotion ended, as if there had been one: no server is started."""
+        manifests = ProcessPlatform(environment, self.machine.policy).render(record, dict)
+        event = Event("promote", record.version, record.digest, outcome, actor="Ada")
+        files = {FILE_NAME: record.to_json()} | manifests
+        return replace(event, sha=self.ledger().append(environment.name, event, files))
 
     def rollback(self, environment: Environment, version: str | None = None) -> Event:
         """Go back."""

@@ -113,7 +113,7 @@ def audit(ledger: Ledger, policy: Policy) -> Audit:
     PreconditionFailed
         This clone has only a part of the history.
     """
-    if ledger.repository.is_shallow:
+    if ledger.repository.cut_off():
         raise PreconditionFailed(
             "this clone is shallow: it has only a part of the history",
             state="nothing was changed",

@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigurationError, Locked, NotServing
+from ..errors import MACHINE_TROUBLE, ConfigurationError, Locked, MachineFailed, NotServing
 from ..policy import Environment, Policy
 from ..records import FILE_NAME, Record, sha256
 from ..smoke import ask_over_http
@@ -89,15 +89,13 @@ class ProcessPlatform:
                 return
             # What is there comes from an install that was killed, or was damaged since.
             shutil.rmtree(home, ignore_errors=True)
-            (home / "bundle").mkdir(parents=True)
-            for name, content in bundle().items():
-                (home / "bundle" / name).write_bytes(content)
-            wheels = [str(path) for path in (home / "bundle").glob("*.whl")]
-            for command in _install_commands(
-                home / "venv", home / "bundle" / "requirements.txt", wheels
-            ):
-                _install(command)
-            supervisor.write_json(home / COMPLETE, {"digest": record.digest})
+            try:
+                _lay_out(home, bundle())
+                supervisor.write_json(home / COMPLETE, {"digest": record.digest})
+            except (OSError, NotServing):
+                # A full disk must have room again for the way back.
+                shutil.rmtree(home, ignore_errors=True)
+                raise
 
     def apply(self, desired: Mapping[str, bytes], event: str, guard: Callable[[], None]) -> None:
         """Tell the supervisor the new desired state, and wait until it is reached."""
@@ -307,6 +305,16 @@ def manifest_of(desired: Mapping[str, bytes], name: str) -> dict[str, Any]:
     return manifest
 
 
+def _lay_out(home: Path, bundle: Mapping[str, bytes]) -> None:
+    """Write a bundle's files, and install what it locks and holds."""
+    (home / "bundle").mkdir(parents=True)
+    for name, content in bundle.items():
+        (home / "bundle" / name).write_bytes(content)
+    wheels = [str(path) for path in (home / "bundle").glob("*.whl")]
+    for command in _install_commands(home / "venv", home / "bundle" / "requirements.txt", wheels):
+        _install(command)
+
+
 def _install_commands(venv: Path, lock: Path, wheels: list[str]) -> list[list[str]]:
     """Return the commands that make the release's environment: uv where it is, pip otherwise."""
     python = str(venv / "bin" / "python")
@@ -350,4 +358,5 @@ def _install(command: list[str]) -> None:
         ) from None
     if done.returncode:
         said = (done.stderr or done.stdout).strip()[-2000:]
-        raise NotServing(f"the release's environment cannot be installed: {said}")
+        kind = MachineFailed if MACHINE_TROUBLE.search(said) else NotServing
+        raise kind(f"the release's environment cannot be installed: {said}")

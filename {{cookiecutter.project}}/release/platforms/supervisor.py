@@ -24,6 +24,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -169,9 +170,7 @@ class Worker:
 
     def tail(self) -> str:
         """Return the end of its log."""
-        with self.log.open("rb") as file:
-            file.seek(max(0, self.log.stat().st_size - LOG_TAIL))
-            return file.read().decode("utf-8", "replace")
+        return self.log.read_bytes()[-LOG_TAIL:].decode("utf-8", "replace")
 
 
 @dataclass
@@ -206,11 +205,13 @@ class Supervisor:
         while True:
             self.read_desired()
             self.reap()
-            if not self.trouble:
-                self.reconcile()
-            self.revive()
-            self.cut_logs()
-            self.write_actual()
+            # On a full disk whoever serves goes on, and the next tick tries again.
+            with suppress(OSError):
+                if not self.trouble:
+                    self.reconcile()
+                self.revive()
+                self.cut_logs()
+                self.write_actual()
             if self.desired.get("slots") == [] and not self.slots and not self.draining:
                 return
             time.sleep(TICK_S)
@@ -274,7 +275,10 @@ class Supervisor:
         if slot.worker and slot.worker.spec == spec:
             return
         if slot.candidate is None:
-            slot.candidate = self.start(slot, spec)
+            try:
+                slot.candidate = self.start(slot, spec)
+            except OSError as error:
+                self.trouble = f"release {spec['release']} cannot be started: {error}"
         elif not slot.candidate.is_alive():
             code = slot.candidate.process.returncode
             self.give_up(slot, f"exited with {code} before it was ready")

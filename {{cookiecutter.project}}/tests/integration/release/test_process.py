@@ -7,11 +7,12 @@ import urllib.request
 
 import pytest
 
-from release.errors import RolledBack
+from release.canary.traffic import Replay
+from release.errors import NotVerified, RolledBack
 from release.policy import Environment
 from release.progress import Progress
 from release.status import look
-from tests.workshop import Workshop
+from tests.workshop import CUSTOMER, Workshop
 
 
 def serving(environment: Environment) -> str:
@@ -40,7 +41,9 @@ def test_a_promotion_serves_the_release_and_is_recorded(workshop: Workshop) -> N
         (b"never ready", "was not ready after 2 s"),
     ],
 )
-def test_a_bad_release_rolls_itself_back(workshop: Workshop, model: bytes, reason: str) -> None:
+def test_13_a_bad_release_rolls_itself_back_and_shows_why(
+    workshop: Workshop, model: bytes, reason: str
+) -> None:
     good = workshop.release()
     workshop.promote(good, workshop.staging)
     bad = workshop.release(model)
@@ -53,7 +56,28 @@ def test_a_bad_release_rolls_itself_back(workshop: Workshop, model: bytes, reaso
     assert not look(workshop.machine, workshop.ledger(), workshop.staging).drift
 
 
-def test_deploy_brings_back_what_git_says_and_status_shows_the_drift(workshop: Workshop) -> None:
+def test_16_no_customer_is_sent_to_a_last_known_good_that_has_gone_bad(
+    workshop: Workshop,
+) -> None:
+    first, second = workshop.release(b"one"), workshop.release(b"two")
+    for release in (first, second):
+        workshop.promote(release, workshop.staging)
+    rotten = workshop.state / "releases" / first.version / "venv" / "bin" / "python"
+    rotten.unlink()
+    rotten.write_text("#!/bin/sh\necho its disk is gone >&2; exit 7\n", encoding="utf-8")
+    rotten.chmod(0o755)
+    address = f"http://{workshop.staging.host}:{workshop.staging.port}"
+    replay = Replay(address, [CUSTOMER], 50)
+    with replay.running(), pytest.raises(NotVerified) as refusal:
+        workshop.rollback(workshop.staging)
+    assert "its disk is gone" in refusal.value.why
+    assert refusal.value.state == f"staging serves {second.version}, as before"
+    assert replay.asked > 0 and not replay.unanswered()
+    assert serving(workshop.staging) == second.version
+    assert not look(workshop.machine, workshop.ledger(), workshop.staging).drift
+
+
+def test_29_deploy_brings_back_what_git_says_and_status_shows_the_drift(workshop: Workshop) -> None:
     release = workshop.release()
     workshop.promote(release, workshop.staging)
     workshop.machine.stop(workshop.staging)

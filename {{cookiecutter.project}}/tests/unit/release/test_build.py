@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,73 +9,24 @@ import pytest
 
 from release.build import Built, Wish, build
 from release.errors import BuildFailed, GateRefused, PreconditionFailed, ReleaseError
-from release.event import VERIFIED, Event
 from release.policy import Environment
 from release.progress import Progress
-from release.records import FILE_NAME, Record
-from tests.workshop import Workshop, git
-
-PYPROJECT = """
-[build-system]
-requires = ["hatchling"]
-build-backend = "hatchling.build"
-
-[project]
-name = "stand-in"
-version = "1"
-
-[tool.hatch.build.targets.wheel]
-packages = ["src/stand_in"]
-"""
+from tests.workshop import PYPROJECT, Workshop, git
 
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Workshop:
     """A repository with a package that can be built, and reports that git ignores."""
     shop = Workshop.open(tmp_path / "clone", tmp_path / "remote.git")
-    package = shop.folder / "src" / "stand_in"
-    package.mkdir(parents=True)
-    (package / "__init__.py").touch()
-    (shop.folder / "pyproject.toml").write_text(PYPROJECT)
-    (shop.folder / "requirements.txt").touch()
-    (shop.folder / ".gitignore").write_text("reports/\ndist/\n")
-    git(shop.folder, "add", "--all")
-    git(shop.folder, "commit", "--quiet", "--message=a package")
-    train(shop, b"model")
+    shop.pack()
+    shop.train(b"model")
     return shop
-
-
-def train(shop: Workshop, model: bytes, champion: dict[str, str] | None = None) -> None:
-    """Leave in reports/ what a training leaves."""
-    reports = shop.folder / "reports"
-    (reports / "model").mkdir(parents=True, exist_ok=True)
-    (reports / "model" / "model.onnx").write_bytes(model)
-    evidence = {
-        "schema": 2,
-        "training": "full",
-        "verdict": "passed",
-        "reasons": [],
-        "commit": shop.machine.repository.head(),
-        "tree_clean": True,
-        "data_sha256": "0" * 64,
-        "model_sha256": hashlib.sha256(model).hexdigest(),
-        "champion": {"state": "none yet", "release": None} | (champion or {}),
-    }
-    (reports / "gate.json").write_text(json.dumps(evidence))
-    (reports / "gate.html").write_text("<p>passed")
-    (reports / "model_card.md").write_text("# a model")
-
-
-def verified(shop: Workshop, environment: Environment, record: Record) -> None:
-    """Write that a release was promoted, as if its servers had been asked."""
-    event = Event("promote", record.version, record.digest, VERIFIED, actor="Ada")
-    shop.ledger().append(environment.name, event, {FILE_NAME: record.to_json()})
 
 
 def serve(shop: Workshop, environment: Environment) -> str:
     """Let an environment serve a release, and return its version; HEAD is another commit then."""
     record = built(shop).record
-    verified(shop, environment, record)
+    shop.tell(record, environment)
     git(shop.folder, "commit", "--quiet", "--allow-empty", "--message=more work")
     return record.version
 
@@ -109,7 +58,7 @@ def test_a_second_build_does_nothing_and_brings_back_the_folder(shop: Workshop) 
     assert git(shop.folder, "for-each-ref") == before
 
 
-def test_uncommitted_work_is_named_and_refused(shop: Workshop) -> None:
+def test_06_uncommitted_work_is_named_and_refused(shop: Workshop) -> None:
     (shop.folder / "half done.py").touch()
     with pytest.raises(PreconditionFailed, match="uncommitted changes") as refusal:
         built(shop)
@@ -130,7 +79,7 @@ def test_06_uncommitted_work_may_be_built_to_look_at_and_is_never_a_release(
         shop.machine.plan_promotion(shop.staging, release.record.version)
 
 
-def test_a_model_that_the_gate_did_not_see_is_refused(shop: Workshop) -> None:
+def test_09_a_model_that_the_gate_did_not_see_is_refused(shop: Workshop) -> None:
     (shop.folder / "reports" / "model" / "model.onnx").write_bytes(b"another")
     with pytest.raises(GateRefused) as refusal:
         built(shop)
@@ -138,7 +87,7 @@ def test_a_model_that_the_gate_did_not_see_is_refused(shop: Workshop) -> None:
 
 
 @pytest.mark.parametrize("name", ["gate.html", "model_card.md"])
-def test_a_release_without_its_papers_is_refused(shop: Workshop, name: str) -> None:
+def test_09_a_release_without_its_papers_is_refused(shop: Workshop, name: str) -> None:
     (shop.folder / "reports" / name).unlink()
     with pytest.raises(GateRefused) as refusal:
         built(shop)
@@ -153,7 +102,7 @@ def test_the_papers_are_kept_with_the_release(shop: Workshop) -> None:
 
 def test_a_model_that_has_not_met_the_champion_is_refused(shop: Workshop) -> None:
     first = serve(shop, shop.prod)
-    train(shop, b"another")
+    shop.train(b"another")
     with pytest.raises(GateRefused, match="not compared with what prod serves") as refusal:
         built(shop)
     assert refusal.value.why == f"prod serves {first}, and it was compared with nothing"
@@ -162,7 +111,7 @@ def test_a_model_that_has_not_met_the_champion_is_refused(shop: Workshop) -> Non
 
 def test_a_model_that_has_met_an_older_champion_is_refused(shop: Workshop) -> None:
     first = serve(shop, shop.prod)
-    train(shop, b"another", {"state": "scored", "release": "0123456789ab-01234567"})
+    shop.train(b"another", {"state": "scored", "release": "0123456789ab-01234567"})
     with pytest.raises(GateRefused) as refusal:
         built(shop)
     assert first in refusal.value.why and "compared with 0123456789ab-01234567" in refusal.value.why
@@ -170,18 +119,18 @@ def test_a_model_that_has_met_an_older_champion_is_refused(shop: Workshop) -> No
 
 def test_a_model_that_has_met_the_champion_is_built(shop: Workshop) -> None:
     first = serve(shop, shop.prod)
-    train(shop, b"another", {"state": "scored", "release": first})
+    shop.train(b"another", {"state": "scored", "release": first})
     assert built(shop).is_new
 
 
 def test_what_prod_serves_may_be_built_again_though_it_met_nobody(shop: Workshop) -> None:
     first = built(shop).record
-    verified(shop, shop.prod, first)
+    shop.tell(first, shop.prod)
     assert not built(shop).is_new
 
 
 def test_a_bundle_that_git_should_not_carry_is_refused(shop: Workshop) -> None:
-    train(shop, b"x" * 1_500_000)
+    shop.train(b"x" * 1_500_000)
     small = replace(shop.machine.policy, max_bundle_mb=1)
     with pytest.raises(BuildFailed, match=r"the bundle has 1\.5 MB"):
         build(shop.ledger(), small, Progress())
@@ -192,7 +141,7 @@ def test_a_wheel_that_cannot_be_built_is_told_with_its_reason(shop: Workshop) ->
     wrong = PYPROJECT.replace('version = "1"', 'version = "first"')
     (shop.folder / "pyproject.toml").write_text(wrong)
     git(shop.folder, "commit", "--quiet", "--all", "--message=a mistake")
-    train(shop, b"model")
+    shop.train(b"model")
     with pytest.raises(BuildFailed, match="the wheel could not be built") as refusal:
         built(shop)
     assert "first" in refusal.value.why

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from release import engine
 from release.checks import Candidate, check
-from release.errors import GateRefused, Held, PreconditionFailed, RolledBack
+from release.errors import (
+    GateRefused,
+    Held,
+    NoRollbackTarget,
+    PreconditionFailed,
+    RolledBack,
+)
 from release.freeze import Freeze
 from release.policy import Environment
 from release.records import Record
-from tests.shelf import Shelf
 from tests.workshop import Workshop
-
-
-@pytest.fixture
-def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]:
-    """A repository without a remote, whose environments are shelves."""
-    shelves = {"staging": Shelf(), "prod": Shelf()}
-    monkeypatch.setattr(engine, "platform_of", lambda environment, _: shelves[environment.name])
-    yield Workshop.open(tmp_path / "clone", None)
-    for shelf in shelves.values():
-        shelf.close()
 
 
 def ask(
@@ -45,7 +37,7 @@ def ask(
     return dict(check(Candidate(ledger, policy, environment, record, history, is_named, moment)))
 
 
-def test_9_a_gate_that_has_not_passed_is_refused(workshop: Workshop) -> None:
+def test_09_a_gate_that_has_not_passed_is_refused(workshop: Workshop) -> None:
     with pytest.raises(GateRefused, match="no passed gate") as refusal:
         ask(workshop, workshop.staging, workshop.release(gate="failed"))
     assert refusal.value.exit_code == 10
@@ -93,6 +85,18 @@ def test_12_a_freeze_says_its_name_and_its_end(workshop: Workshop) -> None:
     assert ask(workshop, workshop.staging, release, saturday, freeze=elsewhere)["freeze"] == "none"
 
 
+def test_12_a_freeze_never_keeps_anybody_from_going_back(workshop: Workshop) -> None:
+    first, second = workshop.release(b"one"), workshop.release(b"two")
+    for release in (first, second):
+        workshop.promote(release, workshop.staging)
+    always = Freeze("always", ("staging",), datetime(2020, 1, 1), datetime(2999, 1, 1), "UTC")
+    policy = replace(workshop.machine.policy, freezes=(always,))
+    frozen = replace(workshop, machine=replace(workshop.machine, policy=policy))
+    with pytest.raises(Held, match="staging is frozen: always"):
+        frozen.promote(workshop.release(b"three"), frozen.staging)
+    assert frozen.rollback(frozen.staging).release == first.version
+
+
 def test_30_a_rollback_holds_until_somebody_lets_releases_in_again(workshop: Workshop) -> None:
     first, second, third = (workshop.release(model) for model in (b"one", b"two", b"three"))
     for release in (first, second):
@@ -115,6 +119,18 @@ def test_30_a_release_that_failed_is_not_sent_again_by_automation(workshop: Work
         workshop.promote(bad, workshop.staging)
     with pytest.raises(Held, match="was found bad"):
         workshop.machine.plan_promotion(workshop.staging, None)
+
+
+def test_a_hold_may_come_before_the_first_release(workshop: Workshop) -> None:
+    release = workshop.release()
+    workshop.hold(workshop.staging, "not yet")
+    with pytest.raises(Held, match="on hold since a hold"):
+        workshop.promote(release, workshop.staging)
+    with pytest.raises(NoRollbackTarget):
+        workshop.rollback(workshop.staging)
+    workshop.unhold(workshop.staging)
+    workshop.promote(release, workshop.staging)
+    assert len(workshop.ledger().history("staging")) == 4
 
 
 def test_a_hold_is_written_once_with_its_reason(workshop: Workshop) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from release import engine
 from release.audit import audit
 from release.change import Change
 from release.engine import Machine
@@ -17,7 +15,6 @@ from release.errors import (
     CrashResidue,
     GateRefused,
     HistoryCorrupt,
-    Interrupted,
     Locked,
     NoRollbackTarget,
     NotServing,
@@ -39,16 +36,6 @@ from tests.workshop import Workshop, git
 
 
 @pytest.fixture
-def shelves(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Shelf]]:
-    """One shelf an environment takes the place of the platform that release.toml names."""
-    shelves = {"staging": Shelf(), "prod": Shelf()}
-    monkeypatch.setattr(engine, "platform_of", lambda environment, _: shelves[environment.name])
-    yield shelves
-    for shelf in shelves.values():
-        shelf.close()
-
-
-@pytest.fixture
 def workshop(tmp_path: Path, shelves: dict[str, Shelf]) -> Iterator[Workshop]:
     """A repository without a remote; whatever was done in it, the audit proves its history."""
     workshop = Workshop.open(tmp_path / "clone", None)
@@ -64,12 +51,6 @@ def shared_workshop(tmp_path: Path, shelves: dict[str, Shelf]) -> Iterator[Works
     assert audit(workshop.ledger(), workshop.machine.policy).findings == []
 
 
-@pytest.fixture
-def shelf(shelves: dict[str, Shelf]) -> Shelf:
-    """What staging serves from."""
-    return shelves["staging"]
-
-
 def serving(workshop: Workshop, environment: Environment) -> str:
     """Return what the environment serves, if it is what git says."""
     seen = look(workshop.machine, workshop.ledger(), environment)
@@ -82,7 +63,7 @@ def stories(workshop: Workshop, environment: Environment) -> list[tuple[str, str
     return [(event.kind, event.release, event.outcome) for event in events]
 
 
-def test_promoting_what_serves_already_writes_no_event(workshop: Workshop) -> None:
+def test_31_promoting_what_serves_already_writes_no_event(workshop: Workshop) -> None:
     release = workshop.release()
     workshop.promote(release, workshop.staging)
     before = workshop.ledger().head("staging")
@@ -109,7 +90,9 @@ def test_a_bad_first_release_leaves_the_environment_empty(workshop: Workshop) ->
     assert look(workshop.machine, workshop.ledger(), workshop.staging).release == ""
 
 
-def test_a_rollback_goes_past_a_bad_release_and_then_further_back(workshop: Workshop) -> None:
+def test_23_24_25_a_rollback_goes_past_a_bad_release_and_then_further_back(
+    workshop: Workshop,
+) -> None:
     releases = [workshop.release(model) for model in (b"one", b"two", b"three")]
     for release in releases:
         workshop.promote(release, workshop.staging)
@@ -120,6 +103,7 @@ def test_a_rollback_goes_past_a_bad_release_and_then_further_back(workshop: Work
     assert serving(workshop, workshop.staging) == releases[0].version
     with pytest.raises(NoRollbackTarget, match="nothing to go back to") as refusal:
         workshop.rollback(workshop.staging)
+    assert refusal.value.exit_code == 40
     assert refusal.value.state == "staging unchanged"
     assert serving(workshop, workshop.staging) == releases[0].version
 
@@ -142,12 +126,12 @@ def test_10_prod_wants_the_release_verified_in_staging(shared_workshop: Workshop
     assert event.approved_by == "Ada <ada@example.com>"
 
 
-def test_a_release_without_a_passed_gate_is_refused(workshop: Workshop) -> None:
+def test_09_a_release_without_a_passed_gate_is_refused(workshop: Workshop) -> None:
     with pytest.raises(GateRefused, match="no passed gate"):
         workshop.promote(workshop.release(gate="failed"), workshop.staging)
 
 
-def test_of_two_promotions_at_once_one_wins_and_the_other_says_who_holds_it(
+def test_07_of_two_promotions_at_once_one_wins_and_the_other_says_who_holds_it(
     shared_workshop: Workshop,
 ) -> None:
     release = shared_workshop.release()
@@ -196,7 +180,7 @@ def test_the_whole_story_is_told_from_a_fresh_clone(
     assert git(elsewhere.folder, "for-each-ref", "refs/heads/env") == ""
 
 
-def test_without_the_remote_a_promotion_stops_and_a_rollback_goes_on(
+def test_27_without_the_remote_a_promotion_stops_and_a_rollback_goes_on(
     shared_workshop: Workshop, tmp_path: Path
 ) -> None:
     first, second = shared_workshop.release(b"one"), shared_workshop.release(b"two")
@@ -218,7 +202,7 @@ def test_without_the_remote_a_promotion_stops_and_a_rollback_goes_on(
     assert there == git(shared_workshop.folder, "rev-parse", "env/staging")
 
 
-def test_who_may_not_push_cannot_promote_but_can_roll_back(
+def test_27_who_may_not_push_cannot_promote_but_can_roll_back(
     shared_workshop: Workshop, shelf: Shelf, tmp_path: Path
 ) -> None:
     first, second, third = (shared_workshop.release(m) for m in (b"one", b"two", b"three"))
@@ -268,7 +252,7 @@ def test_two_histories_that_parted_are_refused(shared_workshop: Workshop, tmp_pa
 
 
 @pytest.mark.parametrize(("dies_in", "outcome"), [("work", "aborted"), ("close", "verified")])
-def test_recover_ends_what_a_dead_promotion_began(
+def test_21_recover_ends_what_a_dead_promotion_began(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch, dies_in: str, outcome: str
 ) -> None:
     first, second = workshop.release(b"one"), workshop.release(b"two")
@@ -291,7 +275,7 @@ def test_recover_ends_what_a_dead_promotion_began(
         workshop.machine.recover(workshop.staging, Progress())
 
 
-def test_recover_leaves_a_living_promotion_alone(
+def test_21_recover_leaves_a_living_promotion_alone(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = workshop.release()
@@ -303,7 +287,7 @@ def test_recover_leaves_a_living_promotion_alone(
         workshop.machine.recover(workshop.staging, Progress())
 
 
-def test_a_rollback_preempts_a_promotion(workshop: Workshop, shelf: Shelf) -> None:
+def test_08_a_rollback_preempts_a_promotion(workshop: Workshop, shelf: Shelf) -> None:
     first, second, third = (workshop.release(model) for model in (b"one", b"two", b"three"))
     for release in (first, second):
         workshop.promote(release, workshop.staging)
@@ -320,17 +304,44 @@ def test_a_rollback_preempts_a_promotion(workshop: Workshop, shelf: Shelf) -> No
     assert stories(workshop, workshop.staging)[0] == ("rollback", second.version, "verified")
 
 
-def test_a_release_that_answers_wrongly_is_rolled_back(workshop: Workshop) -> None:
-    good, bad = workshop.release(), workshop.release(b"wrong predictions")
+def test_08_a_promotion_waits_while_a_rollback_runs(workshop: Workshop, shelf: Shelf) -> None:
+    first, second, third = (workshop.release(model) for model in (b"one", b"two", b"three"))
+    for release in (first, second):
+        workshop.promote(release, workshop.staging)
+    refusals: list[int] = []
+
+    def promote_meanwhile(record: Record) -> None:
+        with pytest.raises(Locked, match="locked by a rollback") as refusal:
+            workshop.promote(third, workshop.staging)
+        refusals.append(refusal.value.exit_code)
+
+    shelf.before_apply = promote_meanwhile
+    workshop.rollback(workshop.staging)
+    assert refusals == [13]
+    assert serving(workshop, workshop.staging) == first.version
+
+
+@pytest.mark.parametrize(
+    ("model", "why"),
+    [
+        (b"wrong predictions", "the gated model said"),
+        (b"wrong version", "/version says digest 'sha256:another'"),
+    ],
+)
+def test_14_a_release_that_answers_wrongly_is_rolled_back(
+    workshop: Workshop, model: bytes, why: str
+) -> None:
+    good, bad = workshop.release(), workshop.release(model)
     workshop.promote(good, workshop.staging)
     with pytest.raises(RolledBack) as refusal:
         workshop.promote(bad, workshop.staging)
-    assert "the gated model said" in refusal.value.why
+    assert refusal.value.exit_code == 30
+    assert why in refusal.value.why
     assert refusal.value.state == f"staging serves {good.version}, as before"
     assert serving(workshop, workshop.staging) == good.version
 
 
-def test_when_the_way_back_fails_too_there_is_no_second_one(
+def test_15_when_the_way_back_fails_too_there_is_no_second_one(
     workshop: Workshop, shelf: Shelf
 ) -> None:
     good, bad = workshop.release(), workshop.release(b"never ready")
@@ -343,11 +354,12 @@ def test_when_the_way_back_fails_too_there_is_no_second_one(
     shelf.before_apply = refuse_the_good_one
     with pytest.raises(RollbackFailed, match="so did the way back") as refusal:
         workshop.promote(bad, workshop.staging)
+    assert refusal.value.exit_code == 31
     assert "never ready" in refusal.value.why and "the disk is gone" in refusal.value.why
     assert stories(workshop, workshop.staging)[0] == ("promote", bad.version, "failed")
 
 
-def test_a_rollback_to_an_unhealthy_release_keeps_what_serves(
+def test_16_a_rollback_to_an_unhealthy_release_keeps_what_serves(
     workshop: Workshop, shelf: Shelf
 ) -> None:
     first, second, third = (workshop.release(model) for model in (b"one", b"two", b"three"))
@@ -361,28 +373,13 @@ def test_a_rollback_to_an_unhealthy_release_keeps_what_serves(
     shelf.before_apply = refuse_the_second
     with pytest.raises(NotVerified) as refusal:
         workshop.rollback(workshop.staging)
+    assert refusal.value.exit_code == 42
     assert refusal.value.state == f"staging serves {third.version}, as before"
     assert stories(workshop, workshop.staging)[0] == ("rollback", second.version, "failed")
     assert workshop.rollback(workshop.staging).release == first.version
 
 
-def test_an_interrupted_promotion_is_undone(workshop: Workshop, shelf: Shelf) -> None:
-    first, second = workshop.release(b"one"), workshop.release(b"two")
-    workshop.promote(first, workshop.staging)
-
-    def interrupt_the_second(record: Record) -> None:
-        if record == second:
-            raise KeyboardInterrupt
-
-    shelf.before_apply = interrupt_the_second
-    with pytest.raises(Interrupted) as refusal:
-        workshop.promote(second, workshop.staging)
-    assert refusal.value.exit_code == 130
-    assert serving(workshop, workshop.staging) == first.version
-    assert stories(workshop, workshop.staging)[0] == ("promote", second.version, "aborted")
-
-
-def test_recover_carries_a_dead_rollback_to_its_end(
+def test_21_recover_carries_a_dead_rollback_to_its_end(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = workshop.release(b"one"), workshop.release(b"two")

@@ -47,7 +47,7 @@ def test_the_working_tree_and_the_index_are_never_touched(shop: Workshop) -> Non
     assert git(shop.folder, "status", "--porcelain=v2", "--branch") == before
 
 
-def test_who_writes_second_on_an_old_reading_writes_nothing(shop: Workshop) -> None:
+def test_46_who_writes_second_on_an_old_reading_writes_nothing(shop: Workshop) -> None:
     first, second = shop.ledger(), shop.ledger()
     first.append("prod", EVENT, {})
     with pytest.raises(HeadMoved):
@@ -64,7 +64,7 @@ def test_two_equal_events_of_one_second_cannot_both_win(tmp_path: Path) -> None:
     assert len(shop.ledger().history("prod")) == 1
 
 
-def test_a_damaged_bundle_is_named(shop: Workshop) -> None:
+def test_33_a_damaged_bundle_is_named(shop: Workshop) -> None:
     record, files, message = _release(shop)
     shop.ledger().add_release(record, files | {"model.onnx": b"another model"}, message)
     with pytest.raises(HistoryCorrupt, match="is damaged") as refusal:
@@ -77,7 +77,7 @@ def test_a_release_that_is_not_there_is_said_so(shop: Workshop) -> None:
         shop.ledger().record("000000000000-00000000")
 
 
-def test_a_commit_that_is_no_event_is_named(shop: Workshop) -> None:
+def test_33_a_commit_that_is_no_event_is_named(shop: Workshop) -> None:
     tree = git(shop.folder, "write-tree")
     commit = git(shop.folder, "commit-tree", tree, "-m", "a stranger wrote here")
     git(shop.folder, "update-ref", "refs/heads/env/prod", commit)
@@ -91,7 +91,7 @@ def test_outside_of_git_the_way_in_is_said(tmp_path: Path) -> None:
     assert "git init" in refusal.value.next_step
 
 
-def test_without_a_name_nobody_writes(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_45_without_a_name_nobody_writes(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     git(shop.folder, "config", "user.useConfigOnly", "true")
     for key in ("user.name", "user.email"):
         git(shop.folder, "config", "--unset", key)

@@ -40,7 +40,7 @@ def test_a_record_survives_its_own_file() -> None:
         ({"artifacts": None}, "items"),
     ],
 )
-def test_an_edited_record_is_refused(change: dict[str, Any], why: str) -> None:
+def test_33_an_edited_record_is_refused(change: dict[str, Any], why: str) -> None:
     document = json.loads(RECORD.to_json()) | change
     with pytest.raises(HistoryCorrupt) as refusal:
         parse(json.dumps(document).encode(), "the tag release/x")
@@ -49,7 +49,7 @@ def test_an_edited_record_is_refused(change: dict[str, Any], why: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null"])
-def test_a_truncated_record_is_refused(content: bytes) -> None:
+def test_33_a_truncated_record_is_refused(content: bytes) -> None:
     with pytest.raises(HistoryCorrupt):
         parse(content, "a test")
 

@@ -1,0 +1,121 @@
+"""The ledger's references as they are now: here, and at the remote, which decides.
+
+Reading writes no reference. With an ``origin`` the remote is asked first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from .errors import MACHINE_TROUBLE, HistoryCorrupt, PreconditionFailed, PushFailed
+from .git import REMOTE, GitFailed, Repository
+
+BRANCHES = "refs/heads/env/"
+RELEASES = "refs/tags/release/"
+APPROVALS = "refs/tags/approval/"
+PREFIXES = (BRANCHES, RELEASES, APPROVALS)
+# Where git keeps what the remote's branches were when this clone saw them last.
+REMEMBERED = f"refs/remotes/{REMOTE}/env/"
+
+
+@dataclass(frozen=True)
+class References:
+    """What git says now, merged from this repository and its remote.
+
+    Parameters
+    ----------
+    repository : Repository
+    local, remote : mapping of str to str
+        ``{reference: object}``; ``remote`` is None where there is none or it does not answer.
+    unreachable : str
+        Why the remote could not be read, or empty.
+    remembered : mapping of str to str
+        What the remote's branches were when it was seen last; asked where it cannot be read.
+    cut_off : frozenset of str
+        Commits whose parents are missing here: a history that ends with one is not whole.
+    """
+
+    repository: Repository
+    local: Mapping[str, str]
+    remote: Mapping[str, str] | None
+    unreachable: str = ""
+    remembered: Mapping[str, str] = field(default_factory=dict)
+    cut_off: frozenset[str] = frozenset()
+
+    @classmethod
+    def open(cls, repository: Repository) -> Self:
+        """Read every reference of the ledger, here and at the remote."""
+        local = repository.local_references(*PREFIXES)
+        remote: dict[str, str] | None = None
+        remembered: dict[str, str] = {}
+        unreachable = ""
+        if repository.has_remote:
+            try:
+                remote = repository.remote_references(*(prefix + "*" for prefix in PREFIXES))
+                repository.fetch_objects(remote)
+            except GitFailed as error:
+                remote, unreachable = None, str(error)
+                seen = repository.local_references(REMEMBERED)
+                remembered = {name.replace(REMEMBERED, BRANCHES): seen[name] for name in seen}
+        cut_off = repository.cut_off()
+        return cls(repository, local, remote, unreachable, remembered, cut_off)
+
+    def require_remote(self, state: str) -> None:
+        """Refuse to go on while the remote that decides cannot be asked."""
+        if MACHINE_TROUBLE.search(self.unreachable):
+            raise PreconditionFailed(
+                f"what {REMOTE} has cannot be kept here",
+                why=self.unreachable,
+                state=state,
+                next_step="make room, or let .git be written, and run the command again",
+            )
+        if self.unreachable:
+            raise PushFailed(
+                f"the git remote {REMOTE} does not answer",
+                why=self.unreachable,
+                state=state,
+                next_step="try again when it is back; only a rollback goes on without it",
+            )
+
+    def _lookup(self, reference: str) -> str | None:
+        """Find a reference; of a branch that both know, the one that contains the other."""
+        here, there = self.local.get(reference), self._there(reference)
+        if here is None or there is None or here == there:
+            return there or here
+        if not reference.startswith(BRANCHES) or self.repository.is_ancestor(here, there):
+            return there
+        if self.repository.is_ancestor(there, here):
+            return here
+        name = reference.removeprefix("refs/heads/")
+        if self.cut_off:
+            raise self._not_whole(name)
+        raise HistoryCorrupt(
+            f"two histories of {name}",
+            why=f"{name} here ({here[:12]}) and at {REMOTE} ({there[:12]}) have parted",
+            state="nothing was changed",
+            next_step=f"git log --oneline --graph {name} {REMOTE}/{name}; keep the true one",
+        )
+
+    def _there(self, reference: str) -> str | None:
+        """Return what the remote has, or had when it was seen last."""
+        return (self.remembered if self.remote is None else self.remote).get(reference)
+
+    def _not_whole(self, branch: str) -> PreconditionFailed:
+        return PreconditionFailed(
+            f"the history of {branch} is not whole here",
+            why="this is a shallow clone"
+            + (f", and {REMOTE} could not be read: {self.unreachable}" if self.unreachable else ""),
+            state="nothing was changed",
+            next_step="git fetch --unshallow",
+        )
+
+    def owed(self, environment: str) -> int:
+        """Return how many events the remote has not, as far as anybody here knows."""
+        reference = BRANCHES + environment
+        here, there = self.local.get(reference), self._there(reference)
+        if here is None or (there is None and self.remote is None):
+            return 0
+        span = here if there is None else f"{there}..{here}"
+        return int(self.repository.run("rev-list", "--count", span))

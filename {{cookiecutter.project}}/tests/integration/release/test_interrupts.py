@@ -1,0 +1,36 @@
+"""A real command is ended half-way, as a terminal or a cancelled CI job does it."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.door import Door
+from tests.workshop import Workshop
+
+INTERRUPTED = 130
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_22_a_command_that_is_ended_half_way_brings_back_what_served(
+    workshop: Workshop, number: signal.Signals
+) -> None:
+    first, second = workshop.release(b"one"), workshop.release(b"never ready")
+    workshop.promote(first, workshop.staging)
+    door = Door.of(workshop)
+    run = door.start("promote", "--env", "staging", "--version", second.version, "--yes")
+    assert run.stderr is not None
+    for line in run.stderr:
+        if "s  change over" in line:
+            run.send_signal(number)
+            break
+    said = run.communicate(timeout=60)[1]
+    assert run.returncode == INTERRUPTED, said
+    assert f"error: the promote to {second.version} was interrupted" in said
+    assert f"state: staging serves {first.version}, as before" in said
+    assert "Traceback" not in said
+    (status,) = door.ask("status", "--env", "staging", "--exit-code")
+    assert (status["release"], status["drift"]) == (first.version, "")
+    assert status["newest"]["outcome"] == "aborted"
+    assert {one["release"] for one in status["observation"]["instances"]} == {first.version}
