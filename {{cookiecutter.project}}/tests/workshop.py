@@ -174,7 +174,7 @@ class Workshop:
             "commit": self.machine.repository.head(),
             "tree_clean": True,
             "data_sha256": "0" * 64,
-            "model_sha256": hashlib.sha256(model).hexdigest(),
+            "model_sha256": sha256(model),
             "champion": {"state": "none yet", "release": None} | (champion or {}),
         }
         (reports / "gate.json").write_text(json.dumps(evidence))

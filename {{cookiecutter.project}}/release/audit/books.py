@@ -12,7 +12,8 @@ from ..approvals import sort
 from ..checks import PASSED
 from ..errors import ConfigurationError, HistoryCorrupt
 from ..git import GitFailed
-from ..ledger import RELEASES, Ledger, address_of, approval_of
+from ..ledger import Ledger, address_of, approval_of
+from ..references import RELEASES
 from ..objects import Objects
 from ..policy import ApprovalPolicy, Environment, Policy, parse as parse_policy
 from ..records import EVIDENCE_NAME, FILE_NAME, Record, parse

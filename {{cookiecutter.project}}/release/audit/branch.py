@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ..git import REMOTE
-from ..ledger import BRANCHES, Ledger
+from ..ledger import Ledger
+from ..references import BRANCHES
 from ..policy import Policy
 from .chain import Chain
 

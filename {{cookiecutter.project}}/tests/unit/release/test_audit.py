@@ -242,6 +242,8 @@ def test_44_a_shallow_clone_proves_nothing(history: History, tmp_path: Path) -> 
     address = f"file://{history.remote}"
     git(history.shop.folder, "push", "--quiet", "origin", "main")
     git(tmp_path, "clone", "--quiet", "--depth=1", "--branch=main", address, str(shallow))
+    # With its remote at hand the ledger would fetch the rest.
+    git(shallow, "remote", "set-url", "origin", str(tmp_path / "gone"))
     shop = Workshop(shallow, Machine(Repository(shallow), history.shop.machine.policy))
     with pytest.raises(PreconditionFailed, match="this clone is shallow") as refusal:
         audit(shop.ledger(), shop.machine.policy)
