@@ -180,6 +180,7 @@ tests/unit/model/test_training.py
 tests/unit/model/test_validation.py
 tests/unit/release/test_build.py
 tests/unit/release/test_champion.py
+tests/unit/release/test_docker.py
 tests/unit/release/test_engine.py
 tests/unit/release/test_images.py
 tests/unit/release/test_ledger.py

@@ -55,14 +55,16 @@ Told = Callable[[str], None]
 
 
 @contextmanager
-def raising(error: type[ReleaseError], what: str, next_step: str) -> Iterator[None]:
+def raising(
+    error: type[ReleaseError], what: str, next_step: str, state: str = NO_RELEASE
+) -> Iterator[None]:
     """Turn whatever an engine, or the connection to it, can raise into one of our errors."""
     try:
         yield
     except (DockerException, requests.RequestException, OSError) as cause:
         words = cause.explanation if isinstance(cause, APIError) else None
         why = " ".join(str(words or cause).split())
-        raise error(what, why, NO_RELEASE, next_step) from None
+        raise error(what, why, state, next_step) from None
 
 
 class Host:
@@ -74,7 +76,8 @@ class Host:
     @classmethod
     def connect(cls) -> Host:
         """Return the engine of this environment; `PreconditionFailed` where none answers."""
-        with raising(PreconditionFailed, "no Docker Engine answers", "docker info"):
+        what, state = "no Docker Engine answers", "nothing was changed"
+        with raising(PreconditionFailed, what, "docker info", state):
             client = docker.from_env(timeout=TIMEOUT_S)
             client.ping()
         return cls(client)

@@ -14,6 +14,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import requests
@@ -88,12 +89,12 @@ class DockerPlatform:
     def preflight(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> None:
         """Have the image on the host, by its digest; a registry is asked only where it is not."""
         image = _image_of(record, bundle())
-        client = self._host().client
+        images = self._host.client.images
         with serving(f"{image.reference} cannot be had"):
             try:
-                found = client.images.get(image.reference)
+                found = images.get(image.reference)
             except ImageNotFound:
-                found = client.images.pull(image.reference, auth_config=login())
+                found = images.pull(image.reference, auth_config=login())
         if found.id != image.image_id:
             raise NotServing(f"{image.reference} is {found.id}, the release has {image.image_id}")
 
@@ -133,18 +134,19 @@ class DockerPlatform:
     def ask(self, address: str, path: str, body: Any = None) -> Any:
         """Return the JSON that one server answers, asked from inside its container."""
         with serving(f"{address} cannot be asked"):
-            container = self._host().client.containers.get(address)
+            container = self._host.client.containers.get(address)
         status, answer = ask(container, path, body, int(container.labels[OWN_PORT]))
         if status != OK:
             raise NotServing(f"{address}{path} answers {status}: {answer}")
         return answer
 
+    @cached_property
     def _host(self) -> Host:
         return Host.connect()
 
     def _containers(self) -> list[Container]:
         wanted = [f"{name}={value}" for name, value in self._labels.items()]
-        found = self._host().client.containers.list(all=True, filters={"label": wanted})
+        found = self._host.client.containers.list(all=True, filters={"label": wanted})
         return sorted(found, key=lambda one: str(one.name))
 
     def _hold(self, manifest: Mapping[str, Any]) -> Container:
@@ -220,7 +222,7 @@ class DockerPlatform:
         ports: dict[str, tuple[str, int]] | None = None,
         network_mode: str | None = None,
     ) -> Container:
-        return self._host().client.containers.run(
+        return self._host.client.containers.run(
             image,
             ["python3", "-c", *script],
             detach=True,
