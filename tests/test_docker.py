@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import docker
 import engine
-import faulty_registry
 import pytest
 from docker.models.containers import Container
 from faulty_registry import FaultyRegistry
@@ -78,38 +76,44 @@ def release(repository: Repository) -> str:
 
 @pytest.fixture(scope="module")
 def host(
-    living: Living, docker_engine: engine.Engine, tmp_path_factory: pytest.TempPathFactory
+    living: Living,
+    docker_engine: engine.Engine,
+    registry: FaultyRegistry,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Host]:
     """Return three releases in a registry; nothing is promoted."""
-    with ExitStack() as stack:
-        try:
-            upstream = stack.enter_context(engine.registry())
-        except engine.EngineMissing as missing:
-            pytest.skip(str(missing))
-        registry = stack.enter_context(faulty_registry.before(upstream))
-        workspace = tmp_path_factory.mktemp("docker")
-        repository = Repository.generate(
-            workspace,
-            doors=living.repository.doors,
-            platform="docker",
-            registry=f"{registry.address}/models",
-        )
-        repository.begin(workspace / "remote.git")
-        first = release(repository)
-        learn_more_slowly(repository)
-        second = release(repository)
-        source = "src/churn_model/serving.py"
-        repository.replace(
-            source, "for fd in asked.fd or ()", "for fd in map((999).__add__, asked.fd or ())"
-        )
-        repository.commit("Serve, but not on a socket that is handed over")
-        bad = release(repository)
-        yield Host(
-            *(repository, docker_engine.client, registry, first, second, bad),
-            living.customer(),
-        )
-        for environment in ("staging", "prod"):
-            repository.invoke("stop", "--env", environment, "--yes")
+    workspace = tmp_path_factory.mktemp("docker")
+    repository = Repository.generate(
+        workspace,
+        doors=living.repository.doors,
+        platform="docker",
+        registry=f"{registry.address}/models",
+    )
+    repository.begin(workspace / "remote.git")
+    first = release(repository)
+    learn_more_slowly(repository)
+    second = release(repository)
+    source = "src/churn_model/serving.py"
+    repository.replace(
+        source, "for fd in asked.fd or ()", "for fd in map((999).__add__, asked.fd or ())"
+    )
+    repository.commit("Serve, but not on a socket that is handed over")
+    bad = release(repository)
+    yield Host(
+        *(repository, docker_engine.client, registry, first, second, bad),
+        living.customer(),
+    )
+    for environment in ("staging", "prod"):
+        repository.invoke("stop", "--env", environment, "--yes")
+
+
+@pytest.fixture(autouse=True)
+def sound_registry(host: Host) -> Iterator[None]:
+    """Put the registry back after each test."""
+    upstream = host.registry.upstream
+    yield
+    host.registry.mend()
+    host.registry.upstream = upstream
 
 
 def test_a_release_is_promoted_by_digest_and_changed_without_a_lost_request(host: Host) -> None:
@@ -172,12 +176,9 @@ def test_a_server_that_ends_is_started_again_on_its_socket(host: Host) -> None:
 
 def test_a_rollback_needs_no_registry_while_the_image_is_on_the_host(host: Host) -> None:
     host.registry.refuses = True
-    try:
-        with host.customers() as customers:
-            event = host.repository.ask("rollback", "--env", "prod", "--reason", "a test")
-            time.sleep(0.5)
-    finally:
-        host.registry.mend()
+    with host.customers() as customers:
+        event = host.repository.ask("rollback", "--env", "prod", "--reason", "a test")
+        time.sleep(0.5)
     assert (event["release"], event["outcome"]) == (host.first, "verified")
     assert customers.failures == []
     assert customers.answers[host.first] > 0

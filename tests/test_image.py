@@ -9,14 +9,12 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import docker
 import engine
-import faulty_registry
 import pytest
 from faulty_registry import FaultyRegistry
 from living import Living, broken
@@ -68,27 +66,24 @@ class Shop:
 
 @pytest.fixture(scope="module")
 def shop(
-    living: Living, docker_engine: engine.Engine, tmp_path_factory: pytest.TempPathFactory
+    living: Living,
+    docker_engine: engine.Engine,
+    registry: FaultyRegistry,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Shop]:
     """Return a repository on the docker platform, beside an engine and two registries."""
-    with ExitStack() as stack:
-        try:
-            open_registry = stack.enter_context(engine.registry())
-            locked_registry = stack.enter_context(engine.locked_registry())
-        except engine.EngineMissing as missing:
-            pytest.skip(str(missing))
-        registry = stack.enter_context(faulty_registry.before(open_registry))
-        workspace = tmp_path_factory.mktemp("image")
-        repository = Repository.generate(
-            workspace,
-            doors=living.repository.doors,
-            platform="docker",
-            registry=f"{registry.address}/models",
-        )
-        repository.begin(workspace / "remote.git")
-        trained = repository.nox("-s", "train")
-        assert trained.returncode == 0, trained.stdout + trained.stderr
-        yield Shop(repository, docker_engine.client, registry, open_registry, locked_registry)
+    workspace = tmp_path_factory.mktemp("image")
+    repository = Repository.generate(
+        workspace,
+        doors=living.repository.doors,
+        platform="docker",
+        registry=f"{registry.address}/models",
+    )
+    repository.begin(workspace / "remote.git")
+    trained = repository.nox("-s", "train")
+    assert trained.returncode == 0, trained.stdout + trained.stderr
+    with engine.locked_registry() as locked:
+        yield Shop(repository, docker_engine.client, registry, registry.upstream, locked)
 
 
 @pytest.fixture(autouse=True)
