@@ -23,6 +23,8 @@ from demo.repository import Repository
 
 BUILD_FAILED, PUSH_FAILED, REGISTRY_DIFFERS = 20, 21, 22
 PLANTED = "planted-secret-token"
+# As long as a version.
+OTHER_TAG = "0" * 12 + "-" + "0" * 8
 MEGABYTE = 1_000_000
 # What the release adds to its base, and all of it.
 MAX_OWN_MB, MAX_MB = 200, 600
@@ -52,9 +54,20 @@ class Shop:
         """Run `invoke build` on the tests' base image."""
         return self.repository.invoke("build", "--base", engine.BASE_IMAGE, *arguments)
 
+    @property
+    def images(self) -> str:
+        """Where release.toml sends them."""
+        return f"{self.registry.address}/models/churn-model"
+
     def releases(self) -> str:
         """Return the tags of all releases."""
         return self.repository.git("tag", "--list", "release/*")
+
+    def push(self, image: str, tag: str) -> str:
+        """Push an image beside the releases, as anybody can, and return its digest."""
+        self.client.images.get(image).tag(self.images, tag)
+        self.client.images.push(self.images, tag)
+        return str(self.client.images.get_registry_data(f"{self.images}:{tag}").id)
 
     def kept(self) -> dict[str, Any]:
         """Return what the newest build has kept of its image."""
@@ -125,6 +138,17 @@ def test_the_same_bundle_is_the_same_image(shop: Shop) -> None:
     assert shop.kept() == first
 
 
+def test_a_base_with_a_tag_and_a_digest_is_told_apart_too(shop: Shop) -> None:
+    assert shop.build().returncode == 0
+    own_bytes = shop.kept()["own_bytes"]
+    digest = shop.push(engine.BASE_IMAGE, "bookworm")
+    shop.client.images.remove(f"{shop.images}:bookworm")
+    base = f"{shop.images}:bookworm@{digest}"
+    done = shop.repository.invoke("build", "--base", base)
+    assert done.returncode == 0, done.stderr
+    assert (shop.kept()["base"], shop.kept()["own_bytes"]) == (base, own_bytes)
+
+
 def test_it_holds_what_serves_and_nothing_that_trains(shop: Shop) -> None:
     assert shop.build().returncode == 0
     script = (
@@ -164,12 +188,8 @@ def test_03_40_a_registry_that_denies_is_told_with_the_user_and_without_the_toke
 
 
 def test_04_a_tag_that_somebody_else_has_moved(shop: Shop) -> None:
-    version = shop.kept()["tag"]
-    other = "0" * 12 + "-" + "0" * 8
-    base = shop.client.images.get(engine.BASE_IMAGE)
-    base.tag(f"{shop.registry.address}/models/churn-model", other)
-    shop.client.images.push(f"{shop.registry.address}/models/churn-model", other)
-    shop.registry.renames = (version.encode(), other.encode())
+    shop.push(engine.BASE_IMAGE, OTHER_TAG)
+    shop.registry.renames = (shop.kept()["tag"].encode(), OTHER_TAG.encode())
     refused(shop, REGISTRY_DIFFERS, "is not the image that was pushed", "the registry has sha256:")
 
 

@@ -16,7 +16,7 @@ from typing import Any, TypedDict
 
 import docker
 import requests
-from docker.errors import APIError, DockerException, ImageNotFound
+from docker.errors import APIError, DockerException
 from docker.models.containers import Container
 from docker.models.images import Image
 
@@ -172,10 +172,8 @@ class Host:
 
     def size(self, name: str) -> int:
         """Return the bytes of an image's layers."""
-        try:
+        with raising(BuildFailed, f"the engine does not know {name}", f"docker pull {name}"):
             return int(self.client.images.get(name).attrs["Size"])
-        except ImageNotFound:
-            return 0
 
 
 # Where the image's own command serves.
