@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 import docker
 import engine
 import pytest
+from docker.models.images import Image
 from faulty_registry import FaultyRegistry
 from living import Living, broken
 
@@ -136,6 +139,33 @@ def test_the_same_bundle_is_the_same_image(shop: Shop) -> None:
     first = shop.kept()
     assert shop.build().returncode == 0
     assert shop.kept() == first
+
+
+def test_the_same_bundle_gives_the_same_layers_to_who_remembers_no_step(
+    shop: Shop, tmp_path: Path
+) -> None:
+    assert shop.build().returncode == 0
+    kept = shop.kept()
+    bundle = Path("dist", kept["tag"])
+
+    def build_anew(place: str) -> Image:
+        shutil.copytree(shop.repository.folder / bundle, tmp_path / place / bundle)
+        shutil.copy(shop.repository.folder / "Dockerfile", tmp_path / place)
+        image, _ = shop.client.images.build(
+            path=str(tmp_path / place),
+            nocache=True,
+            rm=True,
+            buildargs={"BASE": engine.BASE_IMAGE, "BUNDLE": str(bundle)},
+        )
+        return image
+
+    # Most of the time goes by waiting for packages.
+    with ThreadPoolExecutor() as both:
+        images = [*both.map(build_anew, ("here", "there"))]
+    layers = [image.attrs["RootFS"]["Layers"] for image in images]
+    remembered = shop.client.images.get(kept["image_id"]).attrs["RootFS"]["Layers"]
+    assert layers == [remembered, remembered]
+    assert images[0].id != images[1].id, "neither was built anew"
 
 
 def test_a_base_with_a_tag_and_a_digest_is_told_apart_too(shop: Shop) -> None:
