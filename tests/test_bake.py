@@ -44,6 +44,7 @@ release/images/host.py
 release/images/inside.py
 release/images/inventory.py
 release/images/record.py
+release/images/registry.py
 release/ledger.py
 release/plan.py
 release/platforms/__init__.py
@@ -187,6 +188,7 @@ tests/unit/release/test_ledger.py
 tests/unit/release/test_plan.py
 tests/unit/release/test_policy.py
 tests/unit/release/test_records.py
+tests/unit/release/test_registry.py
 tests/unit/release/test_smoke.py
 tests/unit/release/test_status.py
 tests/unit/release/test_supervisor.py

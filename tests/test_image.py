@@ -17,6 +17,7 @@ from typing import Any
 
 import docker
 import engine
+import image_index
 import pytest
 from docker.models.images import Image
 from faulty_registry import FaultyRegistry
@@ -65,6 +66,11 @@ class Shop:
     def releases(self) -> str:
         """Return the tags of all releases."""
         return self.repository.git("tag", "--list", "release/*")
+
+    def forget(self, release: str) -> None:
+        """Take a release out of git, here and at the remote."""
+        self.repository.git("tag", "--delete", release)
+        self.repository.git("push", "--quiet", "--delete", "origin", release)
 
     def push(self, image: str, tag: str) -> str:
         """Push an image beside the releases, as anybody can, and return its digest."""
@@ -221,6 +227,35 @@ def test_04_a_tag_that_somebody_else_has_moved(shop: Shop) -> None:
     shop.push(engine.BASE_IMAGE, OTHER_TAG)
     shop.registry.renames = (shop.kept()["tag"].encode(), OTHER_TAG.encode())
     refused(shop, REGISTRY_DIFFERS, "is not the image that was pushed", "the registry has sha256:")
+
+
+def test_36_an_index_of_something_else_is_not_the_image(shop: Shop) -> None:
+    pushed = shop.push(engine.BASE_IMAGE, OTHER_TAG)
+    index = image_index.put(shop.images, OTHER_TAG, pushed, image_index.platform(shop.client))
+    shop.registry.renames = (shop.kept()["tag"].encode(), OTHER_TAG.encode())
+    refused(shop, REGISTRY_DIFFERS, f"the registry has {index}")
+
+
+@pytest.mark.parametrize("kind", [image_index.OCI, image_index.DOCKER])
+def test_36_an_index_that_holds_the_image_is_the_image(shop: Shop, kind: str) -> None:
+    assert shop.build().returncode == 0
+    pushed = shop.push(shop.kept()["image_id"], OTHER_TAG)
+    platform = image_index.platform(shop.client)
+    index = image_index.put(shop.images, OTHER_TAG, pushed, platform, kind)
+    shop.registry.renames = (shop.kept()["tag"].encode(), OTHER_TAG.encode())
+    done = shop.build("--push")
+    assert done.returncode == 0, done.stderr
+    # What is kept is what was pushed, and not what somebody has wrapped it in.
+    assert shop.kept()["digest"] == pushed != index
+    shop.forget(shop.releases())
+
+
+def test_36_an_index_that_holds_the_image_for_another_platform_is_not_it(shop: Shop) -> None:
+    pushed = shop.push(shop.kept()["image_id"], OTHER_TAG)
+    elsewhere = image_index.platform(shop.client) | {"architecture": "s390x"}
+    index = image_index.put(shop.images, OTHER_TAG, pushed, elsewhere)
+    shop.registry.renames = (shop.kept()["tag"].encode(), OTHER_TAG.encode())
+    refused(shop, REGISTRY_DIFFERS, f"the registry has {index}")
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from docker.models.containers import Container
 from docker.models.images import Image
 
 from ..errors import BuildFailed, PreconditionFailed, PushFailed, RegistryDiffers, ReleaseError
+from . import registry
 
 # A push of some hundred megabytes over a slow line takes longer than the SDK's own 60 seconds.
 TIMEOUT_S = 600
@@ -137,9 +138,7 @@ class Host:
             why = "the push ended without an error, and without a digest"
             raise PushFailed(what, why, NO_RELEASE, next_step)
         with raising(PushFailed, f"{repository}:{tag} cannot be read back", next_step):
-            held = self.client.images.get_registry_data(
-                f"{repository}:{tag}", auth_config=account
-            ).id
+            held = self.held(repository, tag, digest)
         if held != digest:
             raise RegistryDiffers(
                 f"{repository}:{tag} is not the image that was pushed",
@@ -148,6 +147,21 @@ class Host:
                 next_step="find out who else pushes to this tag; then invoke build --push",
             )
         return digest
+
+    def held(self, repository: str, tag: str, digest: str) -> str:
+        """Return the digest that a registry holds under a tag.
+
+        It is ``digest`` too where the tag names an index that has just this for the engine's
+        platform.
+        """
+        account = login()
+        found = self.client.images.get_registry_data(f"{repository}:{tag}", auth_config=account)
+        if found.id != digest and found.attrs["Descriptor"]["mediaType"] in registry.INDEXES:
+            engine = self.client.version()
+            platform = {"os": engine["Os"], "architecture": engine["Arch"]}
+            if registry.lists(repository, found.id, digest, platform, account):
+                return digest
+        return str(found.id)
 
     def run_inside(self, image: Image, script: str) -> str:
         """Run a Python script in a locked-up container, and return what it prints.

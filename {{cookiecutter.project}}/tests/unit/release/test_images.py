@@ -67,7 +67,8 @@ class Engine:
         return name
 
     def registry_data(self, *_: object, **__: object) -> object:
-        return SimpleNamespace(id=self.held)
+        kind = "application/vnd.docker.distribution.manifest.v2+json"
+        return SimpleNamespace(id=self.held, attrs={"Descriptor": {"mediaType": kind}})
 
     def none(self, name: str) -> str:
         raise ImageNotFound(f"No such image: {name}")
