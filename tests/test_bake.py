@@ -179,6 +179,7 @@ tests/unit/model/test_slices.py
 tests/unit/model/test_table.py
 tests/unit/model/test_training.py
 tests/unit/model/test_validation.py
+tests/unit/release/conftest.py
 tests/unit/release/test_build.py
 tests/unit/release/test_champion.py
 tests/unit/release/test_docker.py

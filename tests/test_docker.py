@@ -5,6 +5,7 @@ The numbers in the names are those of the failure cases that every release machi
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from demo.changes import learn_more_slowly
 from demo.client import Customers
 from demo.repository import Repository
 
-DRIFTED, ROLLED_BACK = 3, 30
+DRIFTED, ROLLED_BACK, GONE = 3, 30, 41
 PATIENCE_S = 20
 
 
@@ -53,6 +54,21 @@ class Host:
         if environment == "prod":
             self.repository.ask("approve", "--env", environment, "--version", version)
         self.repository.ask("promote", "--env", environment, "--version", version, "--yes")
+
+    @property
+    def images(self) -> str:
+        """Where the releases' images are."""
+        return f"{self.registry.address}/models/churn-model"
+
+    def digest(self, version: str) -> str:
+        """Return the digest of a release's image, as its tag in git has it."""
+        kept = self.repository.git("show", f"release/{version}:image.json")
+        return str(json.loads(kept)["digest"])
+
+    def remove(self, version: str) -> None:
+        """Take a release's image off the host."""
+        image = self.client.images.get(f"{self.images}@{self.digest(version)}")
+        self.client.images.remove(str(image.id), force=True)
 
     def customers(self) -> Customers:
         """Return customers of prod who do not stop asking."""
@@ -119,8 +135,7 @@ def sound_registry(host: Host) -> Iterator[None]:
 def test_a_release_is_promoted_by_digest_and_changed_without_a_lost_request(host: Host) -> None:
     host.promote("staging", host.first)
     # What is only in the registry is brought from there.
-    image = host.client.images.get(f"{host.registry.address}/models/churn-model:{host.second}")
-    host.client.images.remove(str(image.id), force=True)
+    host.remove(host.second)
     host.promote("prod", host.first)
     host.promote("staging", host.second)
     with host.customers() as customers:
@@ -146,6 +161,26 @@ def test_13_a_release_that_does_not_serve_rolls_itself_back(host: Host) -> None:
     assert "no listening socket was inherited there" in done.stderr
     assert customers.failures == []
     [status] = host.repository.ask("status", "--env", "staging", "--exit-code")
+    assert status["release"] == host.second
+
+
+def test_26_an_image_that_is_gone_is_found_out_before_anything_is_touched(host: Host) -> None:
+    for environment in ("staging", "prod"):
+        # The container that holds the port runs from the release that served first.
+        host.repository.invoke("stop", "--env", environment, "--yes")
+        host.repository.ask("deploy", "--env", environment)
+    before = host.repository.git("rev-parse", "env/prod")
+    rollback = ("rollback", "--env", "prod")
+    host.remove(host.first)
+    assert host.repository.invoke(*rollback, "--dry-run").returncode == 0
+    with engine.registry() as empty:
+        host.registry.upstream = empty
+        done = host.repository.invoke(*rollback)
+    assert done.returncode == GONE, done.stderr
+    assert f"neither the host nor the registry has {host.images}@sha256:" in done.stderr
+    assert "state: prod unchanged" in done.stderr
+    assert host.repository.git("rev-parse", "env/prod") == before
+    [status] = host.repository.ask("status", "--env", "prod", "--exit-code")
     assert status["release"] == host.second
 
 
@@ -175,6 +210,7 @@ def test_a_server_that_ends_is_started_again_on_its_socket(host: Host) -> None:
 
 
 def test_a_rollback_needs_no_registry_while_the_image_is_on_the_host(host: Host) -> None:
+    host.client.images.pull(f"{host.images}@{host.digest(host.first)}")
     host.registry.refuses = True
     with host.customers() as customers:
         event = host.repository.ask("rollback", "--env", "prod", "--reason", "a test")

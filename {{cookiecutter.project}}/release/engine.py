@@ -53,9 +53,9 @@ class Machine:
 
     def plan_rollback(self, environment: Environment, version: str | None) -> Plan:
         """Make the plan of a rollback, or refuse it. Writes nothing."""
-        platform_of(environment, self.policy)
+        platform = platform_of(environment, self.policy)
         self.repository.identity()
-        return plan_rollback(Ledger.open(self.repository), environment, version)
+        return plan_rollback(Ledger.open(self.repository), environment, version, platform)
 
     def promote(self, plan: Plan, progress: Progress) -> Event:
         """Carry out a promotion and return its verified event.

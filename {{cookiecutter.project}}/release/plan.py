@@ -16,6 +16,7 @@ from .errors import (
     PreconditionFailed,
 )
 from .ledger import FAILED, ROLLED_BACK, VERIFIED, Event, Ledger
+from .platforms import Platform
 from .policy import Environment
 from .records import FILE_NAME, Record, parse
 
@@ -59,6 +60,8 @@ class Plan:
     approved_by : str
     nothing_to_do : bool
         Whether the release serves here already.
+    warnings : tuple of str
+        What whoever types the command should know, though it does not stand in its way.
     """
 
     command: str
@@ -68,6 +71,7 @@ class Plan:
     history: tuple[Event, ...]
     approved_by: str = ""
     nothing_to_do: bool = False
+    warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         name = self.environment.name
@@ -84,6 +88,7 @@ class Plan:
         if self.command == "promote":
             lines.append(f"  gate      {self.record.gate}")
             lines.append(f"  approved  {self.approved_by or 'no approval needed'}")
+        lines += [f"  warning   {warning}" for warning in self.warnings]
         return "\n".join(lines)
 
 
@@ -171,13 +176,17 @@ def plan_promotion(ledger: Ledger, environment: Environment, version: str | None
     return Plan("promote", environment, record, before, tuple(history), approved_by)
 
 
-def plan_rollback(ledger: Ledger, environment: Environment, version: str | None) -> Plan:
+def plan_rollback(
+    ledger: Ledger, environment: Environment, version: str | None, platform: Platform
+) -> Plan:
     """Choose where to go back to: no gate, no approval and no lock stands in the way.
 
     Parameters
     ----------
     version : str or None
-        None means the last known good release.
+        None means the last known good release that can be had.
+    platform : Platform
+        Knows which can be had.
     """
     history = ledger.history(environment.name)
     before = serving(ledger, ledger.head(environment.name))
@@ -189,22 +198,28 @@ def plan_rollback(ledger: Ledger, environment: Environment, version: str | None)
                 state=f"{environment.name} unchanged",
                 next_step=f"invoke history --env {environment.name}",
             )
-        candidates = [version]
-    refused = []
+        candidates = [version, *(other for other in candidates if other != version)]
+    gone = []
+    next_step = "git fetch --tags, or promote a new release"
     for candidate in candidates:
         try:
             record = ledger.record(candidate)
-            ledger.bundle(candidate)
-        except (ArtifactGone, HistoryCorrupt) as error:
-            refused.append(f"{candidate}: {error.why or error.what}")
+            platform.require(record, ledger.bundle(candidate))
+        except (ArtifactGone, ConfigurationError, HistoryCorrupt) as error:
+            gone.append(f"{candidate} cannot be had: {error.why or error.what}")
             continue
-        return Plan("rollback", environment, record, before, tuple(history))
-    if refused:
+        if version in (None, candidate):
+            events = tuple(history)
+            return Plan("rollback", environment, record, before, events, warnings=tuple(gone))
+        # Another one was named: whether this one will do is not for a machine to say.
+        next_step = f"invoke rollback --env {environment.name} --version {candidate}"
+        break
+    if gone:
         raise ArtifactGone(
-            f"no release that {environment.name} could go back to can be had",
-            why="\n".join(refused),
+            f"{environment.name} cannot go back to {version or 'any release'}",
+            why="\n".join(gone),
             state=f"{environment.name} unchanged",
-            next_step="git fetch --tags, or promote a new release",
+            next_step=next_step,
         )
     raise NoRollbackTarget(
         f"{environment.name} has nothing to go back to",

@@ -25,6 +25,8 @@ from . import registry
 
 # A push of some hundred megabytes over a slow line takes longer than the SDK's own 60 seconds.
 TIMEOUT_S = 600
+# What a registry that hangs may cost where it is only asked.
+HURRIED_S = 5
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 # The environment's credentials for the registry; without them the engine's own helper is asked.
 USER, TOKEN = "REGISTRY_USER", "REGISTRY_TOKEN"
@@ -162,6 +164,15 @@ class Host:
             if registry.lists(repository, found.id, digest, platform, account):
                 return digest
         return str(found.id)
+
+    @contextmanager
+    def hurried(self) -> Iterator[None]:
+        """Wait only `HURRIED_S` for each answer."""
+        usual, self.client.api.timeout = self.client.api.timeout, HURRIED_S
+        try:
+            yield
+        finally:
+            self.client.api.timeout = usual
 
     def run_inside(self, image: Image, script: str) -> str:
         """Run a Python script in a locked-up container, and return what it prints.

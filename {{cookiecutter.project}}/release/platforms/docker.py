@@ -21,7 +21,7 @@ import requests
 from docker.errors import DockerException, ImageNotFound
 from docker.models.containers import Container
 
-from ..errors import ConfigurationError, NotServing, PreconditionFailed
+from ..errors import ArtifactGone, ConfigurationError, NotServing, PreconditionFailed
 from ..images.host import Host, ask, login
 from ..images.record import FILE_NAME, ImageRecord, parse
 from ..policy import Environment, Policy
@@ -85,6 +85,25 @@ class DockerPlatform:
             "serve": list(self.policy.serve),
         }
         return {MANIFEST: (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode()}
+
+    def require(self, record: Record, bundle: Mapping[str, bytes]) -> None:
+        """Look for the image on the host; a registry is asked only where it is not there."""
+        image = _image_of(record, bundle)
+        images = self._host.client.images
+        try:
+            with serving(f"neither the host nor the registry has {image.reference}"):
+                try:
+                    images.get(image.reference)
+                except ImageNotFound:
+                    with self._host.hurried():
+                        images.get_registry_data(image.reference, auth_config=login())
+        except NotServing as error:
+            raise ArtifactGone(
+                f"the image of release {record.version} is gone",
+                why=str(error),
+                state=f"{self.environment.name} unchanged",
+                next_step="bring it back to the registry, or choose another release",
+            ) from None
 
     def preflight(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> None:
         """Have the image on the host, by its digest; a registry is asked only where it is not."""
