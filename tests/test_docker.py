@@ -13,6 +13,7 @@ from typing import Any
 
 import docker
 import engine
+import image_index
 import pytest
 from docker.models.containers import Container
 from faulty_registry import FaultyRegistry
@@ -69,6 +70,14 @@ class Host:
         """Take a release's image off the host."""
         image = self.client.images.get(f"{self.images}@{self.digest(version)}")
         self.client.images.remove(str(image.id), force=True)
+
+    def would_promote(self, environment: str, version: str) -> str:
+        """Return what a promotion says before it does anything."""
+        done = self.repository.invoke(
+            *("promote", "--env", environment, "--version", version, "--dry-run")
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stderr
 
     def customers(self) -> Customers:
         """Return customers of prod who do not stop asking."""
@@ -132,8 +141,22 @@ def sound_registry(host: Host) -> Iterator[None]:
     host.registry.upstream = upstream
 
 
+def test_05_a_tag_that_has_moved_is_told_and_the_digest_wins(host: Host) -> None:
+    assert "warning" not in host.would_promote("staging", host.first)
+    base = host.client.images.get(engine.BASE_IMAGE)
+    base.tag(host.images, host.first)
+    host.client.images.push(host.images, host.first)
+    done = host.repository.invoke(
+        *("promote", "--env", "staging", "--version", host.first, "--yes")
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"warning   {host.images}:{host.first} is sha256:" in done.stderr
+    assert f"the release is {host.digest(host.first)}: the digest wins" in done.stderr
+    served = {server.attrs["Config"]["Image"] for server in host.servers("staging")}
+    assert served == {f"{host.images}@{host.digest(host.first)}"}
+
+
 def test_a_release_is_promoted_by_digest_and_changed_without_a_lost_request(host: Host) -> None:
-    host.promote("staging", host.first)
     # What is only in the registry is brought from there.
     host.remove(host.second)
     host.promote("prod", host.first)
@@ -162,6 +185,25 @@ def test_13_a_release_that_does_not_serve_rolls_itself_back(host: Host) -> None:
     assert customers.failures == []
     [status] = host.repository.ask("status", "--env", "staging", "--exit-code")
     assert status["release"] == host.second
+
+
+def test_36_a_tag_may_be_an_index_of_the_release_s_image_and_of_no_other(host: Host) -> None:
+    platform = image_index.platform(host.client)
+    image_index.put(host.images, host.first, host.digest(host.first), platform)
+    assert "warning" not in host.would_promote("staging", host.first)
+    index = image_index.put(host.images, host.first, host.digest(host.second), platform)
+    assert f"is {index} at the registry" in host.would_promote("staging", host.first)
+
+
+@pytest.mark.parametrize("fault", ["refuses", "hangs"])
+def test_a_registry_that_is_down_keeps_no_promotion_of_an_image_that_is_here(
+    host: Host, fault: str
+) -> None:
+    setattr(host.registry, fault, True)
+    began = time.monotonic()
+    said = host.would_promote("staging", host.first)
+    assert f"what {host.images}:{host.first} is at the registry cannot be told" in said
+    assert time.monotonic() - began < PATIENCE_S
 
 
 def test_26_an_image_that_is_gone_is_found_out_before_anything_is_touched(host: Host) -> None:

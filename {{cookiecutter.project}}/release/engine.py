@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .change import Change, expect_head, verify
 from .errors import (
@@ -40,7 +40,8 @@ class Machine:
         """Make the plan of a promotion, or refuse it. Writes nothing."""
         platform = platform_of(environment, self.policy)
         self.repository.identity()
-        plan = plan_promotion(Ledger.open(self.repository), environment, version)
+        ledger = Ledger.open(self.repository)
+        plan = plan_promotion(ledger, environment, version)
         drift = platform.observe().drift(plan.record.version) if plan.nothing_to_do else ""
         if drift:
             raise PreconditionFailed(
@@ -49,7 +50,11 @@ class Machine:
                 state=f"{environment.name} unchanged",
                 next_step=f"invoke deploy --env {environment.name}",
             )
-        return plan
+        if plan.nothing_to_do:
+            return plan
+        # Before anybody is asked to confirm, and of a promotion alone: a rollback waits for nobody.
+        warning = platform.warning(plan.record, ledger.bundle(plan.record.version))
+        return replace(plan, warnings=(warning,) if warning else ())
 
     def plan_rollback(self, environment: Environment, version: str | None) -> Plan:
         """Make the plan of a rollback, or refuse it. Writes nothing."""

@@ -79,6 +79,9 @@ class Platform(Protocol):
         A rollback waits for this: nobody else is asked about what is already here.
         """
 
+    def warning(self, record: Record, bundle: Mapping[str, bytes]) -> str:
+        """Say what is odd about a release, and no reason not to promote it; or an empty text."""
+
     def preflight(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> None:
         """Bring the release here, ready to start; `NotServing` if that cannot be done."""
 

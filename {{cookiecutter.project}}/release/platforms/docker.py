@@ -105,6 +105,19 @@ class DockerPlatform:
                 next_step="bring it back to the registry, or choose another release",
             ) from None
 
+    def warning(self, record: Record, bundle: Mapping[str, bytes]) -> str:
+        """Hold the tag at the registry against the release, whose digest is what is brought."""
+        image = _image_of(record, bundle)
+        tag = f"{image.repository}:{image.tag}"
+        try:
+            with serving(f"what {tag} is at the registry cannot be told"), self._host.hurried():
+                held = self._host.held(image.repository, image.tag, image.digest)
+        except NotServing as error:
+            return str(error)
+        if held == image.digest:
+            return ""
+        return f"{tag} is {held} at the registry, the release is {image.digest}: the digest wins"
+
     def preflight(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> None:
         """Have the image on the host, by its digest; a registry is asked only where it is not."""
         image = _image_of(record, bundle())

@@ -121,3 +121,13 @@ def test_26_without_its_bundle_in_git_a_release_is_gone(workshop: Workshop, shel
     assert f"no tag release/{second.version}" in refusal.value.why
     assert f"no tag release/{first.version}" in refusal.value.why
     assert shelf.release == third
+
+
+def test_05_what_is_odd_about_a_release_is_said_in_the_plan_of_its_promotion(
+    workshop: Workshop,
+) -> None:
+    odd = workshop.release(b"odd")
+    plan = workshop.machine.plan_promotion(workshop.staging, odd.version)
+    assert "warning   it looks odd" in str(plan)
+    sound = workshop.release()
+    assert "warning" not in str(workshop.machine.plan_promotion(workshop.staging, sound.version))
