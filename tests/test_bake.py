@@ -67,6 +67,7 @@ release/images/host.py
 release/images/inside.py
 release/images/inventory.py
 release/images/record.py
+release/images/registry.py
 release/ledger.py
 release/notice.py
 release/objects.py
@@ -230,6 +231,7 @@ tests/unit/release/test_champion.py
 tests/unit/release/test_checks.py
 tests/unit/release/test_clocks.py
 tests/unit/release/test_damage.py
+tests/unit/release/test_docker.py
 tests/unit/release/test_engine.py
 tests/unit/release/test_exact_tests.py
 tests/unit/release/test_forge.py
@@ -244,6 +246,7 @@ tests/unit/release/test_picture.py
 tests/unit/release/test_plan.py
 tests/unit/release/test_policy.py
 tests/unit/release/test_records.py
+tests/unit/release/test_registry.py
 tests/unit/release/test_smoke.py
 tests/unit/release/test_status.py
 tests/unit/release/test_supervisor.py
