@@ -251,7 +251,8 @@ def prove(history: Any) -> None:
 
 def plant(history: Any, folder: Path) -> bool:
     """Plant each violation in a copy, and tell whether all were named."""
-    print("\n| planted | named | first finding | seconds |\n| --- | --- | --- | --- |")
+    print("\n| planted | named | first finding | seconds | `git fsck` |")
+    print("| --- | --- | --- | --- | --- |")
     all_named = True
     for number, (what, (rule, violate)) in enumerate(VIOLATIONS.items()):
         copy = history.copy(folder / str(number))
@@ -261,7 +262,9 @@ def plant(history: Any, folder: Path) -> bool:
         is_named = first is not None and (first.event, first.rule) == (event, rule)
         all_named &= is_named
         named = "yes" if is_named else "NO"
-        print(f"| {what} | {named} | {first} | {seconds:.2f} |", flush=True)
+        fsck = subprocess.run(["git", "fsck"], cwd=copy.shop.folder, capture_output=True)
+        said = "an error" if fsck.returncode else "no error"
+        print(f"| {what} | {named} | {first} | {seconds:.2f} | {said} |", flush=True)
     return all_named
 
 

@@ -11,6 +11,8 @@ WIDTH, HEIGHT = 420, 190
 LEFT, RIGHT, TOP, BOTTOM = 40, 12, 10, 44
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 P95 = 95
+# A picture may stand in a page, or alone in a file.
+XMLNS = "http://www.w3.org/2000/svg"
 # Below this many milliseconds nobody can tell two answers apart; a logarithm wants more than 0.
 LEAST_MS = 0.01
 
@@ -98,7 +100,7 @@ def _ticks(low: float, high: float) -> Sequence[float]:
 
 
 def _frame(sides: Mapping[str, Sequence[float]]) -> ElementTree.Element:
-    box = {"viewBox": f"0 0 {WIDTH} {HEIGHT}", "width": str(WIDTH), "role": "img"}
+    box = {"xmlns": XMLNS, "viewBox": f"0 0 {WIDTH} {HEIGHT}", "width": str(WIDTH), "role": "img"}
     svg = ElementTree.Element("svg", box)
     told = ", ".join(f"{name} p95 {quantiles[P95]:.3g} ms" for name, quantiles in sides.items())
     ElementTree.SubElement(svg, "title").text = f"Latency of the canary and the baseline: {told}"

@@ -173,6 +173,39 @@ def test_34_a_merge_is_named(history: History) -> None:
     assert history.found() == [("prod", "parent")]
 
 
+def test_34_a_graft_in_this_clone_hides_nothing(history: History) -> None:
+    third = history.commits("prod")[2]
+    grafts = history.shop.folder / ".git" / "info" / "grafts"
+    grafts.parent.mkdir(exist_ok=True)
+    grafts.write_text(f"{third}\n")
+    first = history.audit().findings[0]
+    assert (first.environment, first.event, first.rule) == ("prod", third, "parent")
+
+
+@pytest.mark.parametrize(
+    ("said", "rule", "why"),
+    [
+        ({"kind": "promotion"}, "event", "'promotion' is nothing that the release machine does"),
+        ({"outcome": "done"}, "event", "'done' is no outcome"),
+        ({"caused_by": "0" * 40}, "cause", "it begins something, and names a cause"),
+        ({"previous": "elsewhere"}, "from", "it says that elsewhere served before, and"),
+        ({"kind": "recover"}, "from", "no command wanted"),
+        ({"digest": "sha256:0"}, "release", "it names the digest sha256:0, the record has"),
+        ({"release": "another"}, "release", "should serve after it, and another is meant"),
+    ],
+)
+def test_34_what_the_machine_would_not_write_is_named(
+    history: History, said: dict[str, str], rule: str, why: str
+) -> None:
+    ledger, record = history.shop.ledger(), history.releases[0]
+    served = history.releases[2].version
+    event = Event("promote", record.version, record.digest, "pending", previous=served)
+    sha = ledger.append("staging", replace(event, **said), {FILE_NAME: record.to_json()})
+    named = [(one.event, one.rule) for one in history.audit().findings]
+    assert (sha, rule) in named
+    assert why in " ".join(one.text for one in history.audit().findings)
+
+
 def test_34_another_environment_s_history_is_none(history: History) -> None:
     history.point("prod", history.commits("staging")[-1])
     found = history.audit().findings
