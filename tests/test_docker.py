@@ -166,6 +166,8 @@ def test_a_release_is_promoted_by_digest_and_changed_without_a_lost_request(host
         time.sleep(0.5)
     assert customers.failures == []
     assert customers.answers.keys() == {host.first, host.second}
+    newest = host.repository.ask("history", "--env", "prod")[0]
+    assert newest["canary"].startswith("pass: "), "one of two servers has tried it first"
     [status] = host.repository.ask("status", "--env", "prod", "--exit-code")
     assert status["release"] == host.second
     for server in host.servers("prod"):
