@@ -58,7 +58,9 @@ def test_no_customer_is_turned_away_while_releases_change(promoted: Living) -> N
     assert set(afterwards.answers) == {promoted.second["version"]}
 
 
-def test_07_of_two_promotions_at_once_one_wins_and_the_other_says_who_holds_it(empty: Living) -> None:
+def test_07_of_two_promotions_at_once_one_wins_and_the_other_says_who_holds_it(
+    empty: Living,
+) -> None:
     repository = empty.repository
     command = ["promote", "--env", "staging", "--version", empty.first["version"], "--yes"]
     runs = [
