@@ -22,7 +22,7 @@ def test_22_a_command_that_is_ended_half_way_brings_back_what_served(
     run = door.start("promote", "--env", "staging", "--version", second.version, "--yes")
     assert run.stderr is not None
     for line in run.stderr:
-        if "change over" in line:
+        if "/5 change over" in line:
             run.send_signal(number)
             break
     said = run.communicate(timeout=60)[1]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from release.errors import HistoryCorrupt, NotServing, RollbackFailed
+from release.errors import ArtifactGone, HistoryCorrupt, NotServing, RollbackFailed
 from release.progress import Progress
 from release.records import FILE_NAME, Record
 from release.status import look
@@ -141,6 +141,22 @@ def test_33_a_stranger_s_commit_is_named_and_a_rollback_goes_on(
     plan = workshop.machine.plan_rollback(workshop.staging, None)
     assert f"passed by {named}" in str(plan)
     assert workshop.rollback(workshop.staging).release == releases[1].version
+
+
+def test_26_a_release_that_is_gone_is_passed_by_and_where_no_other_is_left_nothing_is_touched(
+    workshop: Workshop, releases: list[Record], shelf: Shelf
+) -> None:
+    git(workshop.folder, "tag", "--delete", f"release/{releases[1].version}")
+    plan = workshop.machine.plan_rollback(workshop.staging, None)
+    assert plan.record == releases[0]
+    assert f"passed by {releases[1].version}: no tag" in str(plan)
+    git(workshop.folder, "tag", "--delete", f"release/{releases[0].version}")
+    before = workshop.ledger().head("staging")
+    with pytest.raises(ArtifactGone) as refusal:
+        workshop.rollback(workshop.staging)
+    assert refusal.value.exit_code == 41
+    assert releases[0].version in refusal.value.why and releases[1].version in refusal.value.why
+    assert (workshop.ledger().head("staging"), shelf.release) == (before, releases[2])
 
 
 def test_33_a_lost_object_is_named(workshop: Workshop, releases: list[Record]) -> None:
