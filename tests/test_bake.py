@@ -165,6 +165,7 @@ tests/integration/release/conftest.py
 tests/integration/release/test_canary.py
 tests/integration/release/test_drill.py
 tests/integration/release/test_full_disk.py
+tests/integration/release/test_interrupts.py
 tests/integration/release/test_kills.py
 tests/integration/release/test_process.py
 tests/integration/release/test_races.py
@@ -238,6 +239,7 @@ tests/unit/release/test_forge.py
 tests/unit/release/test_freeze.py
 tests/unit/release/test_full_disk.py
 tests/unit/release/test_images.py
+tests/unit/release/test_interrupts.py
 tests/unit/release/test_ledger.py
 tests/unit/release/test_moved_branch.py
 tests/unit/release/test_notice.py
