@@ -31,6 +31,7 @@ pyproject.toml
 quality.toml
 release.toml
 release/__init__.py
+release/answers.schema.json
 release/approvals.py
 release/build.py
 release/canary/__init__.py
@@ -149,9 +150,11 @@ tests/customers.py
 tests/disks.py
 tests/door.py
 tests/integration/release/conftest.py
+tests/integration/release/test_answers.py
 tests/integration/release/test_canary.py
 tests/integration/release/test_drill.py
 tests/integration/release/test_full_disk.py
+tests/integration/release/test_interrupts.py
 tests/integration/release/test_kills.py
 tests/integration/release/test_process.py
 tests/integration/release/test_races.py
@@ -221,6 +224,7 @@ tests/unit/release/test_forge.py
 tests/unit/release/test_freeze.py
 tests/unit/release/test_full_disk.py
 tests/unit/release/test_images.py
+tests/unit/release/test_interrupts.py
 tests/unit/release/test_ledger.py
 tests/unit/release/test_moved_branch.py
 tests/unit/release/test_notice.py
