@@ -35,7 +35,7 @@ from release.progress import Progress
 
 ENV = "the environment, one of those in release.toml"
 VERSION = "the release; left out, HEAD's in the first environment, else what the one before serves"
-DRY_RUN = "check and print the plan, change nothing; exits as the real run would be refused or not"
+DRY_RUN = "check and print the plan, change nothing; a refusal has the real run's exit code"
 YES = "do not ask; needed where there is no terminal"
 DRIFTED = 3
 JSON = "print one JSON document on standard output"
@@ -147,7 +147,7 @@ def champion(c: Context, env: str, days_ago: int = 0, json: bool = False) -> cha
 @task(
     auto_shortflags=False,
     help={
-        "push": "send the image to the registry; with [image] in release.toml only that releases it",
+        "push": "send the image to the registry; where release.toml wants one, only that releases",
         "base": "the image to build on, instead of the Dockerfile's",
         "allow-dirty": "build in spite of uncommitted changes, to look at; it is never released",
         "json": JSON,
