@@ -15,6 +15,7 @@ nox.options.download_python = "never"
 
 # The model wing's benchmarks run its code with its own lock, and beside what it is compared with.
 TRAIN_LOCK = "{{cookiecutter.project}}/requirements-train.txt"
+DOORS_LOCK = "{{cookiecutter.project}}/requirements-doors.txt"
 COOKIECUTTER = "cookiecutter==2.7.1"
 GREAT_EXPECTATIONS = "great_expectations==1.24.1"
 BENTOML = "bentoml==1.4.40"
@@ -106,6 +107,16 @@ def benchmark_gate(session: nox.Session) -> None:
     """Measure how often the gate blocks equal models, and misses worse ones."""
     install_model_wing(session)
     session.run("python", "-m", "benchmarks.gate")
+
+
+@nox.session(default=False)
+def benchmark_audit(session: nox.Session) -> None:
+    """Measure the audit of a thousand events, and whether it names what is planted there."""
+    session.env["UV_PYTHON_DOWNLOADS"] = "never"
+    session.install("--require-hashes", "--requirement", DOORS_LOCK)
+    # The history is written with what the repository's own tests build releases with.
+    session.install(COOKIECUTTER, "pytest")
+    session.run("python", "-m", "benchmarks.audit")
 
 
 @nox.session(default=False)

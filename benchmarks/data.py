@@ -23,7 +23,8 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.model_wing import Repository, machine
+from benchmarks.machine import machine
+from benchmarks.model_wing import Repository
 
 ROWS = 1_000_000
 MANY = 10  # times as many, for the table that must fit into memory

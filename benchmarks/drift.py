@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchmarks.model_wing import Repository, machine
+from benchmarks.machine import machine
+from benchmarks.model_wing import Repository
 
 POPULATION = 1_000_000
 REFERENCE_ROWS = 10_000

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.model_wing import Repository, machine
+from benchmarks.machine import machine
+from benchmarks.model_wing import Repository
 from demo.repository import TEMPLATE
 
 TELCO = TEMPLATE.parent / "shared" / "data" / "telco_customer_churn.csv"

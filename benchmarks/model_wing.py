@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
-import platform
 import random
 import sys
 from pathlib import Path
@@ -46,10 +44,3 @@ class Repository:
         for name in ("age", "tenure_months", "monthly_spend"):
             frame[name] = pd.to_numeric(frame[name].replace("", np.nan)).astype(float)
         return frame
-
-
-def machine() -> str:
-    """Return what the figures were measured on."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    cores = len(os.sched_getaffinity(0))
-    return f"{cores} cores, {memory:.0f} GiB, Python {platform.python_version()}"

@@ -9,8 +9,6 @@ filled.
 
 from __future__ import annotations
 
-import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -20,6 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.machine import machine
 from demo.changes import learn_more_slowly
 from demo.client import Customers
 from demo.repository import TEMPLATE, Repository
@@ -131,9 +130,7 @@ def main() -> None:
     workspace = Path(tempfile.mkdtemp(prefix="churn-benchmark-"))
     repository = Repository.generate(workspace / "kept")
     repository.begin(workspace / "remote.git")
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    cores = len(os.sched_getaffinity(0))
-    print(f"\n{cores} cores, {memory:.0f} GiB, Python {platform.python_version()}\n")
+    print(f"\n{machine()}\n")
     print("| what | median | note |\n| --- | --- | --- |")
     try:
         row("generate a repository", median_seconds(generate, 5, leave))

@@ -44,7 +44,8 @@ from benchmarks.contenders import (
     others,
     this_server,
 )
-from benchmarks.model_wing import Repository, machine
+from benchmarks.machine import machine
+from benchmarks.model_wing import Repository
 from demo.repository import FOREIGN, TEMPLATE, free_ports
 
 TELCO = TEMPLATE.parent / "shared" / "data" / "telco_customer_churn.csv"

@@ -7,7 +7,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import engine
+import faulty_registry
 import pytest
+from faulty_registry import FaultyRegistry
 from living import Living, release
 
 from demo import repository as repositories
@@ -46,6 +48,17 @@ def docker_engine() -> Iterator[engine.Engine]:
         for name, value in found.environment.items():
             patch.setenv(name, value)
         yield found
+
+
+@pytest.fixture(scope="module")
+def registry(docker_engine: engine.Engine) -> Iterator[FaultyRegistry]:
+    """Return an empty registry, behind a proxy that can be told to have a fault."""
+    with ExitStack() as stack:
+        try:
+            upstream = stack.enter_context(engine.registry())
+        except engine.EngineMissing as missing:
+            pytest.skip(str(missing))
+        yield stack.enter_context(faulty_registry.before(upstream))
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,8 @@ class FaultyRegistry:
         ``host:port`` of the registry behind it.
     refuses : bool
         Whether connections are closed at once, as those to a registry that is gone.
+    hangs : bool
+        Whether connections are taken, and nothing is ever answered.
     cuts_manifests : bool
         Whether a connection breaks when a manifest is about to be stored: all layers are there then.
     renames : tuple of bytes
@@ -30,6 +32,7 @@ class FaultyRegistry:
 
     upstream: str
     refuses: bool = False
+    hangs: bool = False
     cuts_manifests: bool = False
     renames: tuple[bytes, bytes] | None = None
     listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
@@ -41,7 +44,7 @@ class FaultyRegistry:
 
     def mend(self) -> None:
         """Have no fault any more."""
-        self.refuses, self.cuts_manifests, self.renames = False, False, None
+        self.refuses, self.hangs, self.cuts_manifests, self.renames = False, False, False, None
 
     def serve(self) -> None:
         """Accept until the listener is closed."""
@@ -54,6 +57,10 @@ class FaultyRegistry:
         host, _, port = self.upstream.partition(":")
         with client, contextlib.suppress(OSError):
             if self.refuses:
+                return
+            if self.hangs:
+                while client.recv(CHUNK):
+                    continue
                 return
             with socket.create_connection((host, int(port))) as server:
                 back = threading.Thread(target=_pump, args=(server, client), daemon=True)

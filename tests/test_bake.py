@@ -33,11 +33,20 @@ release.toml
 release/__init__.py
 release/answers.schema.json
 release/approvals.py
+release/audit/__init__.py
+release/audit/books.py
+release/audit/branch.py
+release/audit/chain.py
+release/audit/finding.py
+release/audit/permission.py
+release/audit/sequence.py
+release/board.py
 release/build.py
 release/canary/__init__.py
 release/canary/answers.py
 release/canary/exact_tests.py
 release/canary/exceedances.py
+release/canary/picture.py
 release/canary/traffic.py
 release/canary/trial.py
 release/canary/verdict.py
@@ -59,8 +68,11 @@ release/images/host.py
 release/images/inside.py
 release/images/inventory.py
 release/images/record.py
+release/images/registry.py
 release/ledger.py
 release/notice.py
+release/objects.py
+release/pages/board.html
 release/plan.py
 release/platforms/__init__.py
 release/platforms/docker.py
@@ -149,6 +161,7 @@ tests/conftest.py
 tests/customers.py
 tests/disks.py
 tests/door.py
+tests/history.py
 tests/integration/release/conftest.py
 tests/integration/release/test_answers.py
 tests/integration/release/test_canary.py
@@ -211,6 +224,9 @@ tests/unit/model/test_training.py
 tests/unit/model/test_validation.py
 tests/unit/release/conftest.py
 tests/unit/release/test_approvals.py
+tests/unit/release/test_audit.py
+tests/unit/release/test_audit_releases.py
+tests/unit/release/test_board.py
 tests/unit/release/test_build.py
 tests/unit/release/test_canary_answers.py
 tests/unit/release/test_canary_verdict.py
@@ -218,6 +234,7 @@ tests/unit/release/test_champion.py
 tests/unit/release/test_checks.py
 tests/unit/release/test_clocks.py
 tests/unit/release/test_damage.py
+tests/unit/release/test_docker.py
 tests/unit/release/test_engine.py
 tests/unit/release/test_exact_tests.py
 tests/unit/release/test_forge.py
@@ -228,9 +245,12 @@ tests/unit/release/test_interrupts.py
 tests/unit/release/test_ledger.py
 tests/unit/release/test_moved_branch.py
 tests/unit/release/test_notice.py
+tests/unit/release/test_objects.py
+tests/unit/release/test_picture.py
 tests/unit/release/test_plan.py
 tests/unit/release/test_policy.py
 tests/unit/release/test_records.py
+tests/unit/release/test_registry.py
 tests/unit/release/test_smoke.py
 tests/unit/release/test_status.py
 tests/unit/release/test_supervisor.py
@@ -379,11 +399,13 @@ def test_what_is_copied_is_the_template_itself(baked: Path) -> None:
     assert len(copied) > 6
     for name in copied:
         assert (baked / name).read_bytes() == (source / name).read_bytes(), name
-    pages = sorted((source / "src" / "{{cookiecutter.package}}" / "pages").iterdir())
-    assert pages
-    for page in pages:
-        copy = baked / "src" / "churn_model" / "pages" / page.name
-        assert copy.read_bytes() == page.read_bytes(), page.name
+    model_wing = ("src/{{cookiecutter.package}}/pages", "src/churn_model/pages")
+    for folder, baked_folder in (model_wing, ("release/pages", "release/pages")):
+        pages = sorted((source / folder).iterdir())
+        assert pages
+        for page in pages:
+            copy = baked / baked_folder / page.name
+            assert copy.read_bytes() == page.read_bytes(), page.name
 
 
 def test_git_ignores_no_file_of_a_fresh_repository(bake: Bake) -> None:

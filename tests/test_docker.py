@@ -5,15 +5,15 @@ The numbers in the names are those of the failure cases that every release machi
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import docker
 import engine
-import faulty_registry
+import image_index
 import pytest
 from docker.models.containers import Container
 from faulty_registry import FaultyRegistry
@@ -23,7 +23,7 @@ from demo.changes import learn_more_slowly
 from demo.client import Customers
 from demo.repository import Repository
 
-DRIFTED, ROLLED_BACK = 3, 30
+DRIFTED, ROLLED_BACK, GONE = 3, 30, 41
 PATIENCE_S = 20
 
 
@@ -56,6 +56,29 @@ class Host:
             self.repository.ask("approve", "--env", environment, "--version", version)
         self.repository.ask("promote", "--env", environment, "--version", version, "--yes")
 
+    @property
+    def images(self) -> str:
+        """Where the releases' images are."""
+        return f"{self.registry.address}/models/churn-model"
+
+    def digest(self, version: str) -> str:
+        """Return the digest of a release's image, as its tag in git has it."""
+        kept = self.repository.git("show", f"release/{version}:image.json")
+        return str(json.loads(kept)["digest"])
+
+    def remove(self, version: str) -> None:
+        """Take a release's image off the host."""
+        image = self.client.images.get(f"{self.images}@{self.digest(version)}")
+        self.client.images.remove(str(image.id), force=True)
+
+    def would_promote(self, environment: str, version: str) -> str:
+        """Return what a promotion says before it does anything."""
+        done = self.repository.invoke(
+            *("promote", "--env", environment, "--version", version, "--dry-run")
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
     def customers(self) -> Customers:
         """Return customers of prod who do not stop asking."""
         return Customers(self.repository.address("prod"), self.customer)
@@ -78,45 +101,64 @@ def release(repository: Repository) -> str:
 
 @pytest.fixture(scope="module")
 def host(
-    living: Living, docker_engine: engine.Engine, tmp_path_factory: pytest.TempPathFactory
+    living: Living,
+    docker_engine: engine.Engine,
+    registry: FaultyRegistry,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Host]:
     """Return three releases in a registry; nothing is promoted."""
-    with ExitStack() as stack:
-        try:
-            upstream = stack.enter_context(engine.registry())
-        except engine.EngineMissing as missing:
-            pytest.skip(str(missing))
-        registry = stack.enter_context(faulty_registry.before(upstream))
-        workspace = tmp_path_factory.mktemp("docker")
-        repository = Repository.generate(
-            workspace,
-            doors=living.repository.doors,
-            platform="docker",
-            registry=f"{registry.address}/models",
-        )
-        repository.begin(workspace / "remote.git")
-        first = release(repository)
-        learn_more_slowly(repository)
-        second = release(repository)
-        source = "src/churn_model/serving.py"
-        repository.replace(
-            source, "for fd in asked.fd or ()", "for fd in map((999).__add__, asked.fd or ())"
-        )
-        repository.commit("Serve, but not on a socket that is handed over")
-        bad = release(repository)
-        yield Host(
-            *(repository, docker_engine.client, registry, first, second, bad),
-            living.customer(),
-        )
-        for environment in ("staging", "prod"):
-            repository.invoke("stop", "--env", environment, "--yes")
+    workspace = tmp_path_factory.mktemp("docker")
+    repository = Repository.generate(
+        workspace,
+        doors=living.repository.doors,
+        platform="docker",
+        registry=f"{registry.address}/models",
+    )
+    repository.begin(workspace / "remote.git")
+    first = release(repository)
+    learn_more_slowly(repository)
+    second = release(repository)
+    source = "src/churn_model/serving.py"
+    repository.replace(
+        source, "for fd in asked.fd or ()", "for fd in map((999).__add__, asked.fd or ())"
+    )
+    repository.commit("Serve, but not on a socket that is handed over")
+    bad = release(repository)
+    yield Host(
+        *(repository, docker_engine.client, registry, first, second, bad),
+        living.customer(),
+    )
+    for environment in ("staging", "prod"):
+        repository.invoke("stop", "--env", environment, "--yes")
+
+
+@pytest.fixture(autouse=True)
+def sound_registry(host: Host) -> Iterator[None]:
+    """Put the registry back after each test."""
+    upstream = host.registry.upstream
+    yield
+    host.registry.mend()
+    host.registry.upstream = upstream
+
+
+def test_05_a_tag_that_has_moved_is_told_and_the_digest_wins(host: Host) -> None:
+    assert "warning" not in host.would_promote("staging", host.first)
+    base = host.client.images.get(engine.BASE_IMAGE)
+    base.tag(host.images, host.first)
+    host.client.images.push(host.images, host.first)
+    done = host.repository.invoke(
+        *("promote", "--env", "staging", "--version", host.first, "--yes")
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"warning   {host.images}:{host.first} is sha256:" in done.stderr
+    assert f"the release is {host.digest(host.first)}: the digest wins" in done.stderr
+    served = {server.attrs["Config"]["Image"] for server in host.servers("staging")}
+    assert served == {f"{host.images}@{host.digest(host.first)}"}
 
 
 def test_a_release_is_promoted_by_digest_and_changed_without_a_lost_request(host: Host) -> None:
-    host.promote("staging", host.first)
     # What is only in the registry is brought from there.
-    image = host.client.images.get(f"{host.registry.address}/models/churn-model:{host.second}")
-    host.client.images.remove(str(image.id), force=True)
+    host.remove(host.second)
     host.promote("prod", host.first)
     host.promote("staging", host.second)
     with host.customers() as customers:
@@ -124,6 +166,8 @@ def test_a_release_is_promoted_by_digest_and_changed_without_a_lost_request(host
         time.sleep(0.5)
     assert customers.failures == []
     assert customers.answers.keys() == {host.first, host.second}
+    newest = host.repository.ask("history", "--env", "prod")[0]
+    assert newest["canary"].startswith("pass: "), "one of two servers has tried it first"
     [status] = host.repository.ask("status", "--env", "prod", "--exit-code")
     assert status["release"] == host.second
     for server in host.servers("prod"):
@@ -142,6 +186,45 @@ def test_13_a_release_that_does_not_serve_rolls_itself_back(host: Host) -> None:
     assert "no listening socket was inherited there" in done.stderr
     assert customers.failures == []
     [status] = host.repository.ask("status", "--env", "staging", "--exit-code")
+    assert status["release"] == host.second
+
+
+def test_36_a_tag_may_be_an_index_of_the_release_s_image_and_of_no_other(host: Host) -> None:
+    platform = image_index.platform(host.client)
+    image_index.put(host.images, host.first, host.digest(host.first), platform)
+    assert "warning" not in host.would_promote("staging", host.first)
+    index = image_index.put(host.images, host.first, host.digest(host.second), platform)
+    assert f"is {index} at the registry" in host.would_promote("staging", host.first)
+
+
+@pytest.mark.parametrize("fault", ["refuses", "hangs"])
+def test_a_registry_that_is_down_keeps_no_promotion_of_an_image_that_is_here(
+    host: Host, fault: str
+) -> None:
+    setattr(host.registry, fault, True)
+    began = time.monotonic()
+    said = host.would_promote("staging", host.first)
+    assert f"what {host.images}:{host.first} is at the registry cannot be told" in said
+    assert time.monotonic() - began < PATIENCE_S
+
+
+def test_26_an_image_that_is_gone_is_found_out_before_anything_is_touched(host: Host) -> None:
+    for environment in ("staging", "prod"):
+        # The container that holds the port runs from the release that served first.
+        host.repository.invoke("stop", "--env", environment, "--yes")
+        host.repository.ask("deploy", "--env", environment)
+    before = host.repository.git("rev-parse", "env/prod")
+    rollback = ("rollback", "--env", "prod")
+    host.remove(host.first)
+    assert host.repository.invoke(*rollback, "--dry-run").returncode == 0
+    with engine.registry() as empty:
+        host.registry.upstream = empty
+        done = host.repository.invoke(*rollback)
+    assert done.returncode == GONE, done.stderr
+    assert f"neither the host nor the registry has {host.images}@sha256:" in done.stderr
+    assert "state: prod unchanged" in done.stderr
+    assert host.repository.git("rev-parse", "env/prod") == before
+    [status] = host.repository.ask("status", "--env", "prod", "--exit-code")
     assert status["release"] == host.second
 
 
@@ -171,13 +254,11 @@ def test_a_server_that_ends_is_started_again_on_its_socket(host: Host) -> None:
 
 
 def test_a_rollback_needs_no_registry_while_the_image_is_on_the_host(host: Host) -> None:
+    host.client.images.pull(f"{host.images}@{host.digest(host.first)}")
     host.registry.refuses = True
-    try:
-        with host.customers() as customers:
-            event = host.repository.ask("rollback", "--env", "prod", "--reason", "a test")
-            time.sleep(0.5)
-    finally:
-        host.registry.mend()
+    with host.customers() as customers:
+        event = host.repository.ask("rollback", "--env", "prod", "--reason", "a test")
+        time.sleep(0.5)
     assert (event["release"], event["outcome"]) == (host.first, "verified")
     assert customers.failures == []
     assert customers.answers[host.first] > 0

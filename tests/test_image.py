@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import docker
 import engine
-import faulty_registry
+import image_index
 import pytest
+from docker.models.images import Image
 from faulty_registry import FaultyRegistry
 from living import Living, broken
 
@@ -25,6 +27,8 @@ from demo.repository import Repository
 
 BUILD_FAILED, PUSH_FAILED, REGISTRY_DIFFERS = 20, 21, 22
 PLANTED = "planted-secret-token"
+# As long as a version.
+OTHER_TAG = "0" * 12 + "-" + "0" * 8
 MEGABYTE = 1_000_000
 # What the release adds to its base, and all of it.
 MAX_OWN_MB, MAX_MB = 200, 600
@@ -54,9 +58,25 @@ class Shop:
         """Run `invoke build` on the tests' base image."""
         return self.repository.invoke("build", "--base", engine.BASE_IMAGE, *arguments)
 
+    @property
+    def images(self) -> str:
+        """Where release.toml sends them."""
+        return f"{self.registry.address}/models/churn-model"
+
     def releases(self) -> str:
         """Return the tags of all releases."""
         return self.repository.git("tag", "--list", "release/*")
+
+    def forget(self, release: str) -> None:
+        """Take a release out of git, here and at the remote."""
+        self.repository.git("tag", "--delete", release)
+        self.repository.git("push", "--quiet", "--delete", "origin", release)
+
+    def push(self, image: str, tag: str) -> str:
+        """Push an image beside the releases, as anybody can, and return its digest."""
+        self.client.images.get(image).tag(self.images, tag)
+        self.client.images.push(self.images, tag)
+        return str(self.client.images.get_registry_data(f"{self.images}:{tag}").id)
 
     def kept(self) -> dict[str, Any]:
         """Return what the newest build has kept of its image."""
@@ -68,27 +88,24 @@ class Shop:
 
 @pytest.fixture(scope="module")
 def shop(
-    living: Living, docker_engine: engine.Engine, tmp_path_factory: pytest.TempPathFactory
+    living: Living,
+    docker_engine: engine.Engine,
+    registry: FaultyRegistry,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Shop]:
     """Return a repository on the docker platform, beside an engine and two registries."""
-    with ExitStack() as stack:
-        try:
-            open_registry = stack.enter_context(engine.registry())
-            locked_registry = stack.enter_context(engine.locked_registry())
-        except engine.EngineMissing as missing:
-            pytest.skip(str(missing))
-        registry = stack.enter_context(faulty_registry.before(open_registry))
-        workspace = tmp_path_factory.mktemp("image")
-        repository = Repository.generate(
-            workspace,
-            doors=living.repository.doors,
-            platform="docker",
-            registry=f"{registry.address}/models",
-        )
-        repository.begin(workspace / "remote.git")
-        trained = repository.nox("-s", "train")
-        assert trained.returncode == 0, trained.stdout + trained.stderr
-        yield Shop(repository, docker_engine.client, registry, open_registry, locked_registry)
+    workspace = tmp_path_factory.mktemp("image")
+    repository = Repository.generate(
+        workspace,
+        doors=living.repository.doors,
+        platform="docker",
+        registry=f"{registry.address}/models",
+    )
+    repository.begin(workspace / "remote.git")
+    trained = repository.nox("-s", "train")
+    assert trained.returncode == 0, trained.stdout + trained.stderr
+    with engine.locked_registry() as locked:
+        yield Shop(repository, docker_engine.client, registry, registry.upstream, locked)
 
 
 @pytest.fixture(autouse=True)
@@ -130,6 +147,44 @@ def test_the_same_bundle_is_the_same_image(shop: Shop) -> None:
     assert shop.kept() == first
 
 
+def test_the_same_bundle_gives_the_same_layers_to_who_remembers_no_step(
+    shop: Shop, tmp_path: Path
+) -> None:
+    assert shop.build().returncode == 0
+    kept = shop.kept()
+    bundle = Path("dist", kept["tag"])
+
+    def build_anew(place: str) -> Image:
+        shutil.copytree(shop.repository.folder / bundle, tmp_path / place / bundle)
+        shutil.copy(shop.repository.folder / "Dockerfile", tmp_path / place)
+        image, _ = shop.client.images.build(
+            path=str(tmp_path / place),
+            nocache=True,
+            rm=True,
+            buildargs={"BASE": engine.BASE_IMAGE, "BUNDLE": str(bundle)},
+        )
+        return image
+
+    # Most of the time goes by waiting for packages.
+    with ThreadPoolExecutor() as both:
+        images = [*both.map(build_anew, ("here", "there"))]
+    layers = [image.attrs["RootFS"]["Layers"] for image in images]
+    remembered = shop.client.images.get(kept["image_id"]).attrs["RootFS"]["Layers"]
+    assert layers == [remembered, remembered]
+    assert images[0].id != images[1].id, "neither was built anew"
+
+
+def test_a_base_with_a_tag_and_a_digest_is_told_apart_too(shop: Shop) -> None:
+    assert shop.build().returncode == 0
+    own_bytes = shop.kept()["own_bytes"]
+    digest = shop.push(engine.BASE_IMAGE, "bookworm")
+    shop.client.images.remove(f"{shop.images}:bookworm")
+    base = f"{shop.images}:bookworm@{digest}"
+    done = shop.repository.invoke("build", "--base", base)
+    assert done.returncode == 0, done.stderr
+    assert (shop.kept()["base"], shop.kept()["own_bytes"]) == (base, own_bytes)
+
+
 def test_it_holds_what_serves_and_nothing_that_trains(shop: Shop) -> None:
     assert shop.build().returncode == 0
     script = (
@@ -169,13 +224,38 @@ def test_03_40_a_registry_that_denies_is_told_with_the_user_and_without_the_toke
 
 
 def test_04_a_tag_that_somebody_else_has_moved(shop: Shop) -> None:
-    version = shop.kept()["tag"]
-    other = "0" * 12 + "-" + "0" * 8
-    base = shop.client.images.get(engine.BASE_IMAGE)
-    base.tag(f"{shop.registry.address}/models/churn-model", other)
-    shop.client.images.push(f"{shop.registry.address}/models/churn-model", other)
-    shop.registry.renames = (version.encode(), other.encode())
+    shop.push(engine.BASE_IMAGE, OTHER_TAG)
+    shop.registry.renames = (shop.kept()["tag"].encode(), OTHER_TAG.encode())
     refused(shop, REGISTRY_DIFFERS, "is not the image that was pushed", "the registry has sha256:")
+
+
+def test_36_an_index_of_something_else_is_not_the_image(shop: Shop) -> None:
+    pushed = shop.push(engine.BASE_IMAGE, OTHER_TAG)
+    index = image_index.put(shop.images, OTHER_TAG, pushed, image_index.platform(shop.client))
+    shop.registry.renames = (shop.kept()["tag"].encode(), OTHER_TAG.encode())
+    refused(shop, REGISTRY_DIFFERS, f"the registry has {index}")
+
+
+@pytest.mark.parametrize("kind", [image_index.OCI, image_index.DOCKER])
+def test_36_an_index_that_holds_the_image_is_the_image(shop: Shop, kind: str) -> None:
+    assert shop.build().returncode == 0
+    pushed = shop.push(shop.kept()["image_id"], OTHER_TAG)
+    platform = image_index.platform(shop.client)
+    index = image_index.put(shop.images, OTHER_TAG, pushed, platform, kind)
+    shop.registry.renames = (shop.kept()["tag"].encode(), OTHER_TAG.encode())
+    done = shop.build("--push")
+    assert done.returncode == 0, done.stderr
+    # What is kept is what was pushed, and not what somebody has wrapped it in.
+    assert shop.kept()["digest"] == pushed != index
+    shop.forget(shop.releases())
+
+
+def test_36_an_index_that_holds_the_image_for_another_platform_is_not_it(shop: Shop) -> None:
+    pushed = shop.push(shop.kept()["image_id"], OTHER_TAG)
+    elsewhere = image_index.platform(shop.client) | {"architecture": "s390x"}
+    index = image_index.put(shop.images, OTHER_TAG, pushed, elsewhere)
+    shop.registry.renames = (shop.kept()["tag"].encode(), OTHER_TAG.encode())
+    refused(shop, REGISTRY_DIFFERS, f"the registry has {index}")
 
 
 @pytest.mark.parametrize(

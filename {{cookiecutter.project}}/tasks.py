@@ -20,14 +20,17 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
+from release import audit as auditing
 from release import build as building
 from release import champion as champions
 from release import difference, policy, status as looking
 from release import drill as drills
 from release import prune as pruning
 from release.approvals import weigh
+from release.checks import utc_now
 from release.engine import Machine
 from release.errors import ConfigurationError, Interrupted, PreconditionFailed, ReleaseError
+from release.files import write_file
 from release.git import GitFailed, Repository
 from release.ledger import Ledger
 from release.plan import chosen_release
@@ -351,6 +354,40 @@ def history(c: Context, env: str, json: bool = False) -> Any:
         if not events:
             print(f"{env}: nothing was ever released here")
     return events
+
+
+@task(
+    auto_shortflags=False,
+    help={
+        "html": "also write the release board, reports/audit.html: what serves, and its history",
+        "json": JSON,
+    },
+)
+@door
+def audit(c: Context, html: bool = False, json: bool = False) -> Any:
+    """Prove from git that every release came in as it must, and that no history was changed."""
+    machine = _machine()
+    ledger = Ledger.open(machine.repository)
+    found = auditing.audit(ledger, machine.policy)
+    if html:
+        # Imported here: Jinja takes longer to import than most commands take.
+        from release import board
+
+        path = machine.repository.root / "reports" / "audit.html"
+        write_file(path, board.page(found, ledger, machine.policy, utc_now()))
+        _say(f"see {path}")
+    answer = {"environments": found.proofs, "unreachable": found.unreachable}
+    if not json:
+        for proof in found.proofs:
+            print(proof)
+        if not found.proofs:
+            print("nothing was ever released")
+    trouble = found.trouble
+    if trouble:
+        if json:
+            _print_json(answer | {"error": vars(trouble), "exit_code": trouble.exit_code})
+        raise Exit(str(trouble), code=trouble.exit_code)
+    return answer
 
 
 @task(auto_shortflags=False, help={"env": ENV, "version": VERSION, "json": JSON})

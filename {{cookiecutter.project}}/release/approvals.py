@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .git import GitFailed
+from collections.abc import Sequence
+
+from .git import GitFailed, Repository
 from .ledger import Approval, Ledger, address_of
 from .policy import ApprovalPolicy
 from .records import Record
@@ -14,7 +16,20 @@ ALLOWED_SIGNERS = "allowed_signers"
 def weigh(
     ledger: Ledger, environment: str, record: Record, policy: ApprovalPolicy
 ) -> tuple[list[str], list[str]]:
-    """Sort the approvals of a release into those that count and those that do not.
+    """Sort the approvals of a release, as they are now, into those that count and the others."""
+    author = ledger.repository.author(record.commit)
+    approvals = ledger.approvals(environment, record.version)
+    return sort(ledger.repository, approvals, record, policy, author)
+
+
+def sort(
+    repository: Repository,
+    approvals: Sequence[Approval],
+    record: Record,
+    policy: ApprovalPolicy,
+    author: str,
+) -> tuple[list[str], list[str]]:
+    """Sort approvals of a release, whose commit ``author`` wrote, into those that count or not.
 
     Returns
     -------
@@ -25,9 +40,8 @@ def weigh(
     """
     approvers: dict[str, str] = {}
     complaints = []
-    author = ledger.repository.author(record.commit).lower()
-    for approval in ledger.approvals(environment, record.version):
-        complaint = _complaint(ledger, approval, record, policy, author)
+    for approval in approvals:
+        complaint = _complaint(repository, approval, record, policy, author.lower())
         if complaint:
             complaints.append(f"{approval.by}: {complaint}")
         else:
@@ -36,7 +50,7 @@ def weigh(
 
 
 def _complaint(
-    ledger: Ledger, approval: Approval, record: Record, policy: ApprovalPolicy, author: str
+    repository: Repository, approval: Approval, record: Record, policy: ApprovalPolicy, author: str
 ) -> str:
     address = address_of(approval.by)
     if approval.digest != record.digest:
@@ -47,9 +61,7 @@ def _complaint(
         return "the author of the released commit, whose own word does not count"
     if policy.signed:
         try:
-            signer = ledger.repository.signer(
-                approval.tag, ledger.repository.root / ALLOWED_SIGNERS
-            )
+            signer = repository.signer(approval.tag, repository.root / ALLOWED_SIGNERS)
         except GitFailed as error:
             return f"not signed by a known key: {str(error).splitlines()[0]}"
         if signer.lower() != address:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from . import notice
+from .canary.picture import picture
 from .canary.trial import Trial, conclude, try_out
 from .checks import refuse_a_lock
 from .errors import (
@@ -18,6 +20,7 @@ from .errors import (
     PreconditionFailed,
     RollbackFailed,
 )
+from .files import write_file
 from .git import GitFailed, Repository
 from .event import FAILED, Event, new_id
 from .ledger import CANARY, Ledger
@@ -28,6 +31,7 @@ from .records import Record
 from .smoke import FILE_NAME as SMOKE_NAME
 from .smoke import smoke
 
+PICTURE = "canary.svg"
 TRIES = 3
 # Promotions that begin at the same moment may each be faster once; a rollback outlasts them.
 ROLLBACK_TRIES = 50
@@ -231,7 +235,20 @@ class Change:
             *(self.platform, record, before.version, cases, canary, self.progress, self._guard)
         )
         self.progress.say(f"canary {self.trial}")
+        self._report(self.trial)
         conclude(self.trial)
+
+    def _report(self, trial: Trial) -> None:
+        """Leave what was measured, and its picture, beside the other reports."""
+        told = trial.to_json()
+        reports = self.repository.root / "reports"
+        try:
+            write_file(reports / CANARY, told)
+            write_file(reports / PICTURE, picture(json.loads(told)).encode())
+            self.progress.say(f"see {reports / PICTURE}")
+        except OSError as error:
+            # The event keeps the same: a full disk here is no reason to undo a release.
+            self.progress.say(f"the canary's report could not be written: {error}")
 
     def undo(self, outcome: str, why: str) -> Event:
         """Bring back what served before, verify it, and write down how this ended."""

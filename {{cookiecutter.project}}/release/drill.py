@@ -15,7 +15,7 @@ from .engine import Machine
 from .errors import DrillFailed, Interrupted, MachineFailed, NotServing
 from .event import ABORTED, FAILED, NOTED
 from .ledger import Ledger
-from .plan import Plan, Serving, plan_rollback, verified_state
+from .plan import Plan, Serving, verified_state
 from .platforms.process import ProcessPlatform
 from .policy import Environment
 from .progress import Progress
@@ -75,7 +75,7 @@ def practise(
     machine.repository.require_writing()
     refuse_a_freeze(machine.policy, environment, utc_now())
     ledger = Ledger.open(machine.repository)
-    back = plan_rollback(ledger, environment, None)
+    back = machine.plan_rollback(environment, None)
     target = Serving(back.record, verified_state(ledger, back.history, back.record))
     plan = Plan("drill", environment, back.record, back.before, back.history)
     if sandbox:

@@ -50,7 +50,8 @@ class Machine:
         """Make the plan of a promotion, or refuse it. Writes nothing."""
         platform = platform_of(environment, self.policy)
         self.repository.require_writing()
-        plan = plan_promotion(Ledger.open(self.repository), self.policy, environment, version)
+        ledger = Ledger.open(self.repository)
+        plan = plan_promotion(ledger, self.policy, environment, version)
         drift = platform.observe().drift(plan.record.version) if plan.nothing_to_do else ""
         if drift:
             raise PreconditionFailed(
@@ -59,13 +60,17 @@ class Machine:
                 state=f"{environment.name} unchanged",
                 next_step=f"invoke deploy --env {environment.name}",
             )
-        return plan
+        if plan.nothing_to_do:
+            return plan
+        # Before anybody is asked to confirm, and of a promotion alone: a rollback waits for nobody.
+        warning = platform.warning(plan.record, ledger.bundle(plan.record.version))
+        return replace(plan, warnings=(warning,) if warning else ())
 
     def plan_rollback(self, environment: Environment, version: str | None) -> Plan:
         """Make the plan of a rollback, or refuse it. Writes nothing."""
-        platform_of(environment, self.policy)
+        platform = platform_of(environment, self.policy)
         self.repository.require_writing()
-        return plan_rollback(Ledger.open(self.repository), environment, version)
+        return plan_rollback(Ledger.open(self.repository), environment, version, platform)
 
     def promote(self, plan: Plan, progress: Progress) -> Event:
         """Carry out a promotion and return its verified event.

@@ -18,10 +18,12 @@ PENDING, VERIFIED, FAILED, ROLLED_BACK, ABORTED = (
 # The outcome of an event that changes nothing of what serves: a hold, say.
 NOTED = "noted"
 
-# git prints these between fields, trailers and commits; no name or reason may hold one of them.
-FIELD, TRAILER, COMMIT = "\x1f", "\x1e", "\x1d"
-# What `git log` is to print of an event's commit.
-LAYOUT = FIELD.join(("%H", "%cI", f"%(trailers:only,unfold,separator={TRAILER})")) + COMMIT
+KINDS = ("promote", "rollback", "recover", "hold", "unhold", "drill")
+
+# git prints these between fields and between trailers; no name or reason may hold one of them.
+FIELD, TRAILER = "\x1f", "\x1e"
+# What `git log -z` is to print of an event's commit.
+LAYOUT = FIELD.join(("%H", "%cI", f"%(trailers:only,unfold,separator={TRAILER})"))
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,14 @@ def one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
+def subject_of(environment: str, event: Event) -> str:
+    """Return the first line of an event's message, which alone says where it happened."""
+    return f"{event.kind} {event.release or 'nothing'} in {environment}: {event.outcome}"
+
+
 def message_of(environment: str, event: Event) -> str:
     """Return the message of an event's commit: a subject, and the trailers."""
-    lines = [f"{event.kind} {event.release or 'nothing'} in {environment}: {event.outcome}", ""]
+    lines = [subject_of(environment, event), ""]
     for trailer, attribute in TRAILERS.items():
         value = one_line(getattr(event, attribute))
         if value:
@@ -122,7 +129,7 @@ def sha_of(entry: str) -> str:
 
 def event_of(entry: str) -> Event:
     """Read what `LAYOUT` prints of a commit; `HistoryCorrupt` if that is no event."""
-    sha, when, trailers = entry.split(FIELD)
+    sha, when, trailers = entry.split(FIELD, 2)
     # An event of an environment that serves nothing names no release: a hold, say.
     values = {"release": "", "digest": ""}
     for trailer in trailers.split(TRAILER):

@@ -9,6 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name and rename it, so that nobody reads half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.write_bytes(content)
+    scratch.replace(path)
+
+
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write a folder under a temporary name and rename it, so that it is whole or not there."""
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -39,6 +39,12 @@ def without_credentials(text: str) -> str:
     return re.sub(r"://[^/@\s]+@", "://***@", text)
 
 
+def _environment() -> dict[str, str]:
+    """Return what git sees: it asks nothing, speaks English, and shows no object for another."""
+    own = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_NO_REPLACE_OBJECTS": "1"}
+    return os.environ | own
+
+
 @dataclass
 class Repository:
     """A git repository on this machine.
@@ -84,12 +90,11 @@ class Repository:
     def _done(
         self, arguments: Sequence[str], stdin: bytes = b"", timeout_s: float | None = None
     ) -> subprocess.CompletedProcess[bytes]:
-        environment = os.environ | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
         try:
             done = subprocess.run(
                 ["git", *arguments],
                 cwd=self.root,
-                env=environment,
+                env=_environment(),
                 input=stdin,
                 capture_output=True,
                 timeout=timeout_s,
@@ -105,6 +110,17 @@ class Repository:
                 without_credentials(said) or f"git {arguments[0]} exited {done.returncode}"
             )
         return done
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a git command that answers on its output what it is asked on its input."""
+        return subprocess.Popen(
+            ["git", *arguments],
+            cwd=self.root,
+            env=_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
 
     def identity(self) -> str:
         """Return who commits, as ``Name <email> seconds zone``; `PreconditionFailed` if unknown."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .errors import ArtifactGone, HeadMoved, HistoryCorrupt, PreconditionFailed, PushFailed
-from .event import COMMIT, LAYOUT, Event, event_of, message_of, new_id, one_line, sha_of
+from .event import LAYOUT, Event, event_of, message_of, new_id, one_line, sha_of
 from .git import LOCK_IS_TAKEN, REMOTE, GitFailed
 from .records import FILE_NAME, Record, parse
 from .references import APPROVALS, BRANCHES, RELEASES, References
@@ -43,6 +43,18 @@ class Approval:
     by: str
     digest: str
     tag: str
+
+
+def approval_of(tag: str, text: str) -> Approval:
+    """Read an approval from the text of its tag."""
+    header, _, message = text.partition("\n\n")
+    told = dict(line.split(" ", 1) for line in header.splitlines())
+    digests = [line for line in message.splitlines() if line.startswith("Digest: ")]
+    return Approval(
+        by=told["tagger"].rsplit(" ", 2)[0],
+        digest=digests[0].removeprefix("Digest: ") if digests else "",
+        tag=tag,
+    )
 
 
 def address_of(person: str) -> str:
@@ -160,21 +172,15 @@ class Ledger(References):
 
     def approvals(self, environment: str, version: str) -> list[Approval]:
         """Return every approval of a release for an environment, whether it counts or not."""
+        tags = self.approval_tags(environment, version)
+        return [approval_of(tag, self.repository.run("cat-file", "tag", tag)) for tag in tags]
+
+    def approval_tags(self, environment: str, version: str) -> list[str]:
+        """Return the tag of each of them."""
         prefix = f"{APPROVALS}{environment}/{version}/"
         names = {name for name in {**self.local, **(self.remote or {})} if name.startswith(prefix)}
         tags = [self._lookup(name) for name in sorted(names)]
-        return [self._approval(tag) for tag in tags if tag]
-
-    def _approval(self, tag: str) -> Approval:
-        text = self.repository.run("cat-file", "tag", tag)
-        header, _, message = text.partition("\n\n")
-        told = dict(line.split(" ", 1) for line in header.splitlines())
-        digests = [line for line in message.splitlines() if line.startswith("Digest: ")]
-        return Approval(
-            by=told["tagger"].rsplit(" ", 2)[0],
-            digest=digests[0].removeprefix("Digest: ") if digests else "",
-            tag=tag,
-        )
+        return [tag for tag in tags if tag]
 
     def add_approval(self, environment: str, record: Record, reason: str, signed: bool) -> None:
         """Write and push an approval that names the release's digest, in the user's name."""
@@ -228,9 +234,8 @@ class Ledger(References):
         head = self.head(environment)
         if head is None:
             return []
-        command = ("log", "--first-parent", f"--format={LAYOUT}", *options, head)
         try:
-            listed = self.repository.read(*command).decode("utf-8", "replace")
+            entries = self.entries(head, *options)
         except GitFailed as error:
             raise HistoryCorrupt(
                 f"the history of env/{environment} cannot be read",
@@ -238,12 +243,14 @@ class Ledger(References):
                 state="nothing was changed",
                 next_step="git fsck; a fresh clone, if that is whole",
             ) from None
-        # No plain strip: Python counts the separators themselves as white space.
-        entries = [entry.strip("\n") for entry in listed.split(COMMIT)]
-        entries = [entry for entry in entries if entry]
         if not options and sha_of(entries[-1]) in self.cut_off:
             raise self._not_whole(f"env/{environment}")
         return entries
+
+    def entries(self, head: str, *options: str) -> list[str]:
+        """Return what git tells of each commit up to ``head``, newest first, for `event_of`."""
+        command = ("log", "-z", "--first-parent", f"--format={LAYOUT}", *options, head)
+        return self.repository.read(*command).decode("utf-8", "replace").split("\0")[:-1]
 
     def desired(self, commit: str) -> dict[str, bytes]:
         """Return the desired state that an event holds: the record and the manifests."""

@@ -17,6 +17,7 @@ from .errors import (
 from .event import FAILED, NOTED, VERIFIED, Event
 from .git import REMOTE
 from .ledger import Ledger
+from .platforms import Platform
 from .policy import Environment, Policy
 from .records import FILE_NAME, Record, parse
 
@@ -81,6 +82,8 @@ class Plan:
         Whether the release serves here already.
     begun : str
         Of a recovery: the command that died.
+    warnings : tuple of str
+        What whoever types the command should know, though it does not stand in its way.
     """
 
     command: str
@@ -91,6 +94,7 @@ class Plan:
     checks: tuple[tuple[str, str], ...] = ()
     nothing_to_do: bool = False
     begun: str = ""
+    warnings: tuple[str, ...] = ()
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -143,6 +147,7 @@ class Plan:
             f"{self.environment.host}:{self.environment.port}",
         ]
         lines += [f"  {check:<9} {found}" for check, found in self.checks]
+        lines += [f"  warning   {warning}" for warning in self.warnings]
         lines += [f"  {number}. {step.text}" for number, step in enumerate(self.steps, 1)]
         return "\n".join(lines)
 
@@ -212,13 +217,17 @@ def plan_promotion(
     return Plan("promote", environment, record, before, tuple(history), check(candidate))
 
 
-def plan_rollback(ledger: Ledger, environment: Environment, version: str | None) -> Plan:
+def plan_rollback(
+    ledger: Ledger, environment: Environment, version: str | None, platform: Platform
+) -> Plan:
     """Choose where to go back to: no gate, no approval and no lock stands in the way.
 
     Parameters
     ----------
     version : str or None
-        None means the last known good release.
+        None means the last known good release that can be had.
+    platform : Platform
+        Knows which can be had.
     """
     history, strange = ledger.readable_history(environment.name)
     if ledger.unreachable and not history:
@@ -237,25 +246,32 @@ def plan_rollback(ledger: Ledger, environment: Environment, version: str | None)
                 state=f"{environment.name} unchanged",
                 next_step=f"invoke history --env {environment.name}",
             )
-        candidates = [version]
-    refused: list[str] = []
+        candidates = [version, *(other for other in candidates if other != version)]
+    gone: list[str] = []
+    next_step = "git fetch --tags, or promote a new release"
     for candidate in candidates:
         try:
             record = ledger.record(candidate)
-            ledger.bundle(candidate)
+            platform.require(record, ledger.bundle(candidate))
             verified_state(ledger, history, record)
-        except (ArtifactGone, HistoryCorrupt) as error:
-            refused.append(f"{candidate}: {error.why or error.what}")
+        except (ArtifactGone, ConfigurationError, HistoryCorrupt) as error:
+            gone.append(f"{candidate} cannot be had: {error.why or error.what}")
             continue
-        passed = (("passed by", "; ".join(strange + refused)),) if strange or refused else ()
-        found = (*passed, *_last_drill(history))
-        return Plan("rollback", environment, record, before, tuple(history), found)
-    if refused:
+        if version in (None, candidate):
+            return Plan(
+                *("rollback", environment, record, before, tuple(history)),
+                checks=_last_drill(history),
+                warnings=tuple(strange + gone),
+            )
+        # Another one was named: whether this one will do is not for a machine to say.
+        next_step = f"invoke rollback --env {environment.name} --version {candidate}"
+        break
+    if gone:
         raise ArtifactGone(
-            f"no release that {environment.name} could go back to can be had",
-            why="\n".join(refused),
+            f"{environment.name} cannot go back to {version or 'any release'}",
+            why="\n".join(gone),
             state=f"{environment.name} unchanged",
-            next_step="git fetch --tags, or promote a new release",
+            next_step=next_step,
         )
     raise NoRollbackTarget(
         f"{environment.name} has nothing to go back to",

@@ -175,8 +175,16 @@ class Policy:
 def load(path: Path) -> Policy:
     """Read ``release.toml``; `ConfigurationError` names the first thing that is wrong with it."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return parse(path.read_bytes(), path)
+    except OSError as error:
+        raise _refuse(path, f"it cannot be read: {error}") from None
+
+
+def parse(content: bytes, path: Path) -> Policy:
+    """Understand a policy, from whichever commit; ``path`` is what an error names."""
+    try:
+        document = tomllib.loads(content.decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise _refuse(path, f"it cannot be read: {error}") from None
     if document.pop("schema", None) != SCHEMA:
         raise _refuse(path, f"schema must be {SCHEMA}")

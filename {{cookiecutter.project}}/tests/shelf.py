@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from release.errors import NotServing
+from release.errors import ArtifactGone, NotServing
 from release.platforms import Instance, Observation
 from release.records import FILE_NAME, Record, parse
 from release.smoke import ask_over_http
@@ -25,6 +25,7 @@ class Shelf:
     def __init__(self) -> None:
         self.bundles: dict[str, Mapping[str, bytes]] = {}
         self.release: Record | None = None
+        self.gone: list[Record] = []
         self.before_apply: Callable[[Record], None] = lambda record: None
         self.lock = threading.Lock()
 
@@ -48,6 +49,13 @@ class Shelf:
 
     def render(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> dict[str, bytes]:
         return {"shelf.txt": record.version.encode()}
+
+    def require(self, record: Record, bundle: Mapping[str, bytes]) -> None:
+        if record in self.gone:
+            raise ArtifactGone("it fell off the shelf")
+
+    def warning(self, record: Record, bundle: Mapping[str, bytes]) -> str:
+        return "it looks odd" if bundle["model.onnx"] == b"odd" else ""
 
     def preflight(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> None:
         self.bundles[record.version] = bundle()

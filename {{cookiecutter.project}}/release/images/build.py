@@ -86,7 +86,8 @@ def make(
         _check_configuration(image)
     with progress.step("look what is in it"):
         components = inventory.parse(host.run_inside(image, inventory.script()))
-        size, own = host.size(name), host.size(name) - host.size(base)
+        size = int(image.attrs["Size"])
+        own = size - host.size(base)
         _say_sizes(progress, components, size, own)
         _check_size(size, policy)
     with progress.step("start it without a network, and ask it"):

@@ -16,14 +16,17 @@ from typing import Any, TypedDict
 
 import docker
 import requests
-from docker.errors import APIError, DockerException, ImageNotFound
+from docker.errors import APIError, DockerException
 from docker.models.containers import Container
 from docker.models.images import Image
 
 from ..errors import BuildFailed, PreconditionFailed, PushFailed, RegistryDiffers, ReleaseError
+from . import registry
 
 # A push of some hundred megabytes over a slow line takes longer than the SDK's own 60 seconds.
 TIMEOUT_S = 600
+# What a registry that hangs may cost where it is only asked.
+HURRIED_S = 5
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 # The environment's credentials for the registry; without them the engine's own helper is asked.
 USER, TOKEN = "REGISTRY_USER", "REGISTRY_TOKEN"
@@ -55,14 +58,16 @@ Told = Callable[[str], None]
 
 
 @contextmanager
-def raising(error: type[ReleaseError], what: str, next_step: str) -> Iterator[None]:
+def raising(
+    error: type[ReleaseError], what: str, next_step: str, state: str = NO_RELEASE
+) -> Iterator[None]:
     """Turn whatever an engine, or the connection to it, can raise into one of our errors."""
     try:
         yield
     except (DockerException, requests.RequestException, OSError) as cause:
         words = cause.explanation if isinstance(cause, APIError) else None
         why = " ".join(str(words or cause).split())
-        raise error(what, why, NO_RELEASE, next_step) from None
+        raise error(what, why, state, next_step) from None
 
 
 class Host:
@@ -74,7 +79,8 @@ class Host:
     @classmethod
     def connect(cls) -> Host:
         """Return the engine of this environment; `PreconditionFailed` where none answers."""
-        with raising(PreconditionFailed, "no Docker Engine answers", "docker info"):
+        what, state = "no Docker Engine answers", "nothing was changed"
+        with raising(PreconditionFailed, what, "docker info", state):
             client = docker.from_env(timeout=TIMEOUT_S)
             client.ping()
         return cls(client)
@@ -134,9 +140,7 @@ class Host:
             why = "the push ended without an error, and without a digest"
             raise PushFailed(what, why, NO_RELEASE, next_step)
         with raising(PushFailed, f"{repository}:{tag} cannot be read back", next_step):
-            held = self.client.images.get_registry_data(
-                f"{repository}:{tag}", auth_config=account
-            ).id
+            held = self.held(repository, tag, digest)
         if held != digest:
             raise RegistryDiffers(
                 f"{repository}:{tag} is not the image that was pushed",
@@ -145,6 +149,30 @@ class Host:
                 next_step="find out who else pushes to this tag; then invoke build --push",
             )
         return digest
+
+    def held(self, repository: str, tag: str, digest: str) -> str:
+        """Return the digest that a registry holds under a tag.
+
+        It is ``digest`` too where the tag names an index that has just this for the engine's
+        platform.
+        """
+        account = login()
+        found = self.client.images.get_registry_data(f"{repository}:{tag}", auth_config=account)
+        if found.id != digest and found.attrs["Descriptor"]["mediaType"] in registry.INDEXES:
+            engine = self.client.version()
+            platform = {"os": engine["Os"], "architecture": engine["Arch"]}
+            if registry.lists(repository, found.id, digest, platform, account):
+                return digest
+        return str(found.id)
+
+    @contextmanager
+    def hurried(self) -> Iterator[None]:
+        """Wait only `HURRIED_S` for each answer."""
+        usual, self.client.api.timeout = self.client.api.timeout, HURRIED_S
+        try:
+            yield
+        finally:
+            self.client.api.timeout = usual
 
     def run_inside(self, image: Image, script: str) -> str:
         """Run a Python script in a locked-up container, and return what it prints.
@@ -169,10 +197,8 @@ class Host:
 
     def size(self, name: str) -> int:
         """Return the bytes of an image's layers."""
-        try:
+        with raising(BuildFailed, f"the engine does not know {name}", f"docker pull {name}"):
             return int(self.client.images.get(name).attrs["Size"])
-        except ImageNotFound:
-            return 0
 
 
 # Where the image's own command serves.

@@ -73,6 +73,15 @@ class Platform(Protocol):
     def render(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> dict[str, bytes]:
         """Return the manifests of this release here, by file name; nothing is touched."""
 
+    def require(self, record: Record, bundle: Mapping[str, bytes]) -> None:
+        """Look whether a release can be brought here, and do no more; `ArtifactGone` if not.
+
+        A rollback waits for this: nobody else is asked about what is already here.
+        """
+
+    def warning(self, record: Record, bundle: Mapping[str, bytes]) -> str:
+        """Say what is odd about a release, and no reason not to promote it; or an empty text."""
+
     def preflight(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> None:
         """Bring the release here, ready to start; `NotServing` if that cannot be done."""
 

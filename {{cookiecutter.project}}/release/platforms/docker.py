@@ -15,13 +15,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import requests
 from docker.errors import DockerException, ImageNotFound
 from docker.models.containers import Container
 
-from ..errors import ConfigurationError, NotServing, PreconditionFailed
+from ..errors import ArtifactGone, ConfigurationError, NotServing, PreconditionFailed
 from ..images.host import Host, ask, login
 from ..images.record import FILE_NAME, ImageRecord, parse
 from ..policy import Environment, Policy
@@ -90,15 +91,47 @@ class DockerPlatform:
         }
         return {MANIFEST: (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode()}
 
+    def require(self, record: Record, bundle: Mapping[str, bytes]) -> None:
+        """Look for the image on the host; a registry is asked only where it is not there."""
+        image = _image_of(record, bundle)
+        images = self._host.client.images
+        try:
+            with serving(f"neither the host nor the registry has {image.reference}"):
+                try:
+                    images.get(image.reference)
+                except ImageNotFound:
+                    with self._host.hurried():
+                        images.get_registry_data(image.reference, auth_config=login())
+        except NotServing as error:
+            raise ArtifactGone(
+                f"the image of release {record.version} is gone",
+                why=str(error),
+                state=f"{self.environment.name} unchanged",
+                next_step="bring it back to the registry, or choose another release",
+            ) from None
+
+    def warning(self, record: Record, bundle: Mapping[str, bytes]) -> str:
+        """Hold the tag at the registry against the release, whose digest is what is brought."""
+        image = _image_of(record, bundle)
+        tag = f"{image.repository}:{image.tag}"
+        try:
+            with serving(f"what {tag} is at the registry cannot be told"), self._host.hurried():
+                held = self._host.held(image.repository, image.tag, image.digest)
+        except NotServing as error:
+            return str(error)
+        if held == image.digest:
+            return ""
+        return f"{tag} is {held} at the registry, the release is {image.digest}: the digest wins"
+
     def preflight(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> None:
         """Have the image on the host, by its digest; a registry is asked only where it is not."""
         image = _image_of(record, bundle())
-        client = self._host().client
+        images = self._host.client.images
         with serving(f"{image.reference} cannot be had"):
             try:
-                found = client.images.get(image.reference)
+                found = images.get(image.reference)
             except ImageNotFound:
-                found = client.images.pull(image.reference, auth_config=login())
+                found = images.pull(image.reference, auth_config=login())
         if found.id != image.image_id:
             raise NotServing(f"{image.reference} is {found.id}, the release has {image.image_id}")
 
@@ -122,7 +155,7 @@ class DockerPlatform:
     def log(self, address: str, mark: str) -> tuple[bytes, str]:
         """Read on in a container's log; a mark is the engine's time of the last line."""
         with serving(f"the log of {address} cannot be read"):
-            container = self._host().client.containers.get(address)
+            container = self._host.client.containers.get(address)
             if not mark:
                 newest = container.logs(timestamps=True, tail=1)
                 return b"", newest.partition(b" ")[0].decode() or BEGINNING
@@ -160,7 +193,7 @@ class DockerPlatform:
     def stored(self) -> list[str]:
         """Return the releases whose images are on the host."""
         with serving("the engine does not answer"):
-            images = self._host().client.images.list(
+            images = self._host.client.images.list(
                 filters={"label": f"{TITLE}={self.policy.project}"}
             )
         return sorted({image.labels[VERSION] for image in images if VERSION in image.labels})
@@ -168,25 +201,26 @@ class DockerPlatform:
     def discard(self, release: str) -> None:
         """Remove a release's image from the host; the registry keeps it."""
         with serving(f"the image of {release} cannot be removed"):
-            client = self._host().client
+            client = self._host.client
             for image in client.images.list(filters={"label": f"{VERSION}={release}"}):
                 client.images.remove(str(image.id), force=True)
 
     def ask(self, address: str, path: str, body: Any = None) -> Any:
         """Return the JSON that one server answers, asked from inside its container."""
         with serving(f"{address} cannot be asked"):
-            container = self._host().client.containers.get(address)
+            container = self._host.client.containers.get(address)
         status, answer = ask(container, path, body, int(container.labels[OWN_PORT]))
         if status != OK:
             raise NotServing(f"{address}{path} answers {status}: {answer}")
         return answer
 
+    @cached_property
     def _host(self) -> Host:
         return Host.connect()
 
     def _containers(self) -> list[Container]:
         wanted = [f"{name}={value}" for name, value in self._labels.items()]
-        found = self._host().client.containers.list(all=True, filters={"label": wanted})
+        found = self._host.client.containers.list(all=True, filters={"label": wanted})
         return sorted(found, key=lambda one: str(one.name))
 
     def _hold(self, manifest: Mapping[str, Any]) -> Container:
@@ -271,7 +305,7 @@ class DockerPlatform:
         ports: dict[str, tuple[str, int]] | None = None,
         network_mode: str | None = None,
     ) -> Container:
-        return self._host().client.containers.run(
+        return self._host.client.containers.run(
             image,
             ["python3", "-c", *script],
             detach=True,

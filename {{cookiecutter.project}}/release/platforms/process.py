@@ -81,6 +81,13 @@ class ProcessPlatform:
         }
         return {MANIFEST: (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode()}
 
+    def require(self, record: Record, bundle: Mapping[str, bytes]) -> None:
+        """Want nothing but the bundle, which whoever asks has in hand."""
+
+    def warning(self, record: Record, bundle: Mapping[str, bytes]) -> str:
+        """Have nothing to say: a bundle is in git and nowhere else."""
+        return ""
+
     def preflight(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> None:
         """Lay the bundle out and install its locked environment, once a version on this machine."""
         home = self._release_folder(record.version)

@@ -42,6 +42,7 @@ def test_a_release_that_is_no_slower_passes_its_canary(workshop: Workshop) -> No
     trial = shop.ledger().trial(event.sha)
     assert trial["verdict"] == "pass" and trial["synthetic"]
     assert [len(trial["quantiles_ms"][side]) for side in ("baseline", "canary")] == [101, 101]
+    assert "<svg" in (shop.folder / "reports" / "canary.svg").read_text(encoding="utf-8")
     # What was measured is evidence beside the desired state, and no part of it.
     assert "canary.json" not in shop.ledger().desired(event.sha)
     assert shop.ledger().history("staging")[-1].canary == "", "there was nothing to compare with"

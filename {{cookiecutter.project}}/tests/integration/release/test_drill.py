@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from release import drill, prune
+from release.audit import audit
 from release.errors import DrillFailed, NoRollbackTarget
-from release.plan import plan_rollback
 from release.progress import Progress
 from release.status import look
 from tests.workshop import Workshop
@@ -31,7 +31,8 @@ def test_a_drill_leaves_everything_as_it_was_and_is_recorded(
     assert (after == before) is sandbox
     newest = workshop.ledger().history("staging")[0]
     assert (newest.kind, newest.outcome, newest.release) == ("drill", "noted", first.version)
-    plan = plan_rollback(workshop.ledger(), workshop.staging, None)
+    assert audit(workshop.ledger(), workshop.machine.policy).findings == []
+    plan = workshop.machine.plan_rollback(workshop.staging, None)
     assert f"{done.seconds} s when it was practised" in str(plan)
     environments = workshop.machine.policy.environments
     assert len(list((workshop.state / "environments").iterdir())) <= len(environments)
@@ -63,7 +64,7 @@ def test_a_drill_whose_target_does_not_serve_any_more_finds_that_out_by_day(
         drill.practise(workshop.machine, workshop.staging, False, Progress())
     assert refusal.value.state.startswith(f"staging serves {third.version}, as before")
     assert not look(workshop.machine, workshop.ledger(), workshop.staging).drift
-    assert plan_rollback(workshop.ledger(), workshop.staging, None).record == first
+    assert workshop.machine.plan_rollback(workshop.staging, None).record == first
 
 
 def test_where_there_is_nothing_to_go_back_to_there_is_no_drill(workshop: Workshop) -> None:

@@ -25,6 +25,7 @@ from hypothesis.stateful import (
 )
 
 from release import engine
+from release.audit import audit
 from release.change import Change
 from release.checks import known_bad
 from release.engine import Machine
@@ -64,6 +65,7 @@ class Story(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.patch.stop()
+        assert audit(self.shop.ledger(), self.shop.machine.policy).findings == []
         for shelf in self.shelves.values():
             shelf.close()
         shutil.rmtree(self.scratch)

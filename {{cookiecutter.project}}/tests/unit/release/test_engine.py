@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from release.audit import audit
 from release.change import Change
 from release.engine import Machine
 from release.errors import (
@@ -32,6 +34,22 @@ from release.records import Record
 from release.status import look, story
 from tests.shelf import Shelf
 from tests.workshop import Workshop, git
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, shelves: dict[str, Shelf]) -> Iterator[Workshop]:
+    """A repository without a remote; whatever was done in it, the audit proves its history."""
+    workshop = Workshop.open(tmp_path / "clone", None)
+    yield workshop
+    assert audit(workshop.ledger(), workshop.machine.policy).findings == []
+
+
+@pytest.fixture
+def shared_workshop(tmp_path: Path, shelves: dict[str, Shelf]) -> Iterator[Workshop]:
+    """A repository with a bare remote; the audit proves its history too."""
+    workshop = Workshop.open(tmp_path / "clone", tmp_path / "remote.git")
+    yield workshop
+    assert audit(workshop.ledger(), workshop.machine.policy).findings == []
 
 
 def serving(workshop: Workshop, environment: Environment) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import requests
+from docker.errors import ImageNotFound
 
 from release.errors import BuildFailed, HistoryCorrupt, PushFailed, RegistryDiffers
 from release.images import inventory
@@ -66,7 +67,11 @@ class Engine:
         return name
 
     def registry_data(self, *_: object, **__: object) -> object:
-        return SimpleNamespace(id=self.held)
+        kind = "application/vnd.docker.distribution.manifest.v2+json"
+        return SimpleNamespace(id=self.held, attrs={"Descriptor": {"mediaType": kind}})
+
+    def none(self, name: str) -> str:
+        raise ImageNotFound(f"No such image: {name}")
 
     def push(self) -> str:
         image: Any = SimpleNamespace(tag=lambda *_: True)
@@ -129,6 +134,14 @@ def test_a_build_that_fails_shows_the_engine_s_last_lines() -> None:
     with pytest.raises(BuildFailed) as refusal:
         host.build(b"", "name", {}, lambda _: None)
     assert refusal.value.why == "Step 1/2 : FROM x\npip exited with 1"
+
+
+def test_the_size_of_an_image_that_is_not_there_is_an_error_and_not_nothing() -> None:
+    engine = Engine()
+    engine.images.get = engine.none
+    host: Any = Host(engine)  # type: ignore[arg-type]  # it is asked nothing else
+    with pytest.raises(BuildFailed, match="the engine does not know python:3.13"):
+        host.size("python:3.13")
 
 
 def test_a_sound_configuration_has_no_fault() -> None:

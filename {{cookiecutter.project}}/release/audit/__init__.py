@@ -1,0 +1,173 @@
+"""The audit: proves every environment's whole history, and every release that it ever served.
+
+It believes neither this clone nor the release machine: it reads git's objects, holds each against
+its own hash, and follows each chain from its first event. It writes nothing.
+
+- `chain` reads a branch as it is stored;
+- `branch` holds this clone's against the remote's;
+- `sequence` has the rules for every event where it stands;
+- `permission` has those for every release that was made to serve;
+- `books` looks up what the rules ask for.
+
+Whoever may force-push, and rewrites a whole history with all that refers to it in every clone,
+leaves no trace: protected branches and signed approvals keep that from happening, not an audit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ..errors import HistoryCorrupt, PreconditionFailed, PushFailed, ReleaseError
+from ..git import REMOTE, GitFailed
+from ..ledger import Ledger
+from ..objects import Objects
+from ..policy import Policy
+from . import permission, sequence
+from .books import Books
+from .branch import Branch, branches
+from .chain import Chain, read
+from .finding import Finding
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was read of one environment, and what is wrong with it.
+
+    Parameters
+    ----------
+    environment : str
+    events, releases : int
+        How many events there are, and how many releases were ever verified.
+    compared : str
+        What the branch here was held against.
+    findings : tuple of Finding
+        In the order of the chain: the first is about the first bad event.
+    """
+
+    environment: str
+    events: int
+    releases: int
+    compared: str
+    findings: tuple[Finding, ...]
+
+    def __str__(self) -> str:
+        counts = f"{_many(self.events, 'event')}, {_many(self.releases, 'release')}"
+        if not self.findings:
+            return f"{self.environment}: {counts}, proved; {self.compared}"
+        first = f"first bad event {self.findings[0].event[:12]}"
+        found = f"{_many(len(self.findings), 'finding')}, {first}; {self.compared}"
+        return "\n  ".join([f"{self.environment}: {counts}, {found}", *map(str, self.findings)])
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit has found, environment by environment.
+
+    Parameters
+    ----------
+    proofs : tuple of Proof
+        In the order of ``release.toml``; branches that it does not name come last.
+    chains : mapping of str to Chain
+        What was read, by environment.
+    unreachable : str
+        Why the remote could not be asked, or empty.
+    """
+
+    proofs: tuple[Proof, ...]
+    chains: Mapping[str, Chain]
+    unreachable: str
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Every finding, environment by environment."""
+        return [finding for proof in self.proofs for finding in proof.findings]
+
+    @property
+    def trouble(self) -> ReleaseError | None:
+        """Why this is no proof, or None."""
+        if self.findings:
+            first = self.findings[0]
+            rest = f"; {_many(len(self.findings), 'finding')} in all"
+            return HistoryCorrupt(
+                f"the history of {first.environment} is not what it must be",
+                why=f"first bad event {first}{rest}",
+                state="nothing was changed",
+                next_step=f"git show {first.event[:12]}; invoke audit --html shows all of it",
+            )
+        if self.unreachable:
+            return PushFailed(
+                f"this clone is proved, and {REMOTE} could not be asked whether it has the same",
+                why=self.unreachable,
+                state="nothing was changed",
+                next_step="try again when it is back",
+            )
+        return None
+
+
+def audit(ledger: Ledger, policy: Policy) -> Audit:
+    """Read and prove everything; no finding ends the reading.
+
+    Raises
+    ------
+    PreconditionFailed
+        This clone has only a part of the history.
+    """
+    if ledger.repository.cut_off():
+        raise PreconditionFailed(
+            "this clone is shallow: it has only a part of the history",
+            state="nothing was changed",
+            next_step="git fetch --unshallow",
+        )
+    with Objects(ledger.repository) as objects:
+        found: dict[str, Chain | Finding] = {}
+        known = branches(ledger, policy)
+        for branch in known:
+            try:
+                found[branch.environment] = read(ledger, objects, branch.environment, branch.head)
+            except GitFailed as error:
+                text = f"the history cannot be read: {error}"
+                found[branch.environment] = Finding(
+                    branch.environment, branch.head, "", "object", text
+                )
+        chains = {name: one for name, one in found.items() if isinstance(one, Chain)}
+        books = Books(ledger, policy, objects, chains)
+        proofs = []
+        for branch in known:
+            chain = found[branch.environment]
+            if isinstance(chain, Finding):
+                proofs.append(Proof(branch.environment, 0, 0, "nothing was read", (chain,)))
+            else:
+                proofs.append(_prove(books, branch, chain))
+    return Audit(tuple(proofs), chains, ledger.unreachable)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _prove(books: Books, branch: Branch, chain: Chain) -> Proof:
+    first, parted = branch.complaint(chain)
+    findings = []
+    for at, link in enumerate(chain.links):
+        complaints = list(_complaints(books, chain, at))
+        if parted and at == first:
+            complaints.insert(0, ("tail", parted))
+        time = link.event.time if link.event else ""
+        for rule, text in complaints:
+            findings.append(Finding(chain.environment, link.sha, time, rule, text))
+    counts = (len(chain.links), len(chain.brought))
+    return Proof(chain.environment, *counts, branch.comparison(), tuple(findings))
+
+
+def _complaints(books: Books, chain: Chain, at: int) -> Iterator[tuple[str, str]]:
+    yield from sequence.complaints(chain, at)
+    link = chain.links[at]
+    if link.event and books.ids.get(link.event.id) != link.sha:
+        yield "id", f"{books.ids[link.event.id][:12]} has the same id: an event was copied"
+    if link.event and not link.event.id:
+        yield "id", "it has no id: the release machine gives each event one"
+    released = books.release(link.serves).record if link.serves else None
+    if released and released != link.record:
+        yield "record", f"its record is not that of the tag release/{link.serves}"
+    yield from permission.complaints(books, chain, at)

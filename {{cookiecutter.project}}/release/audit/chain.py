@@ -1,0 +1,147 @@
+"""An environment's history as it is stored: every commit of it, an event or not, oldest first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from ..errors import HistoryCorrupt
+from ..event import FIELD, VERIFIED, Event, event_of
+from ..git import GitFailed
+from ..ledger import NOT_DESIRED, Ledger
+from ..objects import Objects
+from ..records import FILE_NAME, Record, parse
+
+# What makes a release serve, as soon as it is verified.
+BRINGS = ("promote", "rollback", "recover")
+
+
+@dataclass(frozen=True)
+class Link:
+    """One commit of the branch.
+
+    Parameters
+    ----------
+    sha : str
+    parents : tuple of str
+        As the commit itself names them: git's log can be told to show others.
+    subject : str
+    event : Event or None
+        None where the commit is no release event.
+    state : frozenset of (str, str)
+        What should serve from then on: each file and its object.
+    record : Record or None
+        The record among them, None where nothing should serve.
+    damage : tuple of (str, str)
+        What is wrong with this commit, whatever stands around it: the rule, and how.
+    """
+
+    sha: str
+    parents: tuple[str, ...]
+    subject: str
+    event: Event | None
+    state: frozenset[tuple[str, str]]
+    record: Record | None
+    damage: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def serves(self) -> str:
+        """The release that should serve from then on, or empty."""
+        return self.record.version if self.record else ""
+
+    @property
+    def brought(self) -> Record | None:
+        """The release that this event has made serve, verified; None for any other event."""
+        is_it = self.event and self.event.outcome == VERIFIED and self.event.kind in BRINGS
+        return self.record if is_it else None
+
+
+@dataclass(frozen=True)
+class Chain:
+    """One environment's links, the oldest first."""
+
+    environment: str
+    links: tuple[Link, ...]
+
+    def events(self, until: int | None = None) -> list[Event]:
+        """Return the events before a place, the newest first, as `Ledger.history` does."""
+        return [link.event for link in reversed(self.links[:until]) if link.event]
+
+    def served(self, at: int) -> str:
+        """Return the release that was meant to serve before a place, or empty."""
+        return self.links[at - 1].serves if at else ""
+
+    @cached_property
+    def brought(self) -> dict[str, list[int]]:
+        """Return ``{version: places}`` of every release that was ever verified here."""
+        places: dict[str, list[int]] = {}
+        for at, link in enumerate(self.links):
+            if link.brought:
+                places.setdefault(link.serves, []).append(at)
+        return places
+
+    @cached_property
+    def first_states(self) -> dict[frozenset[tuple[str, str]], int]:
+        """Return where each state was wanted for the first time."""
+        places: dict[frozenset[tuple[str, str]], int] = {}
+        for at, link in enumerate(self.links):
+            places.setdefault(link.state, at)
+        return places
+
+    def cause(self, at: int) -> int:
+        """Return the place of the pending event that an event ends, or its own."""
+        event = self.links[at].event
+        if at and event and event.caused_by == self.links[at - 1].sha:
+            return at - 1
+        return at
+
+    def wish(self, at: int) -> int:
+        """Return the place of the event in which somebody wanted what an event has brought.
+
+        That is its cause, and of a recovery the command that had died.
+        """
+        place = self.cause(at)
+        while place and self._recovers(place) and self.is_pending(place - 1):
+            place -= 1
+        return place
+
+    def _recovers(self, at: int) -> bool:
+        event = self.links[at].event
+        return event is not None and event.kind == "recover"
+
+    def is_pending(self, at: int) -> bool:
+        """Tell whether the event at a place waits for its outcome there."""
+        event = self.links[at].event
+        return event is not None and event.is_pending
+
+
+def read(ledger: Ledger, objects: Objects, environment: str, head: str) -> Chain:
+    """Read every commit up to ``head``; `GitFailed` where git cannot even list them."""
+    entries = reversed(ledger.entries(head))
+    return Chain(environment, tuple(_link(objects, entry) for entry in entries))
+
+
+def _link(objects: Objects, entry: str) -> Link:
+    sha, damage = entry.partition(FIELD)[0], []
+    parents: tuple[str, ...] = ()
+    files: dict[str, str] = {}
+    subject, record, event = "", None, None
+    try:
+        event = event_of(entry)
+        datetime.fromisoformat(event.time)
+    except (HistoryCorrupt, ValueError):
+        event = None
+        damage.append(("event", "it is not a release event: somebody else wrote here"))
+    try:
+        commit = objects.commit(sha)
+        parents, subject = commit.named("parent"), commit.message.partition("\n")[0]
+        files = objects.tree(commit.named("tree")[0])
+        if FILE_NAME in files:
+            record = parse(objects.read(files[FILE_NAME])[1], f"the event {sha[:12]}")
+    except GitFailed as error:
+        damage.append(("object", str(error)))
+    except HistoryCorrupt as error:
+        damage.append(("record", f"{error.what}: {error.why}"))
+    state = frozenset(pair for pair in files.items() if pair[0] not in NOT_DESIRED)
+    return Link(sha, parents, subject, event, state, record, tuple(damage))
