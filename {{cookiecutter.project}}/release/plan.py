@@ -130,6 +130,7 @@ class Plan:
             "record": self.record,
             "before": self.before.version,
             "checks": dict(self.checks),
+            "warnings": self.warnings,
             "steps": [step.text for step in self.steps],
             "nothing_to_do": self.nothing_to_do,
         }

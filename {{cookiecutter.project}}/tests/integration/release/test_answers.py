@@ -19,7 +19,8 @@ from tests.workshop import Workshop, git
 
 PATH = Path(__file__).parents[3] / "release" / "answers.schema.json"
 SCHEMA = json.loads(PATH.read_text(encoding="utf-8"))
-SHARED = {"event", "plan", "record", "observation", "name", "version", "commit", "digest", "sha256"}
+SHARED = {"failure", "proof", "event", "plan", "record", "observation"}
+TEXTS = {"name", "version", "commit", "digest", "sha256"}
 
 
 def fit(name: str, answer: Any) -> Any:
@@ -53,7 +54,7 @@ def test_every_command_with_json_has_a_definition_and_no_other_has() -> None:
         for task in vars(tasks).values()
         if isinstance(task, Task) and "json" in inspect.signature(task.body).parameters
     }
-    assert set(SCHEMA["$defs"]) == commands | SHARED | {"error"}
+    assert set(SCHEMA["$defs"]) == commands | SHARED | TEXTS | {"error"}
 
 
 def test_every_exit_code_of_an_error_is_known() -> None:
@@ -104,11 +105,14 @@ def test_every_answer_of_a_long_story_fits(door: Door, workshop: Workshop, tmp_p
     assert ask("rollback", *staging, "--dry-run")["before"] == second
     (tmp_path / "remote.git").rename(tmp_path / "gone.git")
     assert ask("rollback", *staging)["release"] == first
+    unproved = door.type("audit", "--json")
+    assert fit("audit", json.loads(unproved.stdout))["exit_code"] == unproved.returncode == 21
     (tmp_path / "gone.git").rename(tmp_path / "remote.git")
     assert ask("recover", *staging)["release"] == first
     assert ask("deploy", *staging)["version"] == first
     kinds = [event["kind"] for event in ask("history", *staging)]
     assert kinds == ["rollback", "unhold", "hold", "drill", "promote", "promote"]
+    assert ask("audit")["environments"][0]["findings"] == []
     assert ask("prune", "--dry-run")["removed"] == []
     assert ask("champion", *staging)["release"] == first
 
