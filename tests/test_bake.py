@@ -31,6 +31,7 @@ pyproject.toml
 quality.toml
 release.toml
 release/__init__.py
+release/answers.schema.json
 release/approvals.py
 release/audit/__init__.py
 release/audit/books.py
@@ -162,6 +163,7 @@ tests/disks.py
 tests/door.py
 tests/history.py
 tests/integration/release/conftest.py
+tests/integration/release/test_answers.py
 tests/integration/release/test_canary.py
 tests/integration/release/test_drill.py
 tests/integration/release/test_full_disk.py

@@ -37,8 +37,8 @@ from release.plan import chosen_release
 from release.progress import Progress
 
 ENV = "the environment, one of those in release.toml"
-VERSION = "a release's version; left out, the one that comes next"
-DRY_RUN = "check and print the plan, change nothing; the exit code is the real one's"
+VERSION = "the release; left out, HEAD's in the first environment, else what the one before serves"
+DRY_RUN = "check and print the plan, change nothing; a refusal has the real run's exit code"
 YES = "do not ask; needed where there is no terminal"
 DRIFTED = 3
 JSON = "print one JSON document on standard output"
@@ -84,10 +84,12 @@ def _print_json(answer: Any) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Return what JSON can hold: a dataclass's fields, a path's text. Bytes stay in git."""
+    """Return what JSON can hold of a dataclass or a path; release/answers.schema.json says what."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    return None if isinstance(value, bytes) else str(value)
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is nothing for machines to read")
 
 
 def _machine() -> Machine:
@@ -130,7 +132,7 @@ def _confirm(question: str, command: str, state: str) -> None:
 
 @task(
     auto_shortflags=False,
-    help={"env": ENV, "days-ago": "what it served then, for the nightly training", "json": JSON},
+    help={"env": ENV, "days-ago": "what it served so many days ago; left out, now", "json": JSON},
 )
 @door
 def champion(c: Context, env: str, days_ago: int = 0, json: bool = False) -> champions.Champion:
@@ -148,9 +150,9 @@ def champion(c: Context, env: str, days_ago: int = 0, json: bool = False) -> cha
 @task(
     auto_shortflags=False,
     help={
-        "push": "send its image to the registry, and release it; where there is an image",
-        "base": "another base image than the Dockerfile's",
-        "allow-dirty": "build with uncommitted changes, to look at; it is never released",
+        "push": "send the image to the registry; where release.toml wants one, only that releases",
+        "base": "the image to build on, instead of the Dockerfile's",
+        "allow-dirty": "build in spite of uncommitted changes, to look at; it is never released",
         "json": JSON,
     },
 )
@@ -199,12 +201,12 @@ def promote(
     yes: bool = False,
     json: bool = False,
 ) -> Any:
-    """Make an environment serve a release; one that fails its smoke test is rolled back."""
+    """Make an environment serve a release, verify it, and bring back the old one if it fails."""
     machine = _machine()
     plan = machine.plan_promotion(machine.policy.environment(env), version)
     _say(plan)
     if plan.nothing_to_do or dry_run or c.config.run.dry:
-        return plan
+        return plan.told()
     if not yes:
         _confirm(
             f"promote {plan.record.version} to {env}?", f"promote --env {env}", f"{env} unchanged"
@@ -234,12 +236,12 @@ def rollback(
     dry_run: bool = False,
     json: bool = False,
 ) -> Any:
-    """Go back to the last known good release: never asks, needs no gate, no approval, no lock."""
+    """Go back to the last known good release; asks nothing, waits for nobody, needs no approval."""
     machine = _machine()
     plan = machine.plan_rollback(machine.policy.environment(env), version)
     _say(plan)
     if dry_run or c.config.run.dry:
-        return plan
+        return plan.told()
     progress = Progress()
     event = machine.rollback(plan, progress, reason)
     progress.say(f"{env} serves {event.release}, verified")
@@ -248,13 +250,13 @@ def rollback(
 
 @task(
     auto_shortflags=False,
-    help={"env": ENV, "version": VERSION, "reason": "what was looked at", "json": JSON},
+    help={"env": ENV, "version": VERSION, "reason": "what you have looked at", "json": JSON},
 )
 @door
 def approve(
     c: Context, env: str, version: str | None = None, reason: str = "", json: bool = False
 ) -> Any:
-    """Approve a release for an environment, in your own name: by a tag, signed if need be."""
+    """Approve a release for an environment, in your own name; release.toml says who may."""
     machine = _machine()
     environment = machine.policy.environment(env)
     ledger = Ledger.open(machine.repository)
@@ -320,7 +322,7 @@ def unhold(c: Context, env: str, reason: str = "", json: bool = False) -> Any:
 )
 @door
 def status(c: Context, env: str | None = None, exit_code: bool = False, json: bool = False) -> Any:
-    """Show what every environment serves, by git and by sight."""
+    """Show what every environment should serve, what runs there, and what to do about it."""
     machine = _machine()
     ledger = Ledger.open(machine.repository)
     chosen = [machine.policy.environment(env)] if env else machine.policy.environments
@@ -340,7 +342,7 @@ def status(c: Context, env: str | None = None, exit_code: bool = False, json: bo
 @task(auto_shortflags=False, help={"env": ENV, "json": JSON})
 @door
 def history(c: Context, env: str, json: bool = False) -> Any:
-    """Tell from git alone what was released to an environment, when, by whom, and how it ended."""
+    """Tell what was released to an environment, when, by whom, and how it ended."""
     machine = _machine()
     machine.policy.environment(env)
     ledger = Ledger.open(machine.repository)
@@ -404,7 +406,7 @@ def diff(c: Context, env: str, version: str | None = None, json: bool = False) -
     auto_shortflags=False,
     help={
         "env": ENV,
-        "sandbox": "practise on servers of its own on this machine, not on those that serve",
+        "sandbox": "practise with servers of its own on this machine, beside those that serve",
         "yes": YES,
         "json": JSON,
     },
@@ -428,7 +430,7 @@ def drill(
 
 @task(
     auto_shortflags=False,
-    help={"dry-run": "only say what would go", "yes": YES, "json": JSON},
+    help={"dry-run": "say what would be removed, and remove nothing", "yes": YES, "json": JSON},
 )
 @door
 def prune(c: Context, dry_run: bool = False, yes: bool = False, json: bool = False) -> Any:
@@ -447,7 +449,7 @@ def prune(c: Context, dry_run: bool = False, yes: bool = False, json: bool = Fal
 @task(auto_shortflags=False, help={"env": ENV, "json": JSON})
 @door
 def recover(c: Context, env: str, json: bool = False) -> Any:
-    """End what a command that died began: finish it if its release serves, undo it otherwise."""
+    """End what a dead command began, and push what one without its remote has left owed."""
     _refuse_dry(c, "recover")
     machine = _machine()
     progress = Progress()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .checks import Candidate, check, known_bad, refuse_a_lock, utc_now
 from .errors import (
@@ -120,6 +121,19 @@ class Plan:
     def approved_by(self) -> str:
         """Who approved it, or empty where nobody had to."""
         return dict(self.checks).get("approval", "") if self.environment.approval else ""
+
+    def told(self) -> dict[str, Any]:
+        """Return what a machine may want to know of this plan, without any file's content."""
+        return {
+            "command": self.command,
+            "environment": self.environment.name,
+            "record": self.record,
+            "before": self.before.version,
+            "checks": dict(self.checks),
+            "warnings": self.warnings,
+            "steps": [step.text for step in self.steps],
+            "nothing_to_do": self.nothing_to_do,
+        }
 
     def __str__(self) -> str:
         name = self.environment.name

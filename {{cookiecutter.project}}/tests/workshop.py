@@ -176,6 +176,7 @@ class Workshop:
             "data_sha256": "0" * 64,
             "model_sha256": sha256(model),
             "champion": {"state": "none yet", "release": None} | (champion or {}),
+            "metrics": {"roc_auc": {"value": 0.9}},
         }
         (reports / "gate.json").write_text(json.dumps(evidence))
         (reports / "gate.html").write_text("<p>passed")
