@@ -353,6 +353,8 @@ def history(c: Context, env: str, json: bool = False) -> Any:
             print(looking.describe(event))
         if not events:
             print(f"{env}: nothing was ever released here")
+    if events:
+        _say("a release's model card: git show release/VERSION:model_card.md; also gate.html there")
     return events
 
 
