@@ -19,8 +19,10 @@ from demo.repository import TEMPLATE
 # Every file of a repository called churn_model, whatever else was chosen.
 ALWAYS = """
 .gitignore
+.secrets.baseline
 LICENSE
 README.md
+audit.toml
 data/contract.toml
 data/make_sample.py
 data/reference.json
@@ -90,8 +92,15 @@ release/status.py
 requirements-dev.txt
 requirements-doors.txt
 requirements-lint.txt
+requirements-security.txt
 requirements-train.txt
 requirements.txt
+security/__init__.py
+security/audit.py
+security/secrets.py
+security/tokens.py
+security/versions.py
+security/waivers.py
 src/churn_model/__init__.py
 src/churn_model/__main__.py
 src/churn_model/admission.py
@@ -254,6 +263,8 @@ tests/unit/release/test_registry.py
 tests/unit/release/test_smoke.py
 tests/unit/release/test_status.py
 tests/unit/release/test_supervisor.py
+tests/unit/security/test_audit.py
+tests/unit/security/test_secrets.py
 tests/unit/test_walls.py
 tests/workshop.py
 """.split()

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from advisories import Advisories, advisories, ask_at
 from living import Living
 
-from demo.repository import Repository
+from demo.repository import Repository, free_ports
 
 Rows = list[list[str]]
 Damage = Callable[[Rows], None]
 
 DATA = "data/sample.csv"
+
+# In two pieces, so that nobody takes this file for a leak.
+TOKEN = "ghp_" + "a1B2" * 9
 
 
 @pytest.fixture
@@ -27,8 +34,8 @@ def repository(living: Living) -> Iterator[Repository]:
 
 def fails(
     repository: Repository, session: str, *expected: str, arguments: tuple[str, ...] = ()
-) -> None:
-    """Run one session and insist that it fails, that it says why, and that its report says so too."""
+) -> str:
+    """Insist that a session fails, says why, and that its report says so too; return all it said."""
     done = repository.nox("--reuse-existing-virtualenvs", "-s", session, "--", *arguments)
     said = done.stdout + done.stderr
     assert done.returncode != 0, said
@@ -38,7 +45,16 @@ def fails(
     name = "quick-gate" if session == "gate" else session
     report = json.loads((repository.folder / "reports" / f"{name}.json").read_bytes())
     assert "passed" not in (report.get("verdict"), report.get("outcome"))
-    assert (repository.folder / "reports" / f"{name}.md").read_text().strip()
+    page = (repository.folder / "reports" / f"{name}.md").read_text()
+    assert page.strip()
+    return said + json.dumps(report) + page
+
+
+def findings(repository: Repository, session: str) -> list[dict[str, Any]]:
+    """Return the findings that a session has reported."""
+    document = json.loads((repository.folder / "reports" / f"{session}.json").read_bytes())
+    found: list[dict[str, Any]] = document["findings"]
+    return found
 
 
 def rename_a_column(rows: Rows) -> None:
@@ -225,3 +241,112 @@ def test_a_failing_test_is_named(repository: Repository) -> None:
         "test_fault",
         arguments=("tests/unit/test_fault.py", "tests/unit/test_walls.py"),
     )
+
+
+def test_a_secret_is_named_and_never_shown(repository: Repository) -> None:
+    (repository.folder / "src/churn_model/fault.py").write_text(f'TOKEN = "{TOKEN}"\n')
+    said = fails(repository, "secrets", "src/churn_model/fault.py:1: Access Token", "--update")
+    assert TOKEN not in said
+    [finding] = [each for each in findings(repository, "secrets") if each["code"] == "Access Token"]
+    assert (finding["path"], finding["line"]) == ("src/churn_model/fault.py", 1)
+
+
+def test_a_secret_that_the_branch_has_removed_again_is_named_with_its_commit(
+    repository: Repository,
+) -> None:
+    before = repository.git("rev-parse", "HEAD")
+    fault = repository.folder / "src/churn_model/fault.py"
+    try:
+        fault.write_text(f'TOKEN = "{TOKEN}"\n')
+        leak = repository.commit("Add a token")
+        fault.unlink()
+        repository.commit("Remove it")
+        said = fails(repository, "secrets", f"added in commit {leak[:7]}", "and removed since")
+    finally:
+        repository.git("reset", "--quiet", "--hard", before)
+    assert TOKEN not in said
+
+
+def test_what_is_none_is_accepted_by_one_command(repository: Repository) -> None:
+    fault = repository.folder / "src/churn_model/fault.py"
+    fault.write_text(f'TOKEN = "{TOKEN}"\n')
+    update = repository.nox("--reuse-existing-virtualenvs", "-s", "secrets", "--", "--update")
+    assert update.returncode == 0, update.stdout + update.stderr
+    assert TOKEN not in (repository.folder / ".secrets.baseline").read_text()
+    done = repository.nox("--reuse-existing-virtualenvs", "-s", "secrets")
+    assert done.returncode == 0, done.stdout + done.stderr
+    fault.write_text(f'TOKEN = "{TOKEN.swapcase().replace("GHP", "ghp")}"\n')
+    fails(repository, "secrets", "src/churn_model/fault.py:1: Access Token")
+
+
+def test_a_missing_baseline_is_named(repository: Repository) -> None:
+    (repository.folder / ".secrets.baseline").unlink()
+    fails(repository, "secrets", "could not tell: .secrets.baseline is missing")
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Advisories]:
+    with advisories(monkeypatch) as service:
+        yield service
+
+
+def audit(repository: Repository) -> str:
+    """Insist that the audit passes; return what it said."""
+    done = repository.nox("--reuse-existing-virtualenvs", "-s", "audit")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_every_package_of_every_lock_is_asked_about(
+    repository: Repository, service: Advisories
+) -> None:
+    said = audit(repository)
+    locked = {
+        (name, version)
+        for lock in repository.folder.glob("requirements*.txt")
+        for name, version in re.findall(r"^([a-z0-9.-]+)==(\S+)", lock.read_text(), re.MULTILINE)
+    }
+    assert service.asked == locked
+    assert f"{len(locked)} packages in all locks, asked about at osv" in said
+
+
+def test_a_vulnerable_package_is_named_with_the_version_that_mends_it(
+    repository: Repository, service: Advisories
+) -> None:
+    service.plant("numpy", "PYSEC-2026-1", "CVE-2026-1", fixed="99.1")
+    fails(
+        repository,
+        "audit",
+        "requirements.txt:",
+        ": PYSEC-2026-1: numpy ",
+        "(CVE-2026-1): fixed in 99.1: Planted by a test",
+        "nox -s lock -- --upgrade-package",
+    )
+    [finding] = findings(repository, "audit")
+    assert (finding["path"], finding["code"]) == ("requirements.txt", "PYSEC-2026-1")
+
+
+def test_a_waiver_lasts_until_its_day(repository: Repository, service: Advisories) -> None:
+    service.plant("numpy", "PYSEC-2026-1", "CVE-2026-1", fixed="99.1")
+    waivers = repository.folder / "audit.toml"
+    today = datetime.now(UTC).date()
+
+    def waive(days: int) -> None:
+        waivers.write_text(
+            f"schema = 1\n[[waiver]]\npackage = 'numpy'\nid = 'CVE-2026-1'\n"
+            f"until = {today + timedelta(days)}\nreason = 'planted by a test'\n"
+        )
+
+    waive(days=30)
+    assert "CVE-2026-1 of numpy is waived until" in audit(repository)
+    waive(days=-1)
+    fails(repository, "audit", "audit.toml:4: CVE-2026-1: the waiver for numpy expired on", "99.1")
+    waive(days=365)
+    fails(repository, "audit", "at most 90 days are allowed")
+
+
+def test_an_advisory_service_that_is_silent_is_no_pass(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask_at(monkeypatch, free_ports(1)[0])
+    fails(repository, "audit", "could not tell: pip-audit: ", "PIP_AUDIT_OSV_URL")

@@ -52,6 +52,8 @@ def test_both_providers_call_the_same_in_the_same_order(baked: Path) -> None:
         "nox -s data",
         "nox -s features",
         "nox -s gate",
+        "nox -s secrets",
+        "nox -s audit",
         "invoke champion --env prod",
         "nox -s train",
         "invoke build --push",
@@ -62,13 +64,35 @@ def test_both_providers_call_the_same_in_the_same_order(baked: Path) -> None:
     ]
 
 
-def test_ci_checks_what_nox_runs_by_default(baked: Path) -> None:
-    command = [sys.executable, "-m", "nox", "--list", "--json"]
-    sessions = json.loads(subprocess.check_output(command, cwd=baked))
+def sessions(repository: Path, *choice: str) -> list[str]:
+    """Return the sessions that nox would run, in their order."""
+    command = [sys.executable, "-m", "nox", *choice, "--list", "--json"]
+    return [
+        each["session"] for each in json.loads(subprocess.check_output(command, cwd=repository))
+    ]
+
+
+def test_ci_checks_what_is_tagged_for_it(baked: Path) -> None:
     checks = read(baked / WORKFLOWS / "pull-request.yml")["jobs"]["check"]
-    assert sorted(checks["strategy"]["matrix"]["session"]) == sorted(
-        each["session"] for each in sessions
-    )
+    assert checks["strategy"]["matrix"]["session"] == sessions(baked, "--tags", "ci")
+
+
+def test_nox_alone_runs_what_ci_checks_but_for_the_audit_which_needs_the_network(
+    baked: Path,
+) -> None:
+    assert [*sessions(baked), "audit"] == sessions(baked, "--tags", "ci")
+
+
+def test_ci_brings_all_history_where_secrets_are_looked_for(baked: Path) -> None:
+    [check] = [
+        entry
+        for entry in read(baked / GITLAB)["check"]["parallel"]["matrix"]
+        if "secrets" in entry["SESSION"]
+    ]
+    assert check == {"SESSION": ["secrets"], "GIT_DEPTH": "0"}
+    steps = read(baked / WORKFLOWS / "pull-request.yml")["jobs"]["check"]["steps"]
+    depth = steps[0]["with"]["fetch-depth"]
+    assert depth == "${{ matrix.session == 'secrets' && '0' || '1' }}"
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+from advisories import advisories
 from living import Living
 
 from demo.repository import Repository
 
-DEFAULT_SESSIONS = ("lint", "types", "tests", "data", "features", "gate")
+DEFAULT_SESSIONS = ("lint", "types", "tests", "data", "features", "gate", "secrets")
 
 
 def test_nox_is_green_in_a_fresh_repository_and_leaves_it_clean(
@@ -22,8 +24,29 @@ def test_nox_is_green_in_a_fresh_repository_and_leaves_it_clean(
         assert f"Session {session} was successful" in done.stderr
     assert repository.git("status", "--porcelain", "--ignored=no") == ""
     reports = {path.name for path in (repository.folder / "reports").iterdir()}
-    for name in ("lint", "types", "tests", "data", "features", "quick-gate"):
+    for name in ("lint", "types", "tests", "data", "features", "quick-gate", "secrets"):
         assert {f"{name}.json", f"{name}.md"} <= reports
+
+
+@pytest.mark.parametrize("platform", ["docker", "kubernetes"])
+def test_nothing_looks_like_a_secret_whatever_was_chosen(
+    living: Living, tmp_path: Path, platform: str
+) -> None:
+    answers = {"platform": platform, "ci": "both", "license": "Proprietary", "python": "3.13"}
+    repository = Repository.generate(tmp_path, doors=living.repository.doors, **answers)
+    repository.begin(tmp_path / "remote.git")
+    done = repository.nox("-s", "secrets")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_audit_is_green_where_nothing_is_known(
+    living: Living, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with advisories(monkeypatch):
+        done = living.repository.nox("-s", "audit")
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (living.repository.folder / "reports" / "audit.md").read_text(encoding="utf-8")
+    assert page.startswith("# audit: passed\n\nNo finding.\n")
 
 
 def test_dev_makes_a_virtual_environment_to_type_in(living: Living, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 PACKAGE = "{{ cookiecutter.package }}"
 REPORTS = Path("reports")
-TYPED = ("src", "release", "tests", "noxfile.py", "tasks.py")
+TYPED = ("src", "release", "security", "tests", "noxfile.py", "tasks.py")
 # The package runs from src, as it stands: nothing to build, nothing that could be out of date.
 FROM_SOURCE = {"PYTHONPATH": "src"}
 # The threads of linear algebra wait for one another by spinning, and several tests run at a time.
@@ -47,6 +47,7 @@ LOCKS = {
     "requirements.txt": ("pyproject.toml",),
     "requirements-lint.txt": ("--group", "pyproject.toml:lint"),
     "requirements-doors.txt": ("--group", "pyproject.toml:doors"),
+    "requirements-security.txt": ("--group", "pyproject.toml:security"),
 }
 
 # src/a.py:3:1: F401 'os' imported but unused
@@ -56,6 +57,8 @@ LINT = re.compile(r"(?:\./)?(?P<path>.+?):(?P<line>\d+):\d+: (?P<code>\w+):? (?P
 MYPY = re.compile(
     r"(?P<path>.+?):(?P<line>\d+): error: (?P<message>.*?)(?:  \[(?P<code>[a-z-]+)\])?"
 )
+# src/a.py:3: GitHub Token: in the file as it is now
+SECURITY = re.compile(r"(?P<path>.+?):(?P<line>\d+): (?P<code>[^:]+): (?P<message>.*)")
 
 
 @nox.session(tags=["ci"])
@@ -111,6 +114,21 @@ def features(session: nox.Session) -> None:
 def gate(session: nox.Session) -> None:
     """Hold a quick training on a sample against quality.toml."""
     run_model_wing(session, "gate")
+
+
+@nox.session(tags=["ci"])
+def secrets(session: nox.Session) -> None:
+    """Look for passwords, keys and tokens in every file, and in all that the branch adds."""
+    install(session, "requirements-security.txt")
+    check(session, {("python", "-m", "security.secrets", *session.posargs): SECURITY})
+
+
+# A laptop on a train must be able to run `nox`; CI names this session, which fails offline.
+@nox.session(tags=["ci"], default=False)
+def audit(session: nox.Session) -> None:
+    """Hold every locked package against the known vulnerabilities; needs the network."""
+    install(session, "requirements-security.txt")
+    check(session, {("python", "-m", "security.audit"): SECURITY})
 
 
 @nox.session(default=False)
@@ -194,23 +212,36 @@ def check(session: nox.Session, tools: Mapping[tuple[str, ...], re.Pattern[str]]
         Command lines, each with what one line about a finding looks like.
     """
     findings: list[dict[str, Any]] = []
+    remarks: list[str] = []
     failed = []
     for command, finding in tools.items():
         with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
             try:
                 session.run(*command, stdout=output, stderr=subprocess.STDOUT)
             except CommandFailed:
-                failed.append(command[0])
+                failed.append(command[2] if command[0] == "python" else command[0])
             output.seek(0)
             lines = output.read().splitlines()
         print(*lines, sep="\n", flush=True)
-        findings += [match.groupdict() for line in lines if (match := finding.fullmatch(line))]
+        for line in lines:
+            if match := finding.fullmatch(line):
+                findings.append(match.groupdict())
+            else:
+                remarks.append(line)
     for found in findings:
         found["line"] = int(found["line"])
-    document = {"schema": 1, "verdict": "failed" if failed else "passed", "findings": findings}
+    document = {
+        "schema": 1,
+        "verdict": "failed" if failed else "passed",
+        "findings": findings,
+        "remarks": remarks,
+    }
     header = ("path", "line", "code", "message")
     rows = [[found[name] or "" for name in header] for found in findings]
-    write_reports(session.name, document, table(header, rows) if rows else "No finding.\n")
+    nothing = "It failed without a finding.\n" if failed else "No finding.\n"
+    page = table(header, rows) if rows else nothing
+    page += "\n".join(["\n```text", *remarks, "```\n"])
+    write_reports(session.name, document, page)
     if failed:
         session.error(f"{' and '.join(failed)} failed: {len(findings)} findings, see above")
 

@@ -1,4 +1,4 @@
-"""The three wings never import one another: the model, the release machine, and the doors."""
+"""The wings never import one another: the model, the release machine, security, and the doors."""
 
 import ast
 from collections.abc import Iterator
@@ -10,13 +10,15 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = next((ROOT / "src").glob("*/__init__.py")).parent.name
 MODEL = sorted((ROOT / "src").rglob("*.py"))
 RELEASE = sorted((ROOT / "release").rglob("*.py"))
+SECURITY = sorted((ROOT / "security").rglob("*.py"))
 NOXFILE, TASKS = ROOT / "noxfile.py", ROOT / "tasks.py"
 
 FORBIDDEN = [
-    (MODEL, {"release", "noxfile", "tasks"}),
-    (RELEASE, {PACKAGE, "noxfile", "tasks"}),
-    ([NOXFILE], {PACKAGE, "release", "tasks"}),
-    ([TASKS], {PACKAGE, "noxfile"}),
+    (MODEL, {"release", "security", "noxfile", "tasks"}),
+    (RELEASE, {PACKAGE, "security", "noxfile", "tasks"}),
+    (SECURITY, {PACKAGE, "release", "noxfile", "tasks"}),
+    ([NOXFILE], {PACKAGE, "release", "security", "tasks"}),
+    ([TASKS], {PACKAGE, "security", "noxfile"}),
 ]
 
 
@@ -52,7 +54,7 @@ def test_a_wing_imports_no_other_wing(file: Path, forbidden: set[str]) -> None:
 
 
 def test_all_wings_are_there() -> None:
-    assert MODEL and RELEASE and NOXFILE.is_file() and TASKS.is_file()
+    assert MODEL and RELEASE and SECURITY and NOXFILE.is_file() and TASKS.is_file()
 
 
 def test_an_import_is_found_wherever_it_stands() -> None:

@@ -1,0 +1,112 @@
+"""The versions of files that there are to search: as they are now, and as the branch had them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import CannotTell
+
+# Where the default branch may be: what CI says, what this clone knows, and by its usual name.
+CI_SAYS = ("GITHUB_BASE_REF", "CI_DEFAULT_BRANCH")
+USUALLY = ("origin/HEAD", "origin/main", "main")
+
+
+@dataclass(frozen=True)
+class Version:
+    """What a file holds, or once held.
+
+    Parameters
+    ----------
+    path : str
+        Relative to the repository.
+    content : bytes
+    blob : str
+        The object in git; empty for the file as it is now.
+    """
+
+    path: str
+    content: bytes
+    blob: str = ""
+
+    @property
+    def text(self) -> str | None:
+        """Its text, or None if it holds none."""
+        if self.content.startswith((b"\xff\xfe", b"\xfe\xff")):
+            return self.content.decode("utf-16", "replace")
+        return None if b"\0" in self.content else self.content.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True)
+class Branch:
+    """What lies between HEAD and the branch that it is to be merged into.
+
+    Parameters
+    ----------
+    target : str
+        The name of that branch.
+    base : str
+        The last commit that both have.
+    """
+
+    target: str
+    base: str
+
+    @classmethod
+    def here(cls) -> Branch | None:
+        """Find where the branch begins; None where there is nothing to compare with."""
+        if git("rev-parse", "--is-shallow-repository").strip() == b"true":
+            raise CannotTell(
+                "this clone is shallow, so what the branch has added is not in it: "
+                "git fetch --unshallow"
+            )
+        named = [f"origin/{os.environ[name]}" for name in CI_SAYS if os.environ.get(name)]
+        for name in (*named, *USUALLY):
+            try:
+                git("rev-parse", "--verify", "--quiet", name + "^{commit}")
+            except CannotTell:
+                continue
+            return cls(name, git("merge-base", "HEAD", name).decode().strip())
+        return None
+
+    def versions(self) -> Iterator[Version]:
+        """Yield every version of a file that the branch brings, the oldest last."""
+        objects = git("rev-list", "--objects", "HEAD", f"^{self.base}")
+        form = "--batch-check=%(objecttype) %(objectname) %(rest)"
+        for line in os.fsdecode(git("cat-file", form, stdin=objects)).splitlines():
+            kind, blob, path = line.split(" ", maxsplit=2)
+            if kind == "blob":
+                yield Version(path, git("cat-file", "blob", blob), blob)
+
+    def at_base(self, path: str) -> Version:
+        """Return a file as it was where the branch begins; without content if it was not there."""
+        try:
+            return Version(path, git("cat-file", "blob", f"{self.base}:{path}"))
+        except CannotTell:
+            return Version(path, b"")
+
+    def first_commit(self, blob: str) -> str:
+        """Return the commit of the branch that brought a version."""
+        search = ("log", "-m", "--reverse", "--format=%h", f"--find-object={blob}")
+        return git(*search, f"{self.base}..HEAD").decode().split("\n")[0]
+
+
+def working_tree() -> Iterator[Version]:
+    """Yield every file that git tracks, or would take with the next `git add`."""
+    listing = git("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    for name in sorted(set(filter(None, os.fsdecode(listing).split("\0")))):
+        path = Path(name)
+        if path.is_file() and not path.is_symlink():
+            yield Version(name, path.read_bytes())
+
+
+def git(*arguments: str, stdin: bytes = b"") -> bytes:
+    """Run git and return what it printed; `CannotTell` if it fails."""
+    done = subprocess.run(["git", *arguments], input=stdin, capture_output=True, check=False)
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip()
+        raise CannotTell(f"git {arguments[0]}: {said or f'exit {done.returncode}'}")
+    return done.stdout
