@@ -51,8 +51,9 @@ def door(body: Callable[..., Any]) -> Callable[..., None]:
     def run(c: Context, *arguments: Any, **options: Any) -> None:
         as_json = options.get("json", False)
         # A cancelled CI job and a lost terminal must end as cleanly as Ctrl-C does.
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:
+        # SIGINT too: whoever was begun in a script's background would not hear it.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, signal.default_int_handler)
         try:
             answer = body(c, *arguments, **options)

@@ -246,13 +246,15 @@ def _errors(windows: Sequence[Window], rules: Rules) -> _Finding:
 def _slowdown(windows: Sequence[Window], rules: Rules) -> _Finding:
     """Hold the canary's tail against the baseline's, window by window."""
     both = [window for window in windows if window.baseline.requests and window.canary.requests]
+    if not both:
+        return _doubt("there is no window in which both sides have a request")
     baseline, canary = ([side.latencies_ms for side in sides] for sides in _sides(both).values())
-    theirs, ours = ([latency for each in side for latency in each] for side in (baseline, canary))
-    if not both or len(theirs) < LEAST_BASELINE * len(ours):
-        return _doubt(
-            f"the baseline has {len(theirs)} requests beside {len(ours)} of the canary: "
-            "too few to compare their p95"
-        )
+    theirs = [latency for each in baseline for latency in each]
+    # A customer who keeps a connection stays with one server: of a canary with far more requests
+    # than the baseline only some count, evenly over the time.
+    step = math.ceil(LEAST_BASELINE * sum(map(len, canary)) / len(theirs))
+    canary = [each[:: max(1, step)] for each in canary]
+    ours = [latency for each in canary for latency in each]
     old, new = p95(theirs), p95(ours)
     slower = compare(baseline, canary, rules.max_slowdown)
     within = compare(baseline, canary, rules.pass_slowdown(len(ours)))

@@ -183,15 +183,31 @@ def test_what_is_neither_certain_is_inconclusive() -> None:
     assert judgement.reasons[0].startswith("a regression worse than 25 % is not ruled out: p95")
 
 
-def test_a_baseline_thinner_than_the_canary_tells_nothing() -> None:
-    windows = [
-        Window(Side(window.baseline.latencies_ms[:9], 0), window.canary)
-        for window in slow_ones(*[2] * 10)
+def thinned(windows: list[Window], count: int) -> list[Window]:
+    """Return the windows with so few requests of the baseline."""
+    return [
+        Window(Side(window.baseline.latencies_ms[:count], 0), window.canary) for window in windows
     ]
-    assert judge(windows, Rules()).reasons == (
-        "the baseline has 90 requests beside 200 of the canary: too few to compare their p95",
-    )
-    assert judge(slow_ones(*[2] * 10), Rules()).verdict == FAIL
+
+
+def test_beside_a_thin_baseline_a_canary_is_thinned_too() -> None:
+    # As where one customer keeps a connection to the canary, and asks more often than all others.
+    busy = traffic(2000)
+    thin = thinned([Window(window.canary, window.baseline) for window in busy], 60)
+    counts = [len(window.canary.latencies_ms) for window in thin]
+    assert min(counts) > 10 * 60
+    assert judge(thin, Rules()).verdict == PASS
+    slow = [
+        Window(window.baseline, Side(tuple(1.5 * ms for ms in window.canary.latencies_ms), 0))
+        for window in thin
+    ]
+    assert judge(slow, Rules()).verdict == FAIL
+
+
+def test_beside_hardly_any_baseline_a_canary_does_not_pass() -> None:
+    judgement = judge(thinned(GOOD, 1), Rules())
+    assert judgement.verdict == INCONCLUSIVE
+    assert "of the 93 that a pass needs" in judgement.reasons[0]
 
 
 def test_37_a_canary_without_traffic_is_inconclusive() -> None:
