@@ -4,25 +4,21 @@
 
 All of them are asked on this machine, one after another, one worker and one thread each, with the
 `wrk` of Debian's package of that name. None is measured before its answers are those of the
-pipeline. After that the server is asked for more than it lets in, and about every customer of the
-sample and, where that table is beside this checkout, of Telco's.
+pipeline. That is done with the sample, whose columns are few, with a table of usual width, and, where
+it is beside this checkout, with Telco's. The server is also asked about every customer of each, and
+for more than it lets in.
 """
 
 from __future__ import annotations
 
 import argparse
-import http.client
-import json
-import os
 import shutil
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,180 +31,20 @@ from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
-from benchmarks.contenders import (
-    HOST,
-    Contender,
-    OnFrames,
-    Request,
-    derive,
-    others,
-    this_server,
-)
+from benchmarks import wide_table
+from benchmarks.contenders import Contender, OnFrames, Request, derive, others, this_server
+from benchmarks.load import LOAD_WITH_REFUSALS, Load, Running, run
 from benchmarks.machine import machine
 from benchmarks.model_wing import Repository
-from demo.repository import FOREIGN, TEMPLATE, free_ports
+from demo.repository import TEMPLATE
 
 TELCO = TEMPLATE.parent / "shared" / "data" / "telco_customer_churn.csv"
 STARTS = 3
-START_TIMEOUT_S = 120
-STOP_TIMEOUT_S = 15
-ANSWER_TIMEOUT_S = 30
-POLL_S = 0.005
 WARM_UP_S = 1
 SECONDS = 5
 CONNECTIONS = (1, 16)
 BATCH = 1000
-# A server's processes inherit it; some begin sessions of their own, and some outlive their parent.
-MARK = "CHURN_BENCHMARK"
 OVERLOAD = 4  # times as many connections as the server lets requests in
-
-LOAD = """
-function init(args)
-  local file = io.open(args[1], "rb")
-  wrk.method, wrk.body = "POST", file:read("*a")
-  wrk.headers["Content-Type"] = "application/json"
-  file:close()
-end
-
-local threads = {}
-function setup(thread) table.insert(threads, thread) end
-
-function done(summary, latency, requests)
-  local told, busy = summary.errors, threads[1]:get("busy") or 0
-  local lost = told.connect + told.read + told.write + told.timeout
-  local form = '{"answers": %d, "seconds": %f, "p50_ms": %f, "p99_ms": %f, '
-  form = form .. '"refused": %d, "busy": %d, "lost": %d}\\n'
-  local p50, p99 = latency:percentile(50) / 1e3, latency:percentile(99) / 1e3
-  local seconds = summary.duration / 1e6
-  io.write(string.format(form, summary.requests, seconds, p50, p99, told.status, busy, lost))
-end
-"""
-# Looking at every answer slows wrk: only where there are different ones.
-LOAD_WITH_REFUSALS = f"""{LOAD}
-busy = 0
-function response(status, headers, body) if status == 503 then busy = busy + 1 end end
-"""
-
-
-@dataclass(frozen=True)
-class Load:
-    """What wrk tells: `refused` are answers of 400 and more, `busy` those of them that are 503."""
-
-    answers: int
-    seconds: float
-    p50_ms: float
-    p99_ms: float
-    refused: int
-    busy: int
-    lost: int
-
-    @property
-    def per_s(self) -> float:
-        """Answers in a second."""
-        return self.answers / self.seconds
-
-
-class Running:
-    """A server that was started.
-
-    Parameters
-    ----------
-    workspace : pathlib.Path
-        Where it logs to, and where what it is sent is written for wrk.
-    """
-
-    def __init__(self, contender: Contender, repository: Path, workspace: Path) -> None:
-        self._contender = contender
-        self.say = contender.say
-        self._workspace = workspace
-        [self._port] = free_ports(1)
-        command = [part.replace("PORT", str(self._port)) for part in contender.command]
-        with (workspace / "server.log").open("wb") as log:
-            self._process = subprocess.Popen(
-                command,
-                cwd=repository,
-                env=environment(repository, Path(command[0]).parent)
-                | contender.environment
-                | {MARK: str(workspace)},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-
-    def ask(self, customers: list[Request]) -> tuple[int, Any]:
-        """Return the status and what was answered."""
-        path, body = self._contender.ask(customers)
-        connection = http.client.HTTPConnection(HOST, self._port, timeout=ANSWER_TIMEOUT_S)
-        headers = {"Content-Type": "application/json"}
-        try:
-            connection.request("POST", path, json.dumps(body), headers)
-            response = connection.getresponse()
-            return response.status, json.loads(response.read() or "null")
-        finally:
-            connection.close()
-
-    def wait(self, customers: list[Request]) -> list[float]:
-        """Return what it says of customers as soon as it answers."""
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline and self._process.poll() is None:
-            with suppress(OSError, http.client.HTTPException, ValueError):
-                status, said = self.ask(customers)
-                if status == 200:
-                    return self.say(said)
-            time.sleep(POLL_S)
-        log = (self._workspace / "server.log").read_text("utf-8", "replace")
-        sys.exit(f"{self._process.args!r} does not answer:\n{log[-5000:]}")
-
-    def load(
-        self, customers: list[Request], connections: int, seconds: int, script: str = LOAD
-    ) -> Load:
-        """Ask with wrk, on some connections, again as soon as there is an answer."""
-        path, body = self._contender.ask(customers)
-        sent, lua = self._workspace / "body.json", self._workspace / "load.lua"
-        sent.write_text(json.dumps(body), encoding="utf-8")
-        lua.write_text(script, encoding="utf-8")
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(lua)]
-        done = subprocess.run(
-            [*command, f"http://{HOST}:{self._port}{path}", "--", str(sent)],
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=seconds + ANSWER_TIMEOUT_S,
-        )
-        return Load(**json.loads(done.stdout.splitlines()[-1]))
-
-    def memory_mb(self) -> float:
-        """Return what its processes hold of memory, together, in MB."""
-        kib = 0
-        for process in self._processes():
-            for line in (process / "status").read_text(encoding="ascii").splitlines():
-                if line.startswith("VmRSS:"):
-                    kib += int(line.split()[1])
-        return kib * 1024 / 1e6
-
-    def stop(self) -> None:
-        """End it, and whatever it has started."""
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        for process in self._processes():
-            with suppress(ProcessLookupError):
-                os.kill(int(process.name), signal.SIGKILL)
-
-    def _processes(self) -> list[Path]:
-        """Return the folders below /proc of its processes, whoever has started them."""
-        mark = f"{MARK}={self._workspace}".encode()
-        found = []
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                if mark in (process / "environ").read_bytes().split(b"\0"):
-                    found.append(process)
-            except OSError:  # It has ended, or is somebody else's.
-                continue
-        return found
 
 
 class Model:
@@ -250,6 +86,14 @@ class Model:
                 server.stop()
 
 
+def adopted(workspace: Path, table: Path, target: str, key: str) -> Model:
+    """Return the model of a fresh repository that has taken a table in."""
+    repository = Repository(workspace)
+    adopt = ["adopt", str(table), "--target", target, "--id", key]
+    run([sys.executable, "-m", "churn_model", *adopt], repository.folder)
+    return Model(repository)
+
+
 def on_frames(contract: Any, features: Any, pipeline: Any, frame: pd.DataFrame) -> OnFrames:
     """Return the same model as people serve it: scikit-learn's own steps on a frame's columns."""
     numbers = [column.name for column in contract.features if column.is_numeric]
@@ -278,35 +122,6 @@ class Measured:
     memory_mb: float
     single: tuple[Load, ...]
     batch: Load
-
-
-def environment(repository: Path, programs: Path) -> dict[str, str]:
-    """Return the environment variables of a process that uses the repository's package."""
-    # Without its bytecode a server compiles itself anew at every start.
-    foreign = (*FOREIGN, "PYTHONDONTWRITEBYTECODE")
-    kept = {name: value for name, value in os.environ.items() if name not in foreign}
-    return kept | {
-        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": f"{repository / 'src'}{os.pathsep}{TEMPLATE}",
-        # One worker, one thread: while wrk has the other core, boosting's threads spin, waiting for
-        # one another, and the others would answer a hundred times slower.
-        "OMP_NUM_THREADS": "1",
-    }
-
-
-def run(command: list[str], repository: Path) -> str:
-    """Run a command in the repository and return what it printed; a failure ends the benchmark."""
-    done = subprocess.run(
-        command,
-        cwd=repository,
-        env=environment(repository, Path(command[0]).parent),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
-    return done.stdout
 
 
 def require_all_answered(load: Load) -> Load:
@@ -431,7 +246,8 @@ def compare(table: str, model: Model, asked: argparse.Namespace) -> None:
             for command in contender.prepare:
                 run(command, model.folder)
             measured[name] = measure(model, contender)
-    print(f"\n{table}, {len(model.on_frames.numbers + model.on_frames.categories)} columns\n")
+    numbers, categories = len(model.on_frames.numbers), len(model.on_frames.categories)
+    print(f"\n{table}, {numbers} columns of numbers and {categories} of categories\n")
     print_table(measured, measured[baseline])
     print_parity(table, model)
 
@@ -443,15 +259,18 @@ def main() -> None:
         sys.exit("wrk is missing: it asks the servers; apt-get install wrk")
     print(f"\n{machine()}; {versions(asked.bentoml, asked.mlflow)}")
     with tempfile.TemporaryDirectory() as folder:
-        repository = Repository(Path(folder) / "sample")
+        workspace = Path(folder)
+        repository = Repository(workspace / "sample")
         sample = Model(repository)
         compare("the sample", sample, asked)
         print_overload(sample, OVERLOAD * repository.module("admission").MAX_REQUESTS)
+        wide = workspace / "wide.csv"
+        wide_table.write(wide)
+        model = adopted(workspace / "wide", wide, wide_table.TARGET, wide_table.ID)
+        compare("the wide table", model, asked)
         if TELCO.exists():
-            telco = Repository(Path(folder) / "telco")
-            adopt = ["adopt", str(TELCO), "--target", "Churn", "--id", "customerID"]
-            run([sys.executable, "-m", "churn_model", *adopt], telco.folder)
-            compare("Telco's table", Model(telco), asked)
+            model = adopted(workspace / "telco", TELCO, "Churn", "customerID")
+            compare("Telco's table", model, asked)
 
 
 if __name__ == "__main__":
