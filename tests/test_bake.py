@@ -260,6 +260,7 @@ tests/unit/release/test_plan.py
 tests/unit/release/test_policy.py
 tests/unit/release/test_records.py
 tests/unit/release/test_registry.py
+tests/unit/release/test_replay.py
 tests/unit/release/test_smoke.py
 tests/unit/release/test_status.py
 tests/unit/release/test_supervisor.py

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,6 @@ from release import difference, policy, status as looking
 from release import drill as drills
 from release import prune as pruning
 from release.approvals import weigh
-from release.checks import utc_now
 from release.engine import Machine
 from release.errors import ConfigurationError, Interrupted, PreconditionFailed, ReleaseError
 from release.files import write_file
@@ -377,7 +377,7 @@ def audit(c: Context, html: bool = False, json: bool = False) -> Any:
         from release import board
 
         path = machine.repository.root / "reports" / "audit.html"
-        write_file(path, board.page(found, ledger, machine.policy, utc_now()))
+        write_file(path, board.page(found, ledger, machine.policy, datetime.now(UTC)))
         _say(f"see {path}")
     answer = {"environments": found.proofs, "unreachable": found.unreachable}
     if not json:

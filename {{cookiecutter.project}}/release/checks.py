@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from .approvals import weigh
 from .errors import (
@@ -223,11 +223,6 @@ def _verified_in(candidate: Candidate, environment: str) -> Event | None:
 def _span(time: timedelta) -> str:
     minutes = max(0, round(time.total_seconds() / 60))
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
-
-
-def utc_now() -> datetime:
-    """Return the time, in UTC."""
-    return datetime.now(UTC)
 
 
 CHECKS: tuple[tuple[str, Callable[[Candidate], str]], ...] = (

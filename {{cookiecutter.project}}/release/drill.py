@@ -7,12 +7,13 @@ import socket
 import time
 import uuid
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from .canary.traffic import Replay
 from .change import as_before, on_this_machine, verify
-from .checks import refuse_a_freeze, utc_now
+from .checks import refuse_a_freeze
 from .engine import Machine
-from .errors import DrillFailed, Interrupted, MachineFailed, NotServing
+from .errors import DrillFailed, MachineFailed, NotServing
 from .event import ABORTED, FAILED, NOTED
 from .ledger import Ledger
 from .plan import Plan, Serving, verified_state
@@ -39,7 +40,7 @@ class Drill:
     budget_s : int
         How long it may take.
     requests, unanswered : int
-        What was asked on the way, and how much of that was not answered.
+        What was asked on the way, and how much of that was not answered, or with a server error.
     sandbox : bool
         Whether servers of its own practised, and not those of the environment.
     """
@@ -73,16 +74,14 @@ def practise(
         served before serves again.
     """
     machine.repository.require_writing()
-    refuse_a_freeze(machine.policy, environment, utc_now())
-    ledger = Ledger.open(machine.repository)
+    refuse_a_freeze(machine.policy, environment, datetime.now(UTC))
     back = machine.plan_rollback(environment, None)
-    target = Serving(back.record, verified_state(ledger, back.history, back.record))
     plan = Plan("drill", environment, back.record, back.before, back.history)
     if sandbox:
-        drill = _in_sandbox(machine, plan, target, progress)
+        drill = _in_sandbox(machine, plan, progress)
         machine.note("drill", environment, str(drill), progress, back.record, drill.seconds)
     else:
-        drill = _on_stage(machine, plan, target, progress)
+        drill = _on_stage(machine, plan, progress)
     if drill.unanswered or drill.seconds > drill.budget_s:
         raise DrillFailed(
             f"the drill of {environment.name} did not go as it must",
@@ -93,11 +92,12 @@ def practise(
     return drill
 
 
-def _on_stage(machine: Machine, plan: Plan, target: Serving, progress: Progress) -> Drill:
+def _on_stage(machine: Machine, plan: Plan, progress: Progress) -> Drill:
     """Practise on the environment's own servers, under its lock."""
     name = plan.environment.name
     # What should serve stays the same all the time: whoever recovers a dead drill brings it back.
     change = machine.change(plan, progress, plan.before.files)
+    known = verified_state(Ledger.open(machine.repository), plan.history, plan.record)
     try:
         change.open()
         endpoint = change.platform.observe().endpoint
@@ -106,7 +106,7 @@ def _on_stage(machine: Machine, plan: Plan, target: Serving, progress: Progress)
         with replay.running():
             with progress.step(f"go back to {plan.record.version}, and verify"):
                 began = time.monotonic()
-                change.bring(target)
+                change.bring(Serving(plan.record, known))
                 seconds = time.monotonic() - began
             with progress.step(f"come forward to {plan.before.version}, and verify"):
                 change.bring(plan.before)
@@ -120,18 +120,13 @@ def _on_stage(machine: Machine, plan: Plan, target: Serving, progress: Progress)
             next_step=f"invoke rollback --env {name} --dry-run shows where it would go now",
         ) from None
     except KeyboardInterrupt:
-        if change.find_lock():
-            change.undo(ABORTED, "interrupted")
-        raise Interrupted(
-            f"the drill of {name} was interrupted",
-            state=as_before(plan),
-        ) from None
+        raise machine.interrupted(change) from None
     drill = _result(machine, plan, seconds, replay, sandbox=False)
     change.close(NOTED, str(drill), seconds)
     return drill
 
 
-def _in_sandbox(machine: Machine, plan: Plan, target: Serving, progress: Progress) -> Drill:
+def _in_sandbox(machine: Machine, plan: Plan, progress: Progress) -> Drill:
     """Practise with servers of the drill's own on this machine, whatever the platform is."""
     assert plan.before.record, "there is something to go back from"
     ledger = Ledger.open(machine.repository)
@@ -181,7 +176,7 @@ def _result(machine: Machine, plan: Plan, seconds: float, replay: Replay, sandbo
         seconds=round(seconds, 1),
         budget_s=machine.policy.drill_budget_s,
         requests=replay.asked,
-        unanswered=replay.unanswered(),
+        unanswered=replay.unanswered() + replay.failed,
         sandbox=sandbox,
     )
 

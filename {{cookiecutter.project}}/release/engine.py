@@ -110,10 +110,11 @@ class Machine:
                 f"nobody can say yet whether {plan.record.version} is sound, rolled back",
                 why=str(error),
                 state=as_before(plan),
-                next_step="try again when more customers ask, or with more windows in release.toml",
+                next_step=f"invoke promote --env {plan.environment.name} --version "
+                f"{plan.record.version}, when more customers ask or with more windows",
             ) from None
         except KeyboardInterrupt:
-            raise self._interrupted(change) from None
+            raise self.interrupted(change) from None
         return change.close(VERIFIED)
 
     def rollback(self, plan: Plan, progress: Progress, reason: str) -> Event:
@@ -142,7 +143,7 @@ class Machine:
                 else "mend the machine, and roll back again",
             ) from None
         except KeyboardInterrupt:
-            raise self._interrupted(change) from None
+            raise self.interrupted(change) from None
         return change.close(VERIFIED)
 
     def recover(self, environment: Environment, progress: Progress) -> Event:
@@ -274,7 +275,7 @@ class Machine:
         """Whether a hold, or a rollback, keeps releases out."""
         return hold_of(Ledger.open(self.repository).history(environment.name)) is not None
 
-    def _interrupted(self, change: Change) -> Interrupted:
+    def interrupted(self, change: Change) -> Interrupted:
         """Undo what a change has begun, and say so."""
         if change.find_lock():
             change.undo(ABORTED, "interrupted")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
-from .checks import Candidate, check, known_bad, refuse_a_lock, utc_now
+from .checks import Candidate, check, known_bad, refuse_a_lock
 from .errors import (
     ArtifactGone,
     ConfigurationError,
@@ -213,8 +214,11 @@ def plan_promotion(
     changes = [event for event in history if event.outcome != NOTED]
     if before.version == record.version and changes[0].outcome != FAILED:
         return Plan("promote", environment, record, before, tuple(history), nothing_to_do=True)
-    is_named = version is not None
-    candidate = Candidate(ledger, policy, environment, record, tuple(history), is_named, utc_now())
+    candidate = Candidate(
+        *(ledger, policy, environment, record, tuple(history)),
+        is_named=version is not None,
+        now=datetime.now(UTC),
+    )
     return Plan("promote", environment, record, before, tuple(history), check(candidate))
 
 

@@ -87,7 +87,7 @@ class Replay:
         The bodies, asked again and again.
     per_second : int
 
-    `asked` counts the requests.
+    `asked` counts the requests, and `failed` those that were answered with a server error.
     """
 
     def __init__(self, endpoint: str, requests: Sequence[Any], per_second: int) -> None:
@@ -97,7 +97,7 @@ class Replay:
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._unanswered = 0
-        self.asked = 0
+        self.asked = self.failed = 0
         self._answers: dict[tuple[str, int], list[float]] = {}
 
     def unanswered(self) -> int:
@@ -144,6 +144,7 @@ class Replay:
                 with self._lock:
                     release = response.headers.get(RELEASE_HEADER, "")
                     self._answers[release, which] = list(numbers_in(answer))
+                    self.failed += response.status >= SERVER_ERROR
             except (OSError, ValueError, http.client.HTTPException):
                 with self._lock:
                     self._unanswered += 1

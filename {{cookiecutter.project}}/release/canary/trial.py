@@ -182,7 +182,8 @@ class _Watch:
     def tell(self, number: int, window: Window) -> None:
         """Show how far the trial has come."""
         self.progress.pass_by(
-            f"window {number} of {self.policy.windows}: {window.canary.requests} requests, "
+            f"window {number}, judged every {self.policy.windows}: "
+            f"{window.canary.requests} requests, "
             f"{window.canary.errors} failed; baseline {window.baseline.requests}, "
             f"{window.baseline.errors} failed"
         )

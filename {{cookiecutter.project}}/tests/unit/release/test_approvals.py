@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from release.approvals import ALLOWED_SIGNERS, weigh
-from release.checks import Candidate, check, utc_now
+from release.checks import Candidate, check
 from release.errors import ApprovalMissing, PreconditionFailed
 from release.policy import ApprovalPolicy
 from release.records import Record
@@ -41,7 +42,7 @@ def refusal(workshop: Workshop, record: Record, policy: ApprovalPolicy) -> str:
     prod = replace(workshop.prod, approval=policy, after=None)
     ledger = workshop.ledger()
     with pytest.raises(ApprovalMissing) as refused:
-        check(Candidate(ledger, workshop.machine.policy, prod, record, (), True, utc_now()))
+        check(Candidate(ledger, workshop.machine.policy, prod, record, (), True, datetime.now(UTC)))
     assert refused.value.exit_code == 11
     return f"{refused.value.what}\n{refused.value.why}"
 
