@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,6 +11,14 @@ from tests.door import Door
 from tests.workshop import Workshop
 
 INTERRUPTED = 130
+
+
+@pytest.fixture(autouse=True)
+def on_a_terminal() -> Iterator[None]:
+    """Begin commands as a terminal does; whoever runs the tests under nohup hands on its deafness."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
