@@ -23,7 +23,7 @@ from demo.changes import learn_more_slowly
 from demo.client import Customers
 from demo.repository import TEMPLATE, Repository
 
-ROLLBACKS = 5
+ROLLBACKS = 20
 
 
 def median_seconds(action: Callable[[], object], runs: int, prepare: Callable[[], object]) -> float:
