@@ -15,7 +15,7 @@ INTERRUPTED = 130
 
 @pytest.fixture(autouse=True)
 def on_a_terminal() -> Iterator[None]:
-    """Begin commands as a terminal does; whoever runs the tests under nohup hands on its deafness."""
+    """Begin commands as a terminal does: whoever tests under nohup hands on its deafness."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
