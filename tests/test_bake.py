@@ -29,6 +29,10 @@ data/reference.json
 data/sample.csv
 model_card.toml
 noxfile.py
+pipelines/__init__.py
+pipelines/__main__.py
+pipelines/calls.py
+pipelines/doors.py
 pyproject.toml
 quality.toml
 release.toml
@@ -92,6 +96,7 @@ release/status.py
 requirements-dev.txt
 requirements-doors.txt
 requirements-lint.txt
+requirements-pipelines.txt
 requirements-security.txt
 requirements-train.txt
 requirements.txt
@@ -272,9 +277,13 @@ tests/workshop.py
 
 CI_FILES = {
     "github": [
+        ".github/actionlint.yaml",
+        ".github/workflows/drill.yml",
         ".github/workflows/main.yml",
+        ".github/workflows/nightly.yml",
         ".github/workflows/pull-request.yml",
         ".github/workflows/rollback.yml",
+        ".github/workflows/template.yml",
     ],
     "gitlab": [".gitlab-ci.yml"],
 }
