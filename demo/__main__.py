@@ -124,8 +124,8 @@ def tell(story: Story, workspace: Path) -> None:
         story.promote("staging", code=FAILED_AND_ROLLED_BACK)
         story.predict("staging", customer)
         repository.git("revert", "--no-edit", "HEAD")
-    with story.chapter("a fourth release, which waits 5 ms: its canary finds that out"):
-        answer_after(repository, 5)
+    with story.chapter("a fourth release, which waits 40 ms: its canary finds that out"):
+        answer_after(repository, 40)
         story.release()
         story.promote("staging")
         with Customers(repository.address("prod"), customer) as customers:
