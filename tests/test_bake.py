@@ -236,6 +236,7 @@ tests/unit/model/test_slices.py
 tests/unit/model/test_table.py
 tests/unit/model/test_training.py
 tests/unit/model/test_validation.py
+tests/unit/pipelines/test_pipelines.py
 tests/unit/release/conftest.py
 tests/unit/release/test_approvals.py
 tests/unit/release/test_audit.py

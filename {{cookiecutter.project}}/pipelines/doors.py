@@ -46,7 +46,7 @@ class Doors:
             sessions=frozenset(listed),
             checks=tuple(check["session"] for check in checks),
             flags={
-                task.name: frozenset(task.flags)
+                str(task.name): frozenset(task.flags)
                 for task in Collection.from_module(tasks).to_contexts()
             },
         )

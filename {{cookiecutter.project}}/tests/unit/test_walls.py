@@ -1,4 +1,4 @@
-"""The wings never import one another: the model, the release machine, security, pipelines, doors."""
+"""The wings never import one another: model, release machine, security, pipelines, and doors."""
 
 import ast
 from collections.abc import Iterator
