@@ -57,6 +57,12 @@ class Database:
         )
         self.write()
 
+    def forget(self) -> None:
+        """Know nothing any more."""
+        for bucket in (self.details, *self.advisories.values()):
+            bucket.clear()
+        self.write()
+
     def write(self, made: datetime | None = None) -> None:
         """Write it, as if it had been made at some time."""
         sources = {

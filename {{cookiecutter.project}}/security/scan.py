@@ -233,7 +233,8 @@ def main() -> int:
     except (ValueError, LookupError, TypeError, AttributeError) as problem:
         print(f"could not tell: an answer was not understood: {problem!r}")
         return 1
-    print(f"{release}: {len(release.packages())} packages, by trivy {version}, {updated}")
+    count = len(release.packages())
+    print(f"{release}: {count} packages, asked about in the database of {updated}")
     code = judge(found, waivers, today)
     write_evidence(
         {

@@ -66,6 +66,10 @@ def _run(*arguments: str) -> Any:
         [program, *arguments], env=environment, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        said = done.stderr.rpartition("\tFATAL\t")[2]
-        raise CannotTell(f"trivy: {' '.join(said.split()) or f'exit {done.returncode}'}")
+        said = done.stderr.rpartition("\tFATAL\tFatal error\t")[2].removeprefix("run error: ")
+        raise CannotTell(
+            f"trivy: {' '.join(said.split()) or f'exit {done.returncode}'}\n"
+            "Next: try again where the database can be reached, or name another in "
+            "TRIVY_DB_REPOSITORY;\nan image is looked for on the engine that DOCKER_HOST names."
+        )
     return json.loads(done.stdout)
