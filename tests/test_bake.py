@@ -75,6 +75,7 @@ release/images/inside.py
 release/images/inventory.py
 release/images/record.py
 release/images/registry.py
+release/images/scan.py
 release/ledger.py
 release/notice.py
 release/objects.py
@@ -102,8 +103,10 @@ requirements-train.txt
 requirements.txt
 security/__init__.py
 security/audit.py
+security/scan.py
 security/secrets.py
 security/tokens.py
+security/trivy.py
 security/versions.py
 security/waivers.py
 src/churn_model/__init__.py
@@ -271,6 +274,7 @@ tests/unit/release/test_smoke.py
 tests/unit/release/test_status.py
 tests/unit/release/test_supervisor.py
 tests/unit/security/test_audit.py
+tests/unit/security/test_scan.py
 tests/unit/security/test_secrets.py
 tests/unit/test_walls.py
 tests/workshop.py

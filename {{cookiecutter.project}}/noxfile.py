@@ -158,6 +158,13 @@ def pipelines(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def scan(session: nox.Session) -> None:
+    """Hold what `invoke build` has made against the known vulnerabilities; needs the network."""
+    install(session, "requirements-security.txt")
+    check(session, {("python", "-m", "security.scan"): SECURITY})
+
+
+@nox.session(default=False)
 def train(session: nox.Session) -> None:
     """Train on all data, export the model, and hold it against quality.toml: what a build wants."""
     run_model_wing(session, "train")

@@ -172,9 +172,9 @@ def build(
     wish = building.Wish(push, base, allow_dirty)
     built = building.build(Ledger.open(machine.repository), machine.policy, progress, wish)
     if not built.is_released:
-        hint = (
-            "a dirty tree is never released" if allow_dirty else "invoke build --push releases it"
-        )
+        hint = "nox -s scan, then invoke build --push releases it"
+        if allow_dirty:
+            hint = "a dirty tree is never released"
         progress.say(f"made and proved, see {built.folder}; {hint}")
     elif built.is_new:
         progress.say(f"built {built.record.version} in {built.folder}")

@@ -71,7 +71,8 @@ def build(ledger: Ledger, policy: Policy, progress: Progress, wish: Wish = AS_US
     PreconditionFailed
         Uncommitted changes: nobody could build it again.
     GateRefused
-        The evidence is missing, failed, stale or for something else; each reason is listed.
+        The evidence is missing, failed, stale or for something else; each reason is listed. Or
+        the image to be pushed has not passed ``nox -s scan``.
     BuildFailed
         The wheel or the image cannot be made, or is larger than ``release.toml`` allows.
     PushFailed, RegistryDiffers

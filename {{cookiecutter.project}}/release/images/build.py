@@ -1,4 +1,4 @@
-"""Makes the image of a release: scans, builds, looks into it, asks it, and pushes it once."""
+"""Makes the image of a release: builds it, looks into it, asks it, and pushes it once scanned."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..errors import BuildFailed, NotServing
 from ..policy import ImagePolicy
 from ..progress import Progress
 from ..records import Record
-from . import inventory
+from . import inventory, scan
 from .host import NO_RELEASE, Host, ask
 from .record import FILE_NAME, ImageRecord
 
@@ -65,6 +65,8 @@ def make(
     BuildFailed
         It cannot be built, is too large, does not serve as the gated model did, or its
         configuration allows what it must not.
+    GateRefused
+        It is to be pushed, and just this image has not passed ``nox -s scan``.
     PushFailed, RegistryDiffers
         The registry does not hold it.
     """
@@ -82,6 +84,10 @@ def make(
         }
         name = f"{policy.repository}:{record.version}"
         image = host.build(context(dockerfile, record, bundle), name, arguments, progress.pass_by)
+    scanned = {}
+    if push:
+        with progress.step("look whether it has passed the scan for vulnerabilities"):
+            scanned = {scan.FILE_NAME: scan.require_passed(root, str(image.id))}
     with progress.step("scan its configuration"):
         _check_configuration(image)
     with progress.step("look what is in it"):
@@ -110,6 +116,7 @@ def make(
         FILE_NAME: kept.to_json(),
         SBOM: inventory.sbom(components, policy.repository, record.version),
         LICENCES: inventory.licences(components),
+        **scanned,
     }
 
 
