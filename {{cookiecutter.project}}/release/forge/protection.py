@@ -110,7 +110,7 @@ def _gitlab(forge: Forge, root: Path) -> Iterator[Change]:
             elif holds(_as_asked(known[name]), wanted):
                 yield Change(rule, ALREADY_SO)
             else:
-                # What GitLab lets nobody change without a paid plan can be made anew.
+                # An update would add a level, not replace it (gitlab-org/gitlab#551595).
                 remove = ("DELETE", f"/{kind}/{quote(name, safe='')}", None)
                 yield Change(rule, UPDATED, (remove, create))
 

@@ -150,6 +150,7 @@ def test_a_night_with_broken_data_leaves_a_failed_gate(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (repository / "data" / "customers.csv").unlink()
+    (repository / "reports").mkdir(exist_ok=True)
     (repository / "reports" / "proposal.md").write_text("of another night")
     assert main(["nightly"]) == 1
     gate = json.loads((repository / "reports" / "gate.json").read_bytes())

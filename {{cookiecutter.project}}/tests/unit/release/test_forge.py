@@ -81,7 +81,7 @@ def test_a_job_finds_the_forge_that_runs_it(
     "origin",
     [
         "https://github.com/team/churn.git",
-        "https://ada:secret@github.com/team/churn",
+        "https://ada@github.com/team/churn",
         "git@github.com:team/churn.git",
         "ssh://git@github.com:22/team/churn.git/",
     ],
