@@ -13,6 +13,7 @@ from pathlib import Path
 # Every file and folder that only some answers keep: which question, and which answers.
 CHOSEN_BY = {
     ".github": ("ci", {"github", "both"}),
+    ".gitlab": ("ci", {"gitlab", "both"}),
     ".gitlab-ci.yml": ("ci", {"gitlab", "both"}),
     "Dockerfile": ("platform", {"docker", "kubernetes"}),
     ".dockerignore": ("platform", {"docker", "kubernetes"}),

@@ -20,6 +20,7 @@ from demo.repository import TEMPLATE
 ALWAYS = """
 .gitignore
 .secrets.baseline
+CODEOWNERS
 LICENSE
 README.md
 audit.toml
@@ -60,12 +61,17 @@ release/champion.py
 release/change.py
 release/checks.py
 release/difference.py
+release/door.py
 release/drill.py
 release/engine.py
 release/errors.py
 release/event.py
 release/files.py
-release/forge.py
+release/forge/__init__.py
+release/forge/client.py
+release/forge/issues.py
+release/forge/protection.py
+release/forge/review.py
 release/freeze.py
 release/git.py
 release/images/__init__.py
@@ -89,6 +95,7 @@ release/platforms/socket_taker.py
 release/platforms/supervisor.py
 release/policy.py
 release/progress.py
+release/proposal.py
 release/prune.py
 release/records.py
 release/references.py
@@ -187,6 +194,7 @@ tests/integration/release/test_full_disk.py
 tests/integration/release/test_interrupts.py
 tests/integration/release/test_kills.py
 tests/integration/release/test_process.py
+tests/integration/release/test_proposals.py
 tests/integration/release/test_races.py
 tests/integration/release/test_remote.py
 tests/integration/release/test_stories.py
@@ -197,6 +205,7 @@ tests/listener.py
 tests/page.py
 tests/releases.py
 tests/shelf.py
+tests/stand_in_forge.py
 tests/stand_in_server.py
 tests/unit/model/conftest.py
 tests/unit/model/test_admission.py
@@ -260,6 +269,7 @@ tests/unit/release/test_freeze.py
 tests/unit/release/test_full_disk.py
 tests/unit/release/test_images.py
 tests/unit/release/test_interrupts.py
+tests/unit/release/test_issues.py
 tests/unit/release/test_ledger.py
 tests/unit/release/test_moved_branch.py
 tests/unit/release/test_notice.py
@@ -267,6 +277,8 @@ tests/unit/release/test_objects.py
 tests/unit/release/test_picture.py
 tests/unit/release/test_plan.py
 tests/unit/release/test_policy.py
+tests/unit/release/test_proposal.py
+tests/unit/release/test_protection.py
 tests/unit/release/test_records.py
 tests/unit/release/test_registry.py
 tests/unit/release/test_replay.py
@@ -283,6 +295,9 @@ tests/workshop.py
 CI_FILES = {
     "github": [
         ".github/actionlint.yaml",
+        ".github/rulesets/environments.json",
+        ".github/rulesets/main.json",
+        ".github/rulesets/releases.json",
         ".github/workflows/drill.yml",
         ".github/workflows/main.yml",
         ".github/workflows/nightly.yml",
@@ -290,7 +305,7 @@ CI_FILES = {
         ".github/workflows/rollback.yml",
         ".github/workflows/template.yml",
     ],
-    "gitlab": [".gitlab-ci.yml"],
+    "gitlab": [".gitlab-ci.yml", ".gitlab/protection.json"],
 }
 CI_FILES["both"] = CI_FILES["github"] + CI_FILES["gitlab"]
 

@@ -22,7 +22,7 @@ from .errors import (
     Undecided,
 )
 from .event import ABORTED, FAILED, NOTED, PENDING, ROLLED_BACK, VERIFIED, Event, lease, new_id
-from .forge import reviewer
+from .forge.review import reviewer
 from .git import REMOTE, Repository
 from .ledger import Ledger
 from .plan import Plan, Serving, plan_promotion, plan_rollback, serving, verified_state

@@ -50,6 +50,10 @@ class ConfigurationError(ReleaseError):
     exit_code = 2
 
 
+class NoForge(ConfigurationError):
+    """No forge keeps this repository, or no token to speak with it was given."""
+
+
 class GateRefused(ReleaseError):
     """Gate evidence is missing, failed, stale, or for something else."""
 

@@ -19,6 +19,8 @@ from .errors import ConfigurationError
 from .freeze import Freeze
 
 SCHEMA = 1
+# What `invoke propose` does with a release: it opens an issue, or promotes at once.
+PROPOSE, PROMOTE = "propose", "promote"
 Table = TypeVar("Table")
 
 
@@ -88,6 +90,8 @@ class Environment:
         Whether some servers try a release before the others get it.
     soak_minutes : int
         How long a release serves in the environment before until it may come here.
+    nightly : str
+        What ``invoke propose`` does here after the nightly training: propose or promote.
     ready_timeout_s : int
         Seconds that a new server may take until it answers ``/ready``.
     after : str or None
@@ -102,6 +106,7 @@ class Environment:
     approval: ApprovalPolicy | None = None
     canary: CanaryPolicy | None = None
     soak_minutes: int | None = None
+    nightly: str = PROPOSE
     ready_timeout_s: int = 60
     after: str | None = None
 
@@ -218,6 +223,8 @@ def _hold_together(path: Path, policy: Policy) -> None:
         if canary and canary.longest_s >= policy.lease_s:
             longest = f"{canary.longest_s} s, lease_s is {policy.lease_s}"
             raise _refuse(path, f"{where}.canary may take {longest}: it would count as dead")
+        if environment.nightly not in (PROPOSE, PROMOTE):
+            raise _refuse(path, f"{where}.nightly must be {PROPOSE} or {PROMOTE}")
         if environment.soak_minutes and not environment.after:
             raise _refuse(path, f"{where}.soak_minutes: there is no environment before it")
 

@@ -33,6 +33,7 @@ def write_policy(folder: Path, policy: Policy) -> None:
             f"host = {environment.host!r}",
             f"port = {environment.port}",
             f"instances = {environment.instances}",
+            f"nightly = {environment.nightly!r}",
             f"ready_timeout_s = {environment.ready_timeout_s}",
         ]
         if environment.approval:

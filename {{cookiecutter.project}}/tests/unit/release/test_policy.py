@@ -70,6 +70,7 @@ def test_this_repository_s_policy_is_read_in_the_order_of_its_environments() -> 
         ("instances = 1", "instances = 2", "must leave a server to compare with"),
         ("window_s = 10", "window_s = 60", "canary may take 1260 s, lease_s is 900"),
         ("instances = 2\n", "instances = 2\nsoak_minutes = 5\n", "no environment before it"),
+        ("instances = 2\n", 'instances = 2\nnightly = "maybe"\n', "must be propose or promote"),
         ("[environments.prod.approval]", "[[freezes]]", "freezes.needed is not a setting"),
     ],
 )
