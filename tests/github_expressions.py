@@ -1,7 +1,8 @@
 """GitHub's expression language, as far as workflows use it: what stands between ``${{`` and ``}}``.
 
 A name, a function or a character that is not known here raises `ExpressionError`; a property that
-is not there is null, as at GitHub. Not there: ``.*`` filters, and arrays or objects as text.
+is not there is null, as at GitHub, unless its mapping has a ``__missing__``. Not there: ``.*``
+filters, and arrays or objects as text.
 """
 
 from __future__ import annotations
@@ -203,7 +204,11 @@ def _indexed(value: Evaluation, index: Evaluation) -> Evaluation:
     def indexed(contexts: Contexts, functions: Functions) -> Any:
         whole, at = value(contexts, functions), index(contexts, functions)
         if isinstance(whole, Mapping):
-            return next((whole[key] for key in whole if key.lower() == text(at).lower()), None)
+            lowered = {key.lower(): each for key, each in whole.items()}
+            name = text(at).lower()
+            if name in lowered:
+                return lowered[name]
+            return whole[name] if hasattr(whole, "__missing__") else None
         if isinstance(whole, list):
             place = number(at)
             return whole[int(place)] if 0 <= place < len(whole) else None
