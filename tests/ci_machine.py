@@ -83,7 +83,7 @@ class Machine:
     def leaks(self, remote: Path) -> list[str]:
         """Return each file of this machine, and the remote if an object of it, that has a secret."""
         search = ["grep", "--recursive", "--files-with-matches", "--text", "--fixed-strings"]
-        skipped = ["--exclude-dir=.nox", "--exclude-dir=python"]
+        skipped = ["--exclude-dir=.nox", "--exclude-dir=*python"]
         done = subprocess.run(
             [*search, *skipped, self.mark, str(self.folder)], capture_output=True, text=True
         )

@@ -297,7 +297,7 @@ class WorkingJob:
         artifact.mkdir(parents=True)
         for path in found:
             if path.is_dir():
-                shutil.copytree(path, artifact / path.name)
+                shutil.copytree(path, artifact, dirs_exist_ok=True)
             else:
                 shutil.copy(path, artifact)
 
