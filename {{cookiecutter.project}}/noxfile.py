@@ -48,6 +48,7 @@ LOCKS = {
     "requirements-lint.txt": ("--group", "pyproject.toml:lint"),
     "requirements-doors.txt": ("--group", "pyproject.toml:doors"),
     "requirements-security.txt": ("--group", "pyproject.toml:security"),
+    "requirements-template.txt": ("--group", "pyproject.toml:template"),
 }
 
 # src/a.py:3:1: F401 'os' imported but unused
@@ -129,6 +130,13 @@ def audit(session: nox.Session) -> None:
     """Hold every locked package against the known vulnerabilities; needs the network."""
     install(session, "requirements-security.txt")
     check(session, {("python", "-m", "security.audit"): SECURITY})
+
+
+@nox.session(default=False)
+def template(session: nox.Session) -> None:
+    """Tell whether the template has moved on, and what `cruft update` would change here."""
+    install(session, "requirements-template.txt")
+    check(session, {("python", "-m", "security.template"): SECURITY})
 
 
 @nox.session(default=False)
