@@ -67,10 +67,10 @@ release/git.py
 release/images/__init__.py
 release/images/build.py
 release/images/host.py
-release/images/inside.py
-release/images/inventory.py
 release/images/record.py
 release/images/registry.py
+release/inside.py
+release/inventory.py
 release/ledger.py
 release/notice.py
 release/objects.py
@@ -93,11 +93,13 @@ requirements-dev.txt
 requirements-doors.txt
 requirements-lint.txt
 requirements-security.txt
+requirements-template.txt
 requirements-train.txt
 requirements.txt
 security/__init__.py
 security/audit.py
 security/secrets.py
+security/template.py
 security/tokens.py
 security/versions.py
 security/waivers.py
@@ -251,6 +253,7 @@ tests/unit/release/test_freeze.py
 tests/unit/release/test_full_disk.py
 tests/unit/release/test_images.py
 tests/unit/release/test_interrupts.py
+tests/unit/release/test_inventory.py
 tests/unit/release/test_ledger.py
 tests/unit/release/test_moved_branch.py
 tests/unit/release/test_notice.py
@@ -266,6 +269,7 @@ tests/unit/release/test_status.py
 tests/unit/release/test_supervisor.py
 tests/unit/security/test_audit.py
 tests/unit/security/test_secrets.py
+tests/unit/security/test_template.py
 tests/unit/test_walls.py
 tests/workshop.py
 """.split()

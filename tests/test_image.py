@@ -305,6 +305,9 @@ def test_a_release_is_in_the_registry_and_in_git_and_made_once(
     bill = json.loads(shop.repository.git("show", f"{tag}:sbom.json"))
     assert {"onnxruntime", "libc6"} <= {one["name"] for one in bill["components"]}
     assert "| onnxruntime |" in shop.repository.git("show", f"{tag}:licences.md")
+    sums = shop.repository.folder / "dist" / kept["tag"] / "checksums.txt"
+    image = f"{kept['digest'].removeprefix('sha256:')}  {kept['repository']}"
+    assert image in sums.read_text(encoding="utf-8").splitlines()
     pulled = shop.client.images.pull(
         f"{kept['repository']}@{kept['digest']}", auth_config=engine.ACCOUNT
     )
