@@ -77,11 +77,11 @@ release/git.py
 release/images/__init__.py
 release/images/build.py
 release/images/host.py
-release/images/inside.py
-release/images/inventory.py
 release/images/record.py
 release/images/registry.py
 release/images/scan.py
+release/inside.py
+release/inventory.py
 release/ledger.py
 release/notice.py
 release/objects.py
@@ -106,12 +106,14 @@ requirements-doors.txt
 requirements-lint.txt
 requirements-pipelines.txt
 requirements-security.txt
+requirements-template.txt
 requirements-train.txt
 requirements.txt
 security/__init__.py
 security/audit.py
 security/scan.py
 security/secrets.py
+security/template.py
 security/tokens.py
 security/trivy.py
 security/versions.py
@@ -270,6 +272,7 @@ tests/unit/release/test_full_disk.py
 tests/unit/release/test_images.py
 tests/unit/release/test_interrupts.py
 tests/unit/release/test_issues.py
+tests/unit/release/test_inventory.py
 tests/unit/release/test_ledger.py
 tests/unit/release/test_moved_branch.py
 tests/unit/release/test_notice.py
@@ -288,6 +291,7 @@ tests/unit/release/test_supervisor.py
 tests/unit/security/test_audit.py
 tests/unit/security/test_scan.py
 tests/unit/security/test_secrets.py
+tests/unit/security/test_template.py
 tests/unit/test_walls.py
 tests/workshop.py
 """.split()

@@ -357,6 +357,9 @@ def test_a_release_is_in_the_registry_and_in_git_and_made_once(
     scanned = json.loads(shop.repository.git("show", f"{tag}:scanned.json"))
     assert (scanned["verdict"], scanned["image_id"]) == ("passed", kept["image_id"])
     assert "| onnxruntime |" in shop.repository.git("show", f"{tag}:licences.md")
+    sums = shop.repository.folder / "dist" / kept["tag"] / "checksums.txt"
+    image = f"{kept['digest'].removeprefix('sha256:')}  {kept['repository']}"
+    assert image in sums.read_text(encoding="utf-8").splitlines()
     pulled = shop.client.images.pull(
         f"{kept['repository']}@{kept['digest']}", auth_config=engine.ACCOUNT
     )

@@ -49,6 +49,7 @@ LOCKS = {
     "requirements-doors.txt": ("--group", "pyproject.toml:doors"),
     "requirements-security.txt": ("--group", "pyproject.toml:security"),
     "requirements-pipelines.txt": ("--group", "pyproject.toml:pipelines"),
+    "requirements-template.txt": ("--group", "pyproject.toml:template"),
 }
 
 # src/a.py:3:1: F401 'os' imported but unused
@@ -161,7 +162,14 @@ def pipelines(session: nox.Session) -> None:
 def scan(session: nox.Session) -> None:
     """Hold what `invoke build` has made against the known vulnerabilities; needs the network."""
     install(session, "requirements-security.txt")
-    check(session, {("python", "-m", "security.scan"): SECURITY})
+    check(session, {("python", "-m", "security.scan"): FINDING})
+
+
+@nox.session(default=False)
+def template(session: nox.Session) -> None:
+    """Tell whether the template has moved on, and what `cruft update` would change here."""
+    install(session, "requirements-template.txt")
+    check(session, {("python", "-m", "security.template"): FINDING})
 
 
 @nox.session(default=False)

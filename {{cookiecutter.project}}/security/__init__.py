@@ -1,6 +1,6 @@
-"""What is searched for besides faults: secrets, and known holes in locks and in what is released.
+"""What is looked for besides faults: secrets, known holes, and whether the template has moved on.
 
-The quality door runs these from a small lock of their own. They speak as linters do, one finding a
+The quality door runs these from small locks of their own. They speak as linters do, one finding a
 line, ``path:line: code: message``, and noxfile.py makes the reports of it.
 """
 

@@ -17,17 +17,16 @@ from typing import Any
 from docker.models.containers import Container
 from docker.models.images import Image
 
-from .. import smoke
+from .. import inventory, smoke
 from ..errors import BuildFailed, NotServing
 from ..policy import ImagePolicy
 from ..progress import Progress
 from ..records import Record
-from . import inventory, scan
+from . import scan
 from .host import NO_RELEASE, Host, ask
 from .record import FILE_NAME, ImageRecord
 
 DOCKERFILE = "Dockerfile"
-SBOM, LICENCES = "sbom.json", "licences.md"
 BASE = "ARG BASE="
 READY_TIMEOUT_S = 60
 POLL_S = 0.2
@@ -112,12 +111,8 @@ def make(
         size_bytes=size,
         own_bytes=own,
     )
-    return {
-        FILE_NAME: kept.to_json(),
-        SBOM: inventory.sbom(components, policy.repository, record.version),
-        LICENCES: inventory.licences(components),
-        **scanned,
-    }
+    papers = inventory.papers(components, "container", policy.repository, record.version)
+    return {FILE_NAME: kept.to_json()} | papers | scanned
 
 
 def _default_base(dockerfile: bytes) -> str:

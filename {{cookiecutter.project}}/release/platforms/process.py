@@ -17,9 +17,10 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ class ProcessPlatform:
             # What is there comes from an install that was killed, or was damaged since.
             shutil.rmtree(home, ignore_errors=True)
             try:
-                _lay_out(home, bundle())
+                _lay_out(home, bundle(), "--compile-bytecode")
                 supervisor.write_json(home / COMPLETE, {"digest": record.digest})
             except (OSError, NotServing):
                 # A full disk must have room again for the way back.
@@ -312,22 +313,41 @@ def manifest_of(desired: Mapping[str, bytes], name: str) -> dict[str, Any]:
     return manifest
 
 
-def _lay_out(home: Path, bundle: Mapping[str, bytes]) -> None:
+def _lay_out(home: Path, bundle: Mapping[str, bytes], *uv_options: str) -> None:
     """Write a bundle's files, and install what it locks and holds."""
     (home / "bundle").mkdir(parents=True)
     for name, content in bundle.items():
         (home / "bundle" / name).write_bytes(content)
     wheels = [str(path) for path in (home / "bundle").glob("*.whl")]
-    for command in _install_commands(home / "venv", home / "bundle" / "requirements.txt", wheels):
+    lock = home / "bundle" / "requirements.txt"
+    for command in _install_commands(home / "venv", lock, wheels, uv_options):
         _install(command)
 
 
-def _install_commands(venv: Path, lock: Path, wheels: list[str]) -> list[list[str]]:
+def run_inside(bundle: Mapping[str, bytes], script: str) -> str:
+    """Run a Python script in a release's environment, made to be thrown away; return its output.
+
+    `NotServing` when the environment cannot be made, or the script fails there.
+    """
+    with tempfile.TemporaryDirectory() as desk:
+        _lay_out(Path(desk), bundle)
+        python = str(Path(desk, "venv", "bin", "python"))
+        done = subprocess.run(
+            [python, "-I", "-c", script], capture_output=True, text=True, check=False
+        )
+    if done.returncode:
+        raise NotServing(f"its Python fails: {done.stderr.strip()[-2000:]}")
+    return done.stdout
+
+
+def _install_commands(
+    venv: Path, lock: Path, wheels: list[str], uv_options: Iterable[str]
+) -> list[list[str]]:
     """Return the commands that make the release's environment: uv where it is, pip otherwise."""
     python = str(venv / "bin" / "python")
     uv = _uv()
     if uv:
-        install = [uv, "pip", "install", "--quiet", "--python", python, "--compile-bytecode"]
+        install = [uv, "pip", "install", "--quiet", "--python", python, *uv_options]
         make = [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, str(venv)]
     else:
         install = [python, "-m", "pip", "install", "--quiet"]

@@ -16,7 +16,6 @@ import requests
 from docker.errors import ImageNotFound
 
 from release.errors import BuildFailed, GateRefused, HistoryCorrupt, PushFailed, RegistryDiffers
-from release.images import inventory
 from release.images.build import context, faults
 from release.images.host import Host
 from release.images.record import ImageRecord, parse
@@ -200,38 +199,6 @@ def test_33_an_image_record_that_is_not_this_release_s_is_refused(content: bytes
         parse(content, RECORD)
     assert why in refusal.value.why
     assert refusal.value.exit_code == 50
-
-
-COMPONENTS = [
-    inventory.Component("pypi", "numpy", "2.0", "BSD-3-Clause", 70),
-    inventory.Component("deb", "libc6", "2.36", "", 5),
-    inventory.Component("pypi", "anyio", "4.0", "", 1),
-]
-
-
-def test_a_bill_of_materials_names_every_component_and_is_the_same_twice() -> None:
-    bill = inventory.sbom(COMPONENTS, "registry/models", "v1")
-    assert bill == inventory.sbom(COMPONENTS, "registry/models", "v1")
-    document = json.loads(bill)
-    assert document["bomFormat"] == "CycloneDX"
-    assert {one["purl"] for one in document["components"]} == {
-        *("pkg:pypi/numpy@2.0", "pkg:deb/debian/libc6@2.36", "pkg:pypi/anyio@4.0"),
-    }
-
-
-def test_licences_and_sizes_are_of_the_release_s_own_packages() -> None:
-    table = inventory.licences(COMPONENTS).decode()
-    assert "| numpy | 2.0 | BSD-3-Clause |" in table
-    assert "| anyio | 4.0 | not told |" in table
-    assert "libc6" not in table
-    assert [one.name for one in inventory.largest(COMPONENTS, 5)] == ["numpy", "anyio"]
-
-
-def test_the_inventory_can_be_taken_by_any_python(capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile(inventory.script(), "script", "exec"), {"__name__": "__main__"})
-    found = {one.name: one for one in inventory.parse(capsys.readouterr().out)}
-    assert found["docker"].licence == "Apache-2.0"
-    assert found["docker"].bytes > 100_000
 
 
 SCANNED = {"schema": 1, "image_id": OTHER, "verdict": "passed", "tree_clean": True}
