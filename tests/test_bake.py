@@ -27,6 +27,7 @@ data/contract.toml
 data/make_sample.py
 data/reference.json
 data/sample.csv
+docs/secrets.md
 model_card.toml
 noxfile.py
 pyproject.toml
@@ -180,6 +181,7 @@ tests/integration/release/test_drill.py
 tests/integration/release/test_full_disk.py
 tests/integration/release/test_interrupts.py
 tests/integration/release/test_kills.py
+tests/integration/release/test_leaks.py
 tests/integration/release/test_process.py
 tests/integration/release/test_races.py
 tests/integration/release/test_remote.py
