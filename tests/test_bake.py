@@ -28,6 +28,7 @@ data/contract.toml
 data/make_sample.py
 data/reference.json
 data/sample.csv
+docs/secrets.md
 model_card.toml
 noxfile.py
 pipelines/__init__.py
@@ -195,6 +196,7 @@ tests/integration/release/test_drill.py
 tests/integration/release/test_full_disk.py
 tests/integration/release/test_interrupts.py
 tests/integration/release/test_kills.py
+tests/integration/release/test_leaks.py
 tests/integration/release/test_process.py
 tests/integration/release/test_proposals.py
 tests/integration/release/test_races.py
