@@ -14,6 +14,7 @@ from pathlib import Path
 CHOSEN_BY = {
     ".github": ("ci", {"github", "both"}),
     ".gitlab-ci.yml": ("ci", {"gitlab", "both"}),
+    "renovate.json": ("ci", {"gitlab", "both"}),
     "Dockerfile": ("platform", {"docker", "kubernetes"}),
     ".dockerignore": ("platform", {"docker", "kubernetes"}),
     "deploy": ("platform", {"kubernetes"}),

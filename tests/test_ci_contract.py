@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from ci_calls import GITLAB, WORKFLOWS, Doors, github_calls, gitlab_calls, mistakes, read
+from conftest import Bake
 
 from demo.repository import TEMPLATE
 
@@ -193,3 +194,45 @@ def test_a_validator_sees_a_planted_fault(broken: Path, tool: str, right: str, w
     options = {"zizmor": ("--offline", "--persona", "pedantic"), "actionlint": ()}[tool]
     run = validate(tool, *options, str(file), cwd=broken)
     assert run.returncode != 0
+
+
+UPDATERS = {
+    Path(".github/dependabot.yml"): "vendor.dependabot",
+    Path("renovate.json"): "vendor.renovate",
+}
+
+
+@pytest.mark.parametrize("platform", ["process", "docker"])
+def test_what_renews_dependencies_fits_its_schema_and_waits_a_week(
+    bake: Bake, platform: str
+) -> None:
+    repository = bake(ci="both", platform=platform)
+    for file, schema in UPDATERS.items():
+        run = validate("check-jsonschema", "--builtin-schema", schema, str(file), cwd=repository)
+        assert run.returncode == 0, run.stdout
+    github, gitlab = (read(repository / file) for file in UPDATERS)
+    wanted = ["github-actions", *(["docker"] if platform == "docker" else []), "pip"]
+    assert [entry["package-ecosystem"] for entry in github["updates"]] == wanted
+    assert {entry["cooldown"]["default-days"] for entry in github["updates"]} == {"7"}
+    assert gitlab["minimumReleaseAge"] == "7 days"
+    safe = ("--offline", "--no-progress", "--persona", "pedantic")
+    run = validate("zizmor", *safe, ".github/dependabot.yml", cwd=repository)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "right", "wrong"),
+    [
+        (Path(".github/dependabot.yml"), "interval: weekly", "interval: often"),
+        (Path(".github/dependabot.yml"), "default-days: 7", "days: 7"),
+        (Path("renovate.json"), '"packageRules": [', '"packageRules": [1,'),
+    ],
+)
+def test_a_fault_in_what_renews_dependencies_is_seen(
+    baked: Path, tmp_path: Path, file: Path, right: str, wrong: str
+) -> None:
+    copy = tmp_path / file.name
+    shutil.copy(baked / file, copy)
+    plant(copy, right, wrong)
+    schema = ("--builtin-schema", UPDATERS[file])
+    assert validate("check-jsonschema", *schema, str(copy), cwd=tmp_path).returncode != 0
