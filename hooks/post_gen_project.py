@@ -15,6 +15,7 @@ CHOSEN_BY = {
     ".github": ("ci", {"github", "both"}),
     ".gitlab": ("ci", {"gitlab", "both"}),
     ".gitlab-ci.yml": ("ci", {"gitlab", "both"}),
+    "renovate.json": ("ci", {"gitlab", "both"}),
     "Dockerfile": ("platform", {"docker", "kubernetes"}),
     ".dockerignore": ("platform", {"docker", "kubernetes"}),
     "deploy": ("platform", {"kubernetes"}),

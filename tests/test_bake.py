@@ -28,6 +28,7 @@ data/contract.toml
 data/make_sample.py
 data/reference.json
 data/sample.csv
+docs/secrets.md
 model_card.toml
 noxfile.py
 pipelines/__init__.py
@@ -195,6 +196,7 @@ tests/integration/release/test_drill.py
 tests/integration/release/test_full_disk.py
 tests/integration/release/test_interrupts.py
 tests/integration/release/test_kills.py
+tests/integration/release/test_leaks.py
 tests/integration/release/test_process.py
 tests/integration/release/test_proposals.py
 tests/integration/release/test_races.py
@@ -303,6 +305,7 @@ CI_FILES = {
         ".github/rulesets/main.json",
         ".github/rulesets/releases.json",
         ".github/workflows/drill.yml",
+        ".github/dependabot.yml",
         ".github/workflows/main.yml",
         ".github/workflows/nightly.yml",
         ".github/workflows/pull-request.yml",
@@ -310,6 +313,7 @@ CI_FILES = {
         ".github/workflows/template.yml",
     ],
     "gitlab": [".gitlab-ci.yml", ".gitlab/protection.json"],
+    "gitlab": [".gitlab-ci.yml", "renovate.json"],
 }
 CI_FILES["both"] = CI_FILES["github"] + CI_FILES["gitlab"]
 
@@ -439,7 +443,8 @@ def test_the_same_answers_make_the_same_bytes(bake: Bake) -> None:
 def test_what_is_copied_is_the_template_itself(baked: Path) -> None:
     """CI files, locks, data and pages are never rendered: they read the same before and after."""
     source = TEMPLATE / "{{cookiecutter.project}}"
-    copied = [*CI_FILES["both"], "data/sample.csv", "data/reference.json"]
+    copied = [name for name in CI_FILES["both"] if name != ".github/dependabot.yml"]
+    copied += ["data/sample.csv", "data/reference.json"]
     copied += [path.name for path in source.glob("requirements*.txt")]
     assert len(copied) > 6
     for name in copied:

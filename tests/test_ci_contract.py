@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Bake
 
 from demo.repository import TEMPLATE
 
@@ -319,6 +320,8 @@ TOOLS = {
         *("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci"),
         *("--data-transform", "gitlab-ci"),
     ),
+    "dependabot": ("check-jsonschema", "--builtin-schema", "vendor.dependabot"),
+    "renovate": ("check-jsonschema", "--builtin-schema", "vendor.renovate"),
     "actionlint": ("actionlint", "-config-file", ".github/actionlint.yaml"),
     "zizmor": ("zizmor", "--offline", "--no-progress", "--persona", "pedantic"),
 }
@@ -402,3 +405,41 @@ def test_a_planted_fault_is_named(
     done = validate(tool, file, broken)
     assert done.returncode != 0
     assert complaint in done.stdout + done.stderr
+
+
+UPDATERS = {
+    "dependabot": Path(".github/dependabot.yml"),
+    "renovate": Path("renovate.json"),
+}
+
+
+@pytest.mark.parametrize("platform", ["process", "docker"])
+def test_what_renews_dependencies_fits_its_schema_and_waits_a_week(
+    bake: Bake, pipelines: Any, platform: str
+) -> None:
+    repository = bake(ci="both", platform=platform)
+    for tool, file in UPDATERS.items():
+        done = validate(tool, file, repository)
+        assert done.returncode == 0, done.stdout
+    github, gitlab = (pipelines.read(repository / file) for file in UPDATERS.values())
+    wanted = ["github-actions", *(["docker"] if platform == "docker" else []), "pip"]
+    assert [entry["package-ecosystem"] for entry in github["updates"]] == wanted
+    assert {entry["cooldown"]["default-days"] for entry in github["updates"]} == {"7"}
+    assert gitlab["minimumReleaseAge"] == "7 days"
+    done = validate("zizmor", UPDATERS["dependabot"], repository)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("tool", "right", "wrong"),
+    [
+        ("dependabot", "interval: weekly", "interval: often"),
+        ("dependabot", "default-days: 7", "days: 7"),
+        ("renovate", '"packageRules": [', '"packageRules": [1,'),
+    ],
+)
+def test_a_fault_in_what_renews_dependencies_is_seen(
+    broken: Path, tool: str, right: str, wrong: str
+) -> None:
+    plant(broken / UPDATERS[tool], right, wrong)
+    assert validate(tool, UPDATERS[tool], broken).returncode != 0

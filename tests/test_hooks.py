@@ -268,7 +268,7 @@ def test_a_refused_answer_leaves_nothing_behind(
         ("both", "kubernetes", []),
         ("both", "docker", ["deploy"]),
         ("both", "process", ["Dockerfile", ".dockerignore", "deploy"]),
-        ("github", "kubernetes", [".gitlab", ".gitlab-ci.yml"]),
+        ("github", "kubernetes", [".gitlab", ".gitlab-ci.yml", "renovate.json"]),
         ("gitlab", "kubernetes", [".github"]),
     ],
 )

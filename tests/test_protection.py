@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ci_calls import WORKFLOWS, read
+import yaml
 from conftest import Bake
 
 # What GitHub's REST API takes for a repository's ruleset, of each rule all parameters that it
@@ -85,7 +85,8 @@ def test_main_wants_a_code_owner_and_the_check_that_the_pull_request_runs(
     assert parameters["pull_request"]["required_approving_review_count"] == 1
     assert parameters["pull_request"]["require_code_owner_review"]
     (wanted,) = parameters["required_status_checks"]["required_status_checks"]
-    jobs = read(baked / WORKFLOWS / "pull-request.yml")["jobs"]
+    workflow = baked / ".github" / "workflows" / "pull-request.yml"
+    jobs = yaml.safe_load(workflow.read_text(encoding="utf-8"))["jobs"]
     assert wanted["context"] in {job["name"] for job in jobs.values()}
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from . import inventory
 from .champion import serving_release
 from .errors import BuildFailed, GateRefused, NotServing, PreconditionFailed
-from .files import write_folder
+from .files import write_file, write_folder
 from .images import record as images
 from .ledger import Ledger
 from .platforms import process
@@ -92,8 +92,7 @@ def build(ledger: Ledger, policy: Policy, progress: Progress, wish: Wish = AS_US
         folder = root / "dist" / (version if is_clean else f"{version}-dirty")
         if is_clean and version in ledger.versions():
             record = ledger.record(version)
-            if not folder.is_dir():
-                _write(folder, record, ledger.bundle(version))
+            _write(folder, record, ledger.bundle(version))
             return Built(record, folder, is_new=False)
         ledger.repository.require_writing()
         ledger.require_remote("no release was made")
@@ -259,8 +258,10 @@ def _papers(bundle: dict[str, bytes], policy: Policy, version: str) -> dict[str,
 
 
 def _write(folder: Path, record: Record, files: dict[str, bytes]) -> None:
-    """Write a bundle's folder, and the digests of all that it is about."""
-    write_folder(folder, files | {CHECKSUMS: checksums(record, files)})
+    """Write a bundle's folder, and beside it too, for a pipeline, what an attestation is of."""
+    told = checksums(record, files)
+    write_folder(folder, files | {CHECKSUMS: told})
+    write_file(folder.parent / CHECKSUMS, told)
 
 
 def checksums(record: Record, files: dict[str, bytes]) -> bytes:

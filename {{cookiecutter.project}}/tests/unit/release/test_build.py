@@ -139,6 +139,10 @@ def test_the_checksums_are_those_of_the_files(shop: Workshop) -> None:
     lines = (release.folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
     names = {path.name for path in release.folder.iterdir()} - {CHECKSUMS}
     assert [line.split("  ")[1] for line in lines] == sorted(names)
+    latest = release.folder.parent / CHECKSUMS
+    assert latest.read_text(encoding="utf-8").splitlines() == lines
+    latest.unlink()
+    assert not built(shop).is_new and latest.exists()
     check = ("sha256sum", "--check", "--strict", "--ignore-missing", CHECKSUMS)
     subprocess.run(check, cwd=release.folder, check=True, capture_output=True)
     (release.folder / "model.onnx").write_bytes(b"another")
