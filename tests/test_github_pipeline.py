@@ -166,7 +166,8 @@ def test_a_commit_on_main_is_checked_then_scanned_then_served_in_staging(story: 
         job = run.jobs["release to staging"]
         assert job.result == "success", job.log
         assert "Session scan was successful" in job.log
-        assert in_staging in run.attested[0]
+        model = in_staging.partition("-")[2]
+        assert f"\n{model}" in run.attested[0]
     assert story.served[0] != story.served[1]
 
 
