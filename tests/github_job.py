@@ -92,7 +92,7 @@ class Run:
     outcomes : dict of str to Outcome
         By their keys in the file.
     attested : list of str
-        What was attested.
+        The checksums that were attested.
     """
 
     machine: Machine
@@ -248,7 +248,11 @@ class WorkingJob:
             case "actions/upload-artifact":
                 self._upload(options)
             case "actions/attest":
-                self.scope.run.attested.append(options["subject-digest"])
+                refuse_unknown(options, {"subject-checksums"})
+                sums = self.workspace / options["subject-checksums"]
+                if not sums.is_file():
+                    raise StepFailed(f"there is no {options['subject-checksums']} to attest")
+                self.scope.run.attested.append(sums.read_text(encoding="utf-8"))
             case (
                 "actions/cache"
                 | "actions/cache/restore"

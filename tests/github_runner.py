@@ -31,7 +31,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from ci_calls import WORKFLOWS, read
+import yaml
 from ci_machine import Machine, run
 from github_expressions import ExpressionError, fill, value
 from github_job import (
@@ -47,6 +47,7 @@ from github_job import (
     refuse_unknown,
 )
 
+WORKFLOWS = Path(".github/workflows")
 PLACES = 2
 # What each may hold; the second line of each is for the forge alone.
 WORKFLOW_KEYS = {"name", "on", "env", "defaults", "jobs"} | {"concurrency", "permissions"}
@@ -113,10 +114,9 @@ class GitHub:
         self, scope: Scope, event: str, given: Mapping[str, Outcome]
     ) -> dict[str, Outcome]:
         """Run a workflow file's jobs and return their outcomes."""
-        file = scope.run.folder / scope.path.replace("/", "-")
-        text = run("git", "show", f"{scope.run.commit}:{scope.path}", cwd=self.remote)
-        file.write_text(text, encoding="utf-8")
-        workflow = read(file)
+        file = run("git", "show", f"{scope.run.commit}:{scope.path}", cwd=self.remote)
+        # Every scalar as text: `on` stays a word, and `3.10` keeps its zero.
+        workflow = yaml.load(file, Loader=yaml.BaseLoader)
         refuse_unknown(workflow, WORKFLOW_KEYS)
         if event not in workflow["on"]:
             raise NotModelled(f"{scope.path} does not run on {event}")

@@ -5,8 +5,8 @@ and each job a copy of that clone. A fresh Python is all that jobs find on their
 
 Not modelled: a merge result (the branch's head is checked out), ``GIT_DEPTH`` (all of the history
 is there), ``resource_group``, ``interruptible``, timeouts, protected environments and variables,
-images, tags of runners, caches of a server, and the masking of secrets in logs: there is none, so
-that a leak is seen.
+images, tags of runners, the cache of a server (uv's own of this machine is used), and the masking
+of secrets in logs: there is none, so that a leak is seen.
 
 The tool, and a Node that is new enough for it, come from npm. What a machine cannot give is told by
 `RunnerMissing`, whose text is the reason to skip a test with.
@@ -19,6 +19,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -184,6 +185,7 @@ class GitLab:
             "GITLAB_USER_EMAIL": "ada@example.com",
             "GITLAB_USER_LOGIN": "ada",
             "GITLAB_USER_NAME": "Ada Example",
+            "UV_CACHE_DIR": run(str(Path(sys.executable).with_name("uv")), "cache", "dir").strip(),
             **variables,
         }
         options = ["--force-shell-executor", "--shell-isolation", "--home", str(folder / "nobody")]

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import pipelines
+import ci_project
 import pytest
 from github_job import Outcome, Run
 from github_runner import GitHub
 from living import Living
-from pipelines import FAULTS, TOKEN, Project, write_a_sentence
+from ci_project import FAULTS, TOKEN, Project, write_a_sentence
 
 from demo.changes import learn_more_slowly
 
@@ -22,7 +22,7 @@ WAITING = Outcome("skipped")
 
 @pytest.fixture(scope="module")
 def project(living: Living, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    with pipelines.project(living, tmp_path_factory.mktemp("github")) as project:
+    with ci_project.project(living, tmp_path_factory.mktemp("github")) as project:
         yield project
 
 
@@ -57,51 +57,63 @@ def red(project: Project, github: GitHub, green: Run) -> dict[str, Run]:
 
 
 @dataclass(frozen=True)
-class Release:
-    """A commit on main on its way, and what was served on that way.
+class Story:
+    """Two commits on main, and how they came to prod.
 
     Parameters
     ----------
-    to_staging, unapproved, to_prod : Run
-    staging, prod : str
-        The releases that were served at the end.
+    staged, promoted : list of Run
+        Of each commit, the run up to staging, and its last job.
+    refused : Run
+        The last job of the first commit, before it was approved.
+    served : list of (str, str)
+        What staging and prod served after each commit.
     """
 
-    to_staging: Run
-    unapproved: Run
-    to_prod: Run
-    staging: str
-    prod: str
+    staged: list[Run]
+    promoted: list[Run]
+    refused: Run
+    served: list[tuple[str, str]]
 
 
-def release(project: Project, github: GitHub, given: dict[str, Outcome]) -> Release:
-    """Release what is on main; prod waits for an approval, and does without it what it must."""
-    to_staging = github.run(
-        *MAIN, only={"session": ["data"]}, given=given | {"production": WAITING}
-    )
-    print(to_staging)
-    before = {key: each for key, each in to_staging.outcomes.items() if key != "production"}
-    unapproved = github.run(*MAIN, given=before)
-    project.repository.ask("approve", "--env", "prod")
-    to_prod = github.run(*MAIN, given=before)
-    print(to_prod)
-    served = [project.served(environment) for environment in ("staging", "prod")]
-    return Release(to_staging, unapproved, to_prod, *served)
+def stage(github: GitHub, **given: Outcome) -> Run:
+    """Run what a push to main runs, until prod waits for its reviewer."""
+    done = github.run(*MAIN, only={"session": ["data"]}, given=given | {"production": WAITING})
+    print(done)
+    return done
 
 
-@pytest.fixture(scope="module")
-def releases(project: Project, github: GitHub) -> list[Release]:
-    """Return two releases; the checks have run, as far as they do here, for the first."""
-    first = release(project, github, {})
-    learn_more_slowly(project.repository)
-    project.repository.git("push", "--quiet", "origin", "main")
-    second = release(project, github, {"checks": Outcome("success")})
-    return [first, second]
+def promote(github: GitHub, staged: Run) -> Run:
+    """Go on with a run whose reviewer has agreed."""
+    ended = {key: each for key, each in staged.outcomes.items() if key != "production"}
+    done = github.run(*MAIN, given=ended)
+    print(done)
+    return done
 
 
 @pytest.fixture(scope="module")
-def rollback(github: GitHub, releases: list[Release]) -> Run:
-    done = github.run("rollback.yml", "workflow_dispatch", inputs={"environment": "prod"})
+def story(project: Project, github: GitHub) -> Story:
+    """Return two releases; of the checks, the first has run one and the second none."""
+    repository = project.repository
+    first = stage(github)
+    refused = promote(github, first)
+    repository.ask("approve", "--env", "prod")
+    done = [promote(github, first)]
+    served = [(project.served("staging"), project.served("prod"))]
+    learn_more_slowly(repository)
+    repository.git("push", "--quiet", "origin", "main")
+    second = stage(github, checks=Outcome("success"))
+    repository.ask("approve", "--env", "prod")
+    done.append(promote(github, second))
+    served.append((project.served("staging"), project.served("prod")))
+    return Story([first, second], done, refused, served)
+
+
+@pytest.fixture(scope="module")
+def rollback(github: GitHub, story: Story) -> Run:
+    """Return the run of the rollback button, pressed after the story."""
+    wish = {"environment": "prod", "reason": "customers complained"}
+    done = github.run("rollback.yml", "workflow_dispatch", inputs=wish)
     print(done)
     return done
 
@@ -146,31 +158,36 @@ def test_the_gate_is_red_when_nothing_was_planned(github: GitHub) -> None:
     assert done.jobs["gate"].result == "failure"
 
 
-def test_a_commit_on_main_is_checked_then_served_in_staging(releases: list[Release]) -> None:
-    for each in releases:
-        assert each.to_staging.outcomes["release"].result == "success"
-    first, second = releases
-    assert first.to_staging.jobs["checks / check data"].result == "success"
-    assert first.to_staging.jobs["checks / gate"].result == "success"
-    assert first.staging != second.staging
+def test_a_commit_on_main_is_checked_then_scanned_then_served_in_staging(story: Story) -> None:
+    first, second = story.staged
+    assert first.jobs["checks / check data"].result == "success"
+    assert first.jobs["checks / gate"].result == "success"
+    for run, (in_staging, _) in zip(story.staged, story.served, strict=True):
+        job = run.jobs["release to staging"]
+        assert job.result == "success", job.log
+        assert "Session scan was successful" in job.log
+        model = in_staging.partition("-")[2]
+        assert f"\n{model}" in run.attested[0]
+    assert story.served[0] != story.served[1]
 
 
-def test_prod_serves_it_once_it_is_approved_and_not_before(releases: list[Release]) -> None:
-    for each in releases:
-        refused = each.unapproved.jobs["promote to prod"]
-        assert refused.result == "failure"
-        assert f"release {each.staging} is not approved for prod" in refused.log
-        assert each.to_prod.result == "success"
-        assert each.prod == each.staging
+def test_prod_serves_it_once_it_is_approved_and_not_before(story: Story) -> None:
+    refused = story.refused.jobs["promote to prod"]
+    assert refused.result == "failure"
+    assert "is not approved for prod" in refused.log
+    for run, (in_staging, in_prod) in zip(story.promoted, story.served, strict=True):
+        assert run.result == "success", run.jobs["promote to prod"].log
+        assert in_prod == in_staging
 
 
 def test_the_rollback_button_brings_the_release_before_back(
-    project: Project, releases: list[Release], rollback: Run
+    project: Project, story: Story, rollback: Run
 ) -> None:
-    first, second = releases
-    assert rollback.result == "success"
-    assert project.served("prod") == first.prod
-    assert project.served("staging") == second.staging
+    (first, _), (second, _) = story.served
+    assert rollback.result == "success", rollback.jobs["roll back prod"].log
+    assert project.served("prod") == first
+    assert project.served("staging") == second
+    assert project.repository.ask("history", "--env", "prod")[0]["reason"] == "customers complained"
 
 
 def test_no_planted_token_is_in_anything_that_was_left_behind(

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import gitlab_runner
-import pipelines
+import ci_project
 import pytest
 from engine import CACHE_VARIABLE
 from gitlab_runner import GitLab, Pipeline, RunnerMissing
 from living import Living
-from pipelines import FAULTS, TOKEN, Project, write_a_sentence
+from ci_project import FAULTS, TOKEN, Project, write_a_sentence
 
 from demo.changes import learn_more_slowly
 
@@ -36,7 +37,7 @@ def tool(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def project(
     tool: list[str], living: Living, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Project]:
-    with pipelines.project(living, tmp_path_factory.mktemp("gitlab")) as project:
+    with ci_project.project(living, tmp_path_factory.mktemp("gitlab")) as project:
         yield project
 
 
@@ -55,14 +56,22 @@ def green(project: Project, gitlab: GitLab) -> Pipeline:
 
 
 @pytest.fixture(scope="module")
-def red(project: Project, gitlab: GitLab) -> dict[str, Pipeline]:
+def checks(project: Project, gitlab: GitLab) -> dict[str, str]:
+    """Return the name of each session's job."""
+    jobs = gitlab.jobs(source=MERGE_REQUEST)
+    named = {name: re.fullmatch(r"check: \[(\w+)(,.*)?\]", name) for name in jobs}
+    return {match[1]: name for name, match in named.items() if match}
+
+
+@pytest.fixture(scope="module")
+def red(project: Project, gitlab: GitLab, checks: dict[str, str]) -> dict[str, Pipeline]:
     """Return the pipelines of merge requests with a fault each, of one check each."""
     for branch, fault in FAULTS.items():
         project.propose(branch, fault.plant)
     with ThreadPoolExecutor(gitlab_runner.PLACES) as threads:
         begun = {
             branch: threads.submit(
-                gitlab.run, f"check: [{fault.session}]", source=MERGE_REQUEST, branch=branch
+                gitlab.run, checks[fault.session], source=MERGE_REQUEST, branch=branch
             )
             for branch, fault in FAULTS.items()
         }
@@ -70,68 +79,78 @@ def red(project: Project, gitlab: GitLab) -> dict[str, Pipeline]:
 
 
 @dataclass(frozen=True)
-class Release:
-    """A commit on main on its way, and what was served on that way.
+class Story:
+    """Two commits on main, and how they came to prod.
 
     Parameters
     ----------
-    to_staging, unapproved, to_prod : Pipeline
-    staging, prod : str
-        The releases that were served at the end.
+    staged, promoted : list of Pipeline
+        Of each commit, the jobs ``release`` and ``production``.
+    refused : Pipeline
+        The job ``production`` of the first commit, before it was approved.
+    served : list of (str, str)
+        What staging and prod served after each commit.
     """
 
-    to_staging: Pipeline
-    unapproved: Pipeline
-    to_prod: Pipeline
-    staging: str
-    prod: str
+    staged: list[Pipeline]
+    promoted: list[Pipeline]
+    refused: Pipeline
+    served: list[tuple[str, str]]
 
 
-def release(project: Project, gitlab: GitLab) -> Release:
-    """Release what is on main; prod wants an approval, and does without it what it must."""
-    to_staging = gitlab.run("release")
-    print(to_staging)
-    unapproved = gitlab.run("production", CI_JOB_MANUAL="true")
-    project.repository.ask("approve", "--env", "prod")
-    to_prod = gitlab.run("production", CI_JOB_MANUAL="true")
-    print(to_prod)
-    served = [project.served(environment) for environment in ("staging", "prod")]
-    return Release(to_staging, unapproved, to_prod, *served)
-
-
-@pytest.fixture(scope="module")
-def releases(project: Project, gitlab: GitLab) -> list[Release]:
-    first = release(project, gitlab)
-    learn_more_slowly(project.repository)
-    project.repository.git("push", "--quiet", "origin", "main")
-    return [first, release(project, gitlab)]
-
-
-@pytest.fixture(scope="module")
-def rollback(gitlab: GitLab, releases: list[Release]) -> Pipeline:
-    done = gitlab.run("rollback-prod", CI_JOB_MANUAL="true")
+def press(gitlab: GitLab, button: str, **variables: str) -> Pipeline:
+    """Start a manual job."""
+    done = gitlab.run(button, CI_JOB_MANUAL="true", **variables)
     print(done)
     return done
 
 
-def test_a_merge_request_is_green_on_a_fresh_repository(project: Project, green: Pipeline) -> None:
+@pytest.fixture(scope="module")
+def story(project: Project, gitlab: GitLab) -> Story:
+    """Return two releases."""
+    repository = project.repository
+    staged = [gitlab.run("release")]
+    print(staged[0])
+    refused = press(gitlab, "production")
+    repository.ask("approve", "--env", "prod")
+    promoted = [press(gitlab, "production")]
+    served = [(project.served("staging"), project.served("prod"))]
+    learn_more_slowly(repository)
+    repository.git("push", "--quiet", "origin", "main")
+    staged.append(gitlab.run("release"))
+    repository.ask("approve", "--env", "prod")
+    promoted.append(press(gitlab, "production"))
+    served.append((project.served("staging"), project.served("prod")))
+    return Story(staged, promoted, refused, served)
+
+
+@pytest.fixture(scope="module")
+def rollback(gitlab: GitLab, story: Story) -> Pipeline:
+    """Return the pipeline of the rollback button, pressed after the story."""
+    return press(gitlab, "rollback-prod", REASON="customers complained")
+
+
+def test_a_merge_request_is_green_on_a_fresh_repository(
+    project: Project, checks: dict[str, str], green: Pipeline
+) -> None:
     assert green.is_green, green.said
+    assert set(checks) == set(project.sessions)
     ended = {name: job.result for name, job in green.jobs.items()}
-    assert ended == {f"check: [{session}]": "success" for session in project.sessions}
+    assert ended == dict.fromkeys(checks.values(), "success")
 
 
-def test_a_check_keeps_its_reports(project: Project, green: Pipeline) -> None:
-    for session in project.sessions:
+def test_a_check_keeps_its_reports(checks: dict[str, str], green: Pipeline) -> None:
+    for session, name in checks.items():
         report = "quick-gate" if session == "gate" else session
-        kept = green.jobs[f"check: [{session}]"].artifacts / "reports"
+        kept = green.jobs[name].artifacts / "reports"
         assert {f"{report}.json", f"{report}.md"} <= {path.name for path in kept.iterdir()}
 
 
 @pytest.mark.parametrize("branch", FAULTS)
 def test_a_fault_turns_its_check_and_the_pipeline_red(
-    red: dict[str, Pipeline], branch: str
+    checks: dict[str, str], red: dict[str, Pipeline], branch: str
 ) -> None:
-    check = red[branch].jobs[f"check: [{FAULTS[branch].session}]"]
+    check = red[branch].jobs[checks[FAULTS[branch].session]]
     assert check.result == "failed"
     assert FAULTS[branch].said in check.log
     assert list((check.artifacts / "reports").glob("*.md"))
@@ -140,42 +159,43 @@ def test_a_fault_turns_its_check_and_the_pipeline_red(
 
 
 def test_main_is_released_after_its_checks_and_prod_and_rollbacks_are_buttons(
-    gitlab: GitLab, project: Project
+    gitlab: GitLab, checks: dict[str, str]
 ) -> None:
     jobs = gitlab.jobs()
-    assert {f"check: [{session}]" for session in project.sessions} < set(jobs)
+    assert set(checks.values()) < set(jobs)
     assert (jobs["release"]["when"], jobs["release"]["stage"]) == ("on_success", "release")
     for button in ("production", "rollback-staging", "rollback-prod"):
         assert jobs[button]["when"] == "manual"
 
 
-def test_a_merge_request_releases_nothing(gitlab: GitLab, project: Project) -> None:
+def test_a_merge_request_releases_nothing(gitlab: GitLab) -> None:
     jobs = gitlab.jobs(source=MERGE_REQUEST)
     assert {job["stage"] for job in jobs.values()} == {"check"}
 
 
-def test_a_commit_on_main_is_served_in_staging(releases: list[Release]) -> None:
-    for each in releases:
-        assert each.to_staging.is_green, each.to_staging.said
-    first, second = releases
-    assert first.staging != second.staging
+def test_a_commit_on_main_is_scanned_then_served_in_staging(story: Story) -> None:
+    for pipeline in story.staged:
+        assert pipeline.is_green, pipeline.said
+        assert "Session scan was successful" in pipeline.jobs["release"].log
+    assert story.served[0] != story.served[1]
 
 
-def test_prod_serves_it_once_it_is_approved_and_not_before(releases: list[Release]) -> None:
-    for each in releases:
-        assert each.unapproved.jobs["production"].result == "failed"
-        assert f"release {each.staging} is not approved for prod" in each.unapproved.said
-        assert each.to_prod.is_green, each.to_prod.said
-        assert each.prod == each.staging
+def test_prod_serves_it_once_it_is_approved_and_not_before(story: Story) -> None:
+    assert story.refused.jobs["production"].result == "failed"
+    assert "is not approved for prod" in story.refused.said
+    for pipeline, (in_staging, in_prod) in zip(story.promoted, story.served, strict=True):
+        assert pipeline.is_green, pipeline.said
+        assert in_prod == in_staging
 
 
 def test_the_rollback_button_brings_the_release_before_back(
-    project: Project, releases: list[Release], rollback: Pipeline
+    project: Project, story: Story, rollback: Pipeline
 ) -> None:
-    first, second = releases
+    (first, _), (second, _) = story.served
     assert rollback.is_green, rollback.said
-    assert project.served("prod") == first.prod
-    assert project.served("staging") == second.staging
+    assert project.served("prod") == first
+    assert project.served("staging") == second
+    assert project.repository.ask("history", "--env", "prod")[0]["reason"] == "customers complained"
 
 
 def test_no_planted_token_is_in_anything_that_was_left_behind(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import trivy_database
 from advisories import advisories
 from ci_machine import Machine
 from living import Living
@@ -120,12 +121,16 @@ class Project:
 
 @contextmanager
 def project(living: Living, workspace: Path) -> Iterator[Project]:
-    """Yield a project that nobody has worked on yet; stop its servers afterwards."""
+    """Yield a project that nobody has worked on yet; stop its servers afterwards.
+
+    What its audit and its scan ask know of no hole.
+    """
     machine = Machine(workspace / "machine", {"PYTEST_ADDOPTS": FEW_TESTS})
     generated = Repository.generate(workspace, doors=living.repository.doors, ci="both")
     repository = replace(generated, state=machine.folder / "state")
     repository.begin(workspace / "remote.git")
     with pytest.MonkeyPatch.context() as patch, advisories(patch):
+        trivy_database.in_use(patch, workspace / "trivy")
         yield Project(repository, workspace / "remote.git", machine)
         repository.git("fetch", "--quiet", "origin", "+refs/heads/env/*:refs/heads/env/*")
         repository.stop()
