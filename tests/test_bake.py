@@ -273,8 +273,8 @@ tests/unit/release/test_freeze.py
 tests/unit/release/test_full_disk.py
 tests/unit/release/test_images.py
 tests/unit/release/test_interrupts.py
-tests/unit/release/test_issues.py
 tests/unit/release/test_inventory.py
+tests/unit/release/test_issues.py
 tests/unit/release/test_ledger.py
 tests/unit/release/test_moved_branch.py
 tests/unit/release/test_notice.py
