@@ -17,6 +17,7 @@ CHOSEN_BY = {
     "Dockerfile": ("platform", {"docker", "kubernetes"}),
     ".dockerignore": ("platform", {"docker", "kubernetes"}),
     "deploy": ("platform", {"kubernetes"}),
+    "docs": ("platform", {"kubernetes"}),
 }
 
 

@@ -91,6 +91,8 @@ def test_a_package_can_be_called(name: str) -> None:
         ("release", "the repository uses"),
         ("test", "the repository uses"),
         ("pandas", "the repository uses"),
+        ("null", "word of YAML"),
+        ("on", "word of YAML"),
         ("a" * 51, "at most 50"),
     ],
 )
