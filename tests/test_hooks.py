@@ -268,8 +268,8 @@ def test_a_refused_answer_leaves_nothing_behind(
     ("ci", "platform", "expected"),
     [
         ("both", "kubernetes", []),
-        ("both", "docker", ["deploy"]),
-        ("both", "process", ["Dockerfile", ".dockerignore", "deploy"]),
+        ("both", "docker", ["deploy", "docs"]),
+        ("both", "process", ["Dockerfile", ".dockerignore", "deploy", "docs"]),
         ("github", "kubernetes", [".gitlab-ci.yml"]),
         ("gitlab", "kubernetes", [".github"]),
     ],
@@ -284,6 +284,7 @@ def test_what_was_not_chosen_is_removed(
 ) -> None:
     (tmp_path / ".github" / "workflows").mkdir(parents=True)
     (tmp_path / "deploy" / "base").mkdir(parents=True)
+    (tmp_path / "docs").mkdir()
     for name in ("Dockerfile", ".dockerignore", ".gitlab-ci.yml", "README.md"):
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)

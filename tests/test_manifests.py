@@ -147,6 +147,12 @@ def test_every_container_is_pinned(deploy: Deploy, objects: list[Manifest]) -> N
     assert PINNED.fullmatch(server["image"])
 
 
+def test_the_image_to_be_replaced_is_the_one_that_is_pushed(deploy: Deploy) -> None:
+    policy = (deploy.repository / "release.toml").read_text(encoding="utf-8")
+    assert tomllib.loads(policy)["image"]["repository"] == deploy.image
+    assert deploy.image == deploy.image.lower()
+
+
 @needs_kubectl
 @pytest.mark.parametrize("version", KUBERNETES)
 def test_every_object_is_what_kubernetes_expects(objects: list[Manifest], version: str) -> None:
@@ -233,8 +239,6 @@ def test_manifests_and_image_agree(deploy: Deploy, objects: list[Manifest]) -> N
     context, [server] = pod(objects)["securityContext"], pod(objects)["containers"]
     assert user == f"{context['runAsUser']}:{context['runAsGroup']}"
     assert server["ports"] == [{"name": "http", "containerPort": int(port)}]
-    annotations = of_kind(objects, "Deployment")["spec"]["template"]["metadata"]["annotations"]
-    assert annotations["prometheus.io/port"] == port
     [rule] = of_kind(objects, "NetworkPolicy")["spec"]["ingress"]
     assert rule == {"ports": [{"port": "http"}]}
     assert of_kind(objects, "NetworkPolicy")["spec"]["egress"] == []
@@ -351,9 +355,9 @@ def test_a_release_may_change_what_it_renders_and_nothing_else(
 
     groups = {each["apiVersion"].rpartition("/")[0] for each in objects}
     canary = f"{deploy.name}-canary"
-    assert may("create") == [{"pods/proxy"}, rendered]
+    assert may("create") == [{"pods/proxy", "services/proxy"}, rendered]
     assert may("patch", deploy.name, canary) == [rendered]
-    assert may("delete", canary) == [{"deployments"}]
+    assert may("delete", deploy.name, canary) == [{"deployments"}]
     [changing] = [rule for rule in rules if "patch" in rule["verbs"]]
     assert set(changing["apiGroups"]) == groups
     verbs = {verb for rule in rules for verb in rule["verbs"]}
@@ -403,6 +407,25 @@ def test_the_alerts_are_valid_and_fire_when_they_should(usual: Deploy) -> None:
     folder = usual.file("monitoring")
     promtool("check", "rules", "--lint=all", "--lint-fatal", "alerts.yaml", cwd=folder)
     promtool("test", "rules", "alerts.test.yaml", cwd=folder)
+
+
+@needs_promtool
+def test_prometheus_understands_how_it_is_told_to_find_the_pods(
+    usual: Deploy, tmp_path: Path
+) -> None:
+    page = (usual.repository / "docs/kubernetes.md").read_text(encoding="utf-8")
+    [settings] = re.findall(r"^```yaml\n(.*?)^```$", page, re.M | re.S)
+    # Debian builds its promtool without what knows clusters.
+    found = "kubernetes_sd_configs:\n      - role: pod\n"
+    assert found in settings
+    settings = settings.replace(found, "static_configs: []\n")
+    (tmp_path / "prometheus.yaml").write_text(settings, encoding="utf-8")
+    promtool("check", "config", "--syntax-only", "prometheus.yaml", cwd=tmp_path)
+
+
+def test_the_page_tells_every_alert(usual: Deploy) -> None:
+    page = (usual.repository / "docs/kubernetes.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`(Churn\w+)`", page)) == set(alerts(usual))
 
 
 def test_every_alert_is_seen_to_fire_and_seen_to_be_quiet(usual: Deploy) -> None:
