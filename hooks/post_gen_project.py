@@ -19,6 +19,7 @@ CHOSEN_BY = {
     "Dockerfile": ("platform", {"docker", "kubernetes"}),
     ".dockerignore": ("platform", {"docker", "kubernetes"}),
     "deploy": ("platform", {"kubernetes"}),
+    "docs/kubernetes.md": ("platform", {"kubernetes"}),
 }
 
 

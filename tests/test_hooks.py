@@ -91,6 +91,8 @@ def test_a_package_can_be_called(name: str) -> None:
         ("release", "the repository uses"),
         ("test", "the repository uses"),
         ("pandas", "the repository uses"),
+        ("null", "word of YAML"),
+        ("on", "word of YAML"),
         ("a" * 51, "at most 50"),
     ],
 )
@@ -266,8 +268,8 @@ def test_a_refused_answer_leaves_nothing_behind(
     ("ci", "platform", "expected"),
     [
         ("both", "kubernetes", []),
-        ("both", "docker", ["deploy"]),
-        ("both", "process", ["Dockerfile", ".dockerignore", "deploy"]),
+        ("both", "docker", ["deploy", "docs/kubernetes.md"]),
+        ("both", "process", ["Dockerfile", ".dockerignore", "deploy", "docs/kubernetes.md"]),
         ("github", "kubernetes", [".gitlab", ".gitlab-ci.yml", "renovate.json"]),
         ("gitlab", "kubernetes", [".github"]),
     ],
@@ -282,6 +284,7 @@ def test_what_was_not_chosen_is_removed(
 ) -> None:
     (tmp_path / ".github" / "workflows").mkdir(parents=True)
     (tmp_path / "deploy" / "base").mkdir(parents=True)
+    (tmp_path / "docs").mkdir()
     for name in ("Dockerfile", ".dockerignore", ".gitlab-ci.yml", "README.md"):
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
