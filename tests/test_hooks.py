@@ -285,10 +285,12 @@ def test_what_was_not_chosen_is_removed(
     (tmp_path / ".github" / "workflows").mkdir(parents=True)
     (tmp_path / "deploy" / "base").mkdir(parents=True)
     (tmp_path / "docs").mkdir()
-    for name in ("Dockerfile", ".dockerignore", ".gitlab-ci.yml", "README.md"):
+    kept = (".gitlab-ci.yml", "README.md", "docs/secrets.md")
+    for name in ("Dockerfile", ".dockerignore", "docs/kubernetes.md", *kept):
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
     answers = {"project": "churn", "ci": "gitlab", "platform": "process"}
     assert post_gen_project.main(answers) == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".gitlab-ci.yml", "README.md"]
+    left = (path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
+    assert sorted(map(str, left)) == sorted(kept)
     assert capsys.readouterr().out.startswith("churn is ready")
