@@ -111,7 +111,9 @@ class Plan:
         ]
         if canary and self.before.record:
             servers = self.environment.instances
-            share = f"{canary.instances} {f'of {servers}' if servers else 'additional'} servers"
+            share = f"{canary.instances} of {servers} servers"
+            if not servers:
+                share = f"{canary.instances} more beside the others"
             least = f"{canary.windows} windows of {canary.window_s} s"
             steps.insert(2, Step("canary", f"canary on {share}, {least} and more if in doubt"))
         if self.begun == "promote":

@@ -84,7 +84,10 @@ def look(machine: Machine, ledger: Ledger, environment: Environment) -> Status:
     observation = None
     try:
         observation = machine.observe(environment)
-        drift = observation.drift(desired.version) or machine.changed(environment, desired)
+        seen = [observation.drift(desired.version)]
+        if observation.instances:
+            seen.append(machine.changed(environment, desired))
+        drift = "; ".join(one for one in seen if one)
     except ReleaseError as error:
         drift = error.why if desired.version else ""
     return Status(

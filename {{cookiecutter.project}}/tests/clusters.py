@@ -15,6 +15,7 @@ import pytest
 
 from release.engine import Machine
 from release.event import Event
+from release.git import Repository
 from release.images.record import ImageRecord
 from release.policy import CanaryPolicy, ClusterEnvironment, ImagePolicy
 from release.records import Record, sha256
@@ -171,8 +172,28 @@ class ClusterShop:
 
     def with_canary(self, **settings: Any) -> ClusterShop:
         """Return the same with a canary."""
-        rules: dict[str, Any] = {"windows": 7, "looks": 1, "window_s": 1}
+        rules: dict[str, Any] = {"windows": 7, "looks": 1, "window_s": 0}
         return self.changed(canary=CanaryPolicy(**rules | settings))
+
+    @contextmanager
+    def copied(self, folder: Path) -> Iterator[ClusterShop]:
+        """Return the same repository, remote and cluster elsewhere, for one test."""
+        shutil.copytree(self.folder.parent, folder, dirs_exist_ok=True)
+        clone = folder / "clone"
+        git(clone, "remote", "set-url", "origin", str(folder / "remote.git"))
+        machine = Machine(Repository(clone), replace(self.machine.policy, root=clone))
+        cluster = Cluster(folder / self.cluster.path.name)
+        with reached(cluster, folder / "bin"):
+            yield ClusterShop(Workshop(clone, machine), cluster)
+
+
+@contextmanager
+def reached(cluster: Cluster, folder: Path) -> Iterator[None]:
+    """Let every command that is run reach a cluster."""
+    cluster.give(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+        yield
 
 
 @contextmanager
@@ -181,7 +202,6 @@ def opened(folder: Path) -> Iterator[ClusterShop]:
     real = shutil.which("kubectl")
     if real is None:
         pytest.skip("there is no kubectl here, which renders the manifests")
-    with pytest.MonkeyPatch.context() as patch:
-        cluster = Cluster.begin(folder, real)
-        patch.setenv("PATH", f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    cluster = Cluster.begin(folder, real)
+    with reached(cluster, folder / "bin"):
         yield ClusterShop.open(folder, cluster)

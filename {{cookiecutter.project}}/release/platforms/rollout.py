@@ -236,4 +236,4 @@ def _progress(deployment: Object | None) -> str:
     updated = deployment.get("status", {}).get("updatedReplicas", 0)
     ready = deployment.get("status", {}).get("availableReplicas", 0)
     wanted = deployment["spec"].get("replicas", 1)
-    return f"{updated} of {wanted} pods are new, {ready} ready; "
+    return f"{updated} of {wanted} pods are new, {ready} serve; "
