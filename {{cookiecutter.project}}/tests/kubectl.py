@@ -1,8 +1,8 @@
 """A kubectl without a cluster: what it is told is kept in a file, and faults come when asked for.
 
-Started as a program it is the ``kubectl`` of a test: it applies, shows and deletes objects, lets
+As a program it is the ``kubectl`` of a test: it applies, shows and deletes objects, lets
 the pods of a Deployment come and go, and answers for the servers in them. Rendering it leaves to
-the real kubectl. Started with the standard library alone, because a test starts it many times.
+the real kubectl. It wants the standard library alone, because a test starts it many times.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from typing import Any, NoReturn
 CLUSTER = "11111111-2222-3333-4444-555555555555"
 PROBABILITY = 0.25
 REPLICAS = 2
+# The field that a promotion changes, whoever has set it.
+IMAGE = ["spec", "template", "spec", "containers", 0, "image"]
 SILENCE = "Unable to connect to the server: dial tcp 10.0.0.1:443: i/o timeout"
 # How long a pod takes to become ready.
 START_S = 0.2
@@ -69,8 +71,13 @@ class Cluster:
         """Put this cluster's kubectl into a folder."""
         program, here = folder / "kubectl", Path(__file__).resolve()
         folder.mkdir(exist_ok=True)
-        text = f'#!/bin/sh\nexec {sys.executable} -I -S "{here}" "{self.path}" "$@"\n'
-        program.write_text(text, encoding="utf-8")
+        # Imported, and not run as a script, it is compiled only once.
+        lines = [
+            f"#!{sys.executable} -IS",
+            f"import sys; sys.path.insert(0, {str(here.parent)!r})",
+            f"import {here.stem}; {here.stem}.main({str(self.path)!r}, sys.argv[1:])",
+        ]
+        program.write_text("\n".join(lines) + "\n", encoding="utf-8")
         program.chmod(0o755)
 
     @contextmanager
@@ -106,6 +113,8 @@ class Cluster:
         with self.state() as state:
             for one in objects:
                 state["objects"][key_of(one)] = merged(state["objects"].get(key_of(one)), one)
+                if is_deployment(one):
+                    state["by_hand"][key_of(one)] = [IMAGE]
             reconcile(state)
 
     def edit(self, name: str, path: Sequence[Any], value: object) -> None:
@@ -142,6 +151,10 @@ class Cluster:
         """Return the commands that have all these words in them."""
         with self.state() as state:
             return [call for call in state["calls"] if set(words) <= set(call)]
+
+    def applied(self) -> int:
+        """Return how often something was applied, and not only tried."""
+        return sum("--dry-run=server" not in call for call in self.calls("apply"))
 
 
 def key_of(one: Mapping[str, Any]) -> str:
@@ -419,8 +432,9 @@ def sample(name: str, value: float, **labels: str) -> str:
     return name + "{" + told + "} " + str(value)
 
 
-def main(path: Path, given: Sequence[str]) -> None:
+def main(where: str, given: Sequence[str]) -> None:
     """Be kubectl."""
+    path = Path(where)
     arguments = [one for one in given if not one.startswith(("--namespace=", "--context="))]
     if arguments[0] == "kustomize":
         real = json.loads(path.read_text(encoding="utf-8"))["real"]
@@ -437,7 +451,3 @@ def main(path: Path, given: Sequence[str]) -> None:
             reconcile(state)
     if silent:
         fail(SILENCE)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])

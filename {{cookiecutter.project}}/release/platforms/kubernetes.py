@@ -78,15 +78,19 @@ class KubernetesPlatform:
         return {manifests.MANIFEST: rendered, manifests.INDEX: manifests.index()}
 
     def examine(self, desired: Mapping[str, bytes]) -> None:
-        """Ask the registry for the image, and the cluster for a dry run of all objects."""
+        """Ask the registry for the image, and the cluster for a dry run of all objects.
+
+        What somebody else has set is not taken over in passing, but for what an agent has.
+        """
         state, name = manifests.read(desired), self.environment.name
-        reference = state.deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+        reference = _server(state.deployment["spec"]["template"])["image"]
         repository, _, digest = reference.partition("@")
         gone = self._missing(repository.rpartition(":")[0], digest)
         if gone:
             raise self._refusal(f"{reference} is gone", gone, "push it again: invoke build --push")
         try:
-            self._cluster.would_apply(state.objects)
+            forced = ("--force-conflicts",) if self.environment.agent else ()
+            self._cluster.would_apply(state.objects, *forced)
         except KubectlFailed as error:
             mend = "mend the manifests, or what in the cluster refuses them"
             if "conflict" in str(error):
@@ -321,12 +325,12 @@ class KubernetesPlatform:
 
     def _strange(self, pod: Mapping[str, Any]) -> str:
         """Say that a pod runs another image than it was told to, or return an empty text."""
-        reference = pod["spec"]["containers"][0]["image"]
+        reference = _server(pod)["image"]
         repository, _, wanted = reference.rpartition("@")
         statuses = pod.get("status", {}).get("containerStatuses", ())
         runs = next((one.get("imageID", "") for one in statuses if one["name"] == CONTAINER), "")
         digest = runs.rpartition("@")[2].removeprefix("docker://")
-        if digest in ("", wanted, pod["metadata"]["annotations"].get(IMAGE_ID)):
+        if digest in ("", wanted, pod["metadata"].get("annotations", {}).get(IMAGE_ID)):
             return ""
         # A runtime may name what it has chosen of an index.
         try:
@@ -365,12 +369,21 @@ def _holds(image: ImageRecord, index: str) -> bool:
     return bool(index) and registry.lists(image.repository, index, image.digest, linux, login())
 
 
+def _server(part: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the server's container of a pod; a mesh may have put its own beside it."""
+    containers = part["spec"]["containers"]
+    found: Mapping[str, Any] = next(
+        (one for one in containers if one["name"] == CONTAINER), containers[0]
+    )
+    return found
+
+
 def _track(part: Mapping[str, Any]) -> str:
     return str(part["metadata"].get("labels", {}).get(TRACK, STABLE))
 
 
 def _instance(pod: Mapping[str, Any]) -> Instance:
-    metadata, container = pod["metadata"], pod["spec"]["containers"][0]
+    metadata, container = pod["metadata"], _server(pod)
     annotations = metadata.get("annotations", {})
     # The proxy knows a Service's ports by name, and a pod's by number only.
     ports = [one["containerPort"] for one in container.get("ports", ()) if one.get("name") == PORT]

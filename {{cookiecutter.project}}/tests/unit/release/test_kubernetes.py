@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,11 @@ from release.errors import (
 from release.images.record import ImageRecord
 from release.platforms import manifests
 from release.platforms.kubernetes import KubernetesPlatform
+from release.policy import ClusterEnvironment, load
 from release.records import Record, sha256
 from tests.clusters import DEPLOYMENT, NAME, SERVICE, ClusterShop, base, opened
-from tests.kubectl import CLUSTER
+from tests.door import write_policy
+from tests.kubectl import CLUSTER, IMAGE
 from tests.listener import listening
 
 Base = list[dict[str, Any]]
@@ -62,8 +65,7 @@ def render(shop: ClusterShop, release: Record, **changes: str) -> dict[str, byte
 
 def applied(shop: ClusterShop) -> bool:
     """Tell whether a cluster was told to change anything."""
-    real = [call for call in shop.cluster.calls("apply") if "--dry-run=server" not in call]
-    return bool(real or shop.cluster.calls("delete"))
+    return bool(shop.cluster.applied() or shop.cluster.calls("delete"))
 
 
 def test_what_is_rendered_is_pinned_and_says_what_it_is(
@@ -189,6 +191,28 @@ def test_35_an_overlay_cannot_bring_another_image_or_another_namespace(
     shared.write("overlays/prod", overlay)
 
 
+def test_another_environment_is_a_copy_of_a_folder_and_of_a_table(
+    shared: ClusterShop, release: Record
+) -> None:
+    write_policy(shared.folder, shared.machine.policy)
+    path = shared.folder / "release.toml"
+    text = path.read_text(encoding="utf-8")
+    table = text[text.index("[environments.prod]") :]
+    europe = table.replace("environments.prod", "environments.europe").replace("-prod", "-europe")
+    path.write_text(text + europe, encoding="utf-8")
+    overlays = shared.folder / "deploy" / "overlays"
+    shutil.copytree(overlays / "prod", overlays / "europe")
+    copied = overlays / "europe" / "kustomization.yaml"
+    copied.write_text(copied.read_text(encoding="utf-8").replace("-prod", "-europe"))
+    policy = load(path)
+    environment = policy.environment("europe")
+    assert isinstance(environment, ClusterEnvironment) and environment.after == "prod"
+    bundle = {"image.json": shared.image(release).to_json()}
+    desired = KubernetesPlatform(environment, policy).render(release, lambda: bundle, "an-event")
+    objects = manifests.read(desired).objects
+    assert {one["metadata"]["namespace"] for one in objects} == {"churn-europe"}
+
+
 def test_41_the_wrong_cluster_is_refused_before_anything(shop: ClusterShop) -> None:
     release = shop.release()
     wrong = shop.changed(cluster="99999999-2222-3333-4444-555555555555")
@@ -234,8 +258,7 @@ def test_fields_that_somebody_else_has_set_are_not_taken_over_in_passing(
 ) -> None:
     first, second = shop.release(), shop.release(b"two")
     shop.promote(first)
-    image = ("spec", "template", "spec", "containers", 0, "image")
-    shop.cluster.edit(DEPLOYMENT, image, "example.com/hack:1")
+    shop.cluster.edit(DEPLOYMENT, IMAGE, "example.com/hack:1")
     with pytest.raises(PreconditionFailed) as refusal:
         shop.promote(second)
     assert "conflict" in refusal.value.why
