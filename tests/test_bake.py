@@ -54,6 +54,7 @@ release/canary/__init__.py
 release/canary/answers.py
 release/canary/exact_tests.py
 release/canary/exceedances.py
+release/canary/histogram.py
 release/canary/picture.py
 release/canary/traffic.py
 release/canary/trial.py
@@ -90,7 +91,11 @@ release/pages/board.html
 release/plan.py
 release/platforms/__init__.py
 release/platforms/docker.py
+release/platforms/kubectl.py
+release/platforms/kubernetes.py
+release/platforms/manifests.py
 release/platforms/process.py
+release/platforms/rollout.py
 release/platforms/socket_holder.py
 release/platforms/socket_taker.py
 release/platforms/supervisor.py
@@ -184,6 +189,8 @@ src/churn_model/validation.py
 src/churn_model/verdicts.py
 tasks.py
 tests/bundles.py
+tests/cluster/test_story.py
+tests/clusters.py
 tests/conftest.py
 tests/customers.py
 tests/disks.py
@@ -197,6 +204,7 @@ tests/integration/release/test_full_disk.py
 tests/integration/release/test_interrupts.py
 tests/integration/release/test_kills.py
 tests/integration/release/test_leaks.py
+tests/integration/release/test_kubernetes.py
 tests/integration/release/test_process.py
 tests/integration/release/test_proposals.py
 tests/integration/release/test_races.py
@@ -205,6 +213,7 @@ tests/integration/release/test_stories.py
 tests/integration/release/test_supervisor.py
 tests/integration/release/test_surroundings.py
 tests/integration/test_serving.py
+tests/kubectl.py
 tests/listener.py
 tests/page.py
 tests/releases.py
@@ -271,10 +280,12 @@ tests/unit/release/test_exact_tests.py
 tests/unit/release/test_forge.py
 tests/unit/release/test_freeze.py
 tests/unit/release/test_full_disk.py
+tests/unit/release/test_histogram.py
 tests/unit/release/test_images.py
 tests/unit/release/test_interrupts.py
 tests/unit/release/test_inventory.py
 tests/unit/release/test_issues.py
+tests/unit/release/test_kubernetes.py
 tests/unit/release/test_ledger.py
 tests/unit/release/test_moved_branch.py
 tests/unit/release/test_notice.py

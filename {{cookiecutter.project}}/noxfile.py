@@ -106,6 +106,15 @@ def endurance(session: nox.Session) -> None:
     session.run("pytest", "-m", "endurance", *session.posargs, env=ONE_THREAD)
 
 
+@nox.session(default=False)
+def cluster(session: nox.Session) -> None:
+    """Release to a real Kubernetes cluster, in a namespace of its own that is removed again."""
+    if not os.environ.get("KUBECONFIG"):
+        session.skip("KUBECONFIG names no cluster")
+    install(session, "requirements-dev.txt")
+    session.run("pytest", "-m", "cluster", "--capture=no", *session.posargs, "tests/cluster")
+
+
 @nox.session(tags=["ci"])
 def data(session: nox.Session) -> None:
     """Hold the data against its contract, and against the reference for drift."""

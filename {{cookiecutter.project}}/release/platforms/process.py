@@ -20,11 +20,13 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..canary.traffic import Replay, side_of
+from ..canary.verdict import Side
 from ..errors import MACHINE_TROUBLE, ConfigurationError, Locked, MachineFailed, NotServing
 from ..policy import Environment, Policy
 from ..records import FILE_NAME, Record, sha256
@@ -68,7 +70,12 @@ class ProcessPlatform:
         self.state = state_directory(policy.project)
         self.folder = self.state / "environments" / environment.name
 
-    def render(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> dict[str, bytes]:
+    def locate(self) -> None:
+        """Be here: servers run on the machine on which the command is typed."""
+
+    def render(
+        self, record: Record, bundle: Callable[[], Mapping[str, bytes]], event: str
+    ) -> dict[str, bytes]:
         """Return ``process.json``: address, number of servers and how to start one."""
         manifest = {
             "platform": "process",
@@ -81,6 +88,9 @@ class ProcessPlatform:
             "serve": list(self.policy.serve),
         }
         return {MANIFEST: (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode()}
+
+    def examine(self, desired: Mapping[str, bytes]) -> None:
+        """Refuse nothing: what has been rendered here is taken here."""
 
     def require(self, record: Record, bundle: Mapping[str, bytes]) -> None:
         """Want nothing but the bundle, which whoever asks has in hand."""
@@ -105,7 +115,13 @@ class ProcessPlatform:
                 shutil.rmtree(home, ignore_errors=True)
                 raise
 
-    def apply(self, desired: Mapping[str, bytes], event: str, guard: Callable[[], None]) -> None:
+    def apply(
+        self,
+        desired: Mapping[str, bytes],
+        event: str,
+        guard: Callable[[], None],
+        told: Callable[[str], None],
+    ) -> None:
         """Tell the supervisor the new desired state, and wait until it is reached."""
         manifest = manifest_of(desired, MANIFEST)
         self._serve(manifest, [self._spec(manifest)] * manifest["instances"], event, guard)
@@ -117,13 +133,14 @@ class ProcessPlatform:
         instances: int,
         event: str,
         guard: Callable[[], None],
+        told: Callable[[str], None],
     ) -> None:
         """Give some of the slots to the new release: the kernel gives each an equal share."""
         new, old = manifest_of(desired, MANIFEST), manifest_of(before, MANIFEST)
         rest = new["instances"] - instances
         self._serve(new, [self._spec(new)] * instances + [self._spec(old)] * rest, event, guard)
 
-    def log(self, address: str, mark: str) -> tuple[bytes, str]:
+    def answered(self, address: str, mark: str) -> tuple[Side, str]:
         """Read on in a server's log file; a mark is a position."""
         path = self._actual().get("logs", {}).get(address)
         if path is None:
@@ -131,13 +148,17 @@ class ProcessPlatform:
         with Path(path).open("rb") as file:
             end = file.seek(0, os.SEEK_END)
             if not mark:
-                return b"", str(end)
+                return Side((), 0), str(end)
             # The supervisor cuts a log that has grown too long: then it begins anew.
             begin = file.seek(int(mark) if int(mark) <= end else 0)
             lines = file.read()
         # A line that is being written is read when it is whole.
         whole = lines.rfind(b"\n") + 1
-        return lines[:whole], str(begin + whole)
+        return side_of(lines[:whole]), str(begin + whole)
+
+    def replay(self, requests: Sequence[Any], per_second: int) -> Replay:
+        """Return who asks at the environment's address."""
+        return Replay(self.observe().endpoint, requests, per_second)
 
     def stop(self, event: str, guard: Callable[[], None]) -> None:
         """Drain every server and end the supervisor."""
@@ -175,6 +196,10 @@ class ProcessPlatform:
         instances = tuple(Instance(**instance) for instance in actual["instances"])
         endpoint = f"http://{actual['host']}:{actual['port']}"
         return Observation(endpoint, instances, actual["trouble"])
+
+    def changed(self, desired: Mapping[str, bytes]) -> str:
+        """Have nothing to say: `observe` has seen all that there is."""
+        return ""
 
     def _spec(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """Return how the supervisor starts a server of a state."""
