@@ -75,6 +75,17 @@ class Machine:
             **self.secrets,
         }
 
+    def make_folder(self, name: str) -> Path:
+        """Return a new folder with a name and the next number."""
+        number = 1
+        while True:
+            folder = self.folder / f"{name}-{number}"
+            try:
+                folder.mkdir(parents=True)
+                return folder
+            except FileExistsError:
+                number += 1
+
     def make_python(self, folder: Path) -> Path:
         """Return the ``bin`` folder of a fresh Python with nothing but pip."""
         run(sys.executable, "-m", "virtualenv", "--quiet", str(folder))

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -96,11 +97,15 @@ class Project:
     remote: Path
     machine: Machine
 
+    @cached_property
+    def listed(self) -> str:
+        """What CI must run, as nox itself tells it."""
+        return self.repository.nox("--tags", "ci", "--list", "--json").stdout
+
     @property
     def sessions(self) -> list[str]:
-        """The sessions that CI must run, as nox itself tells them."""
-        listed = self.repository.nox("--tags", "ci", "--list", "--json").stdout
-        return [each["session"] for each in json.loads(listed)]
+        """The names of what CI must run."""
+        return [each["session"] for each in json.loads(self.listed)]
 
     def propose(self, branch: str, change: Callable[[Repository], None]) -> None:
         """Push a branch with a change."""

@@ -78,7 +78,6 @@ class GitHub:
         self.machine = machine
         self.remote = remote
         self._places = threading.Semaphore(PLACES)
-        self._numbers = itertools.count(1)
 
     def run(
         self,
@@ -100,9 +99,7 @@ class GitHub:
         given
             Jobs that are not run, because this is how they have ended.
         """
-        number = next(self._numbers)
-        folder = self.machine.folder / f"run-{number}"
-        folder.mkdir(parents=True)
+        folder = self.machine.make_folder("run")
         commit = run("git", "rev-parse", branch, cwd=self.remote).strip()
         begun = Run(self.machine, self.remote, folder, event, branch, commit, only or {})
         path = str(WORKFLOWS / workflow)

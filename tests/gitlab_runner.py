@@ -20,7 +20,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,8 +163,7 @@ class GitLab:
         return {job["name"]: job for job in listed if job["when"] != "never"}
 
     def _clone(self, branch: str) -> Path:
-        self.machine.folder.mkdir(exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix="pipeline-", dir=self.machine.folder))
+        folder = self.machine.make_folder("pipeline")
         run("git", "clone", "--quiet", str(self.remote), str(folder))
         run("git", "checkout", "--quiet", "--detach", f"origin/{branch}", cwd=folder)
         return folder

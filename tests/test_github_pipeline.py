@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import ci_project
@@ -18,6 +18,7 @@ from demo.changes import learn_more_slowly
 PULL_REQUEST = ("pull-request.yml", "pull_request")
 MAIN = ("main.yml", "push")
 WAITING = Outcome("skipped")
+HARMLESS = "harmless"
 
 
 @pytest.fixture(scope="module")
@@ -32,28 +33,31 @@ def github(project: Project) -> GitHub:
 
 
 @pytest.fixture(scope="module")
-def green(project: Project, github: GitHub) -> Run:
-    """Return the run of a pull request that breaks nothing."""
-    project.propose("harmless", write_a_sentence)
-    done = github.run(*PULL_REQUEST, "harmless")
-    print(done)
-    return done
+def begun(project: Project) -> Iterator[dict[str, Future[Run]]]:
+    """Begin the runs of pull requests, by branch, and do not wait for them.
 
-
-@pytest.fixture(scope="module")
-def red(project: Project, github: GitHub, green: Run) -> dict[str, Run]:
-    """Return the runs of pull requests with a fault each, of one check each."""
-    plan = {key: outcome for key, outcome in green.outcomes.items() if key == "plan"}
+    One breaks nothing and runs every check; the others have a fault each and run the check that
+    must find it.
+    """
+    github = GitHub(project.machine, project.remote)
+    plan = {"plan": Outcome("success", {"sessions": project.listed})}
+    project.propose(HARMLESS, write_a_sentence)
     for branch, fault in FAULTS.items():
         project.propose(branch, fault.plant)
     with ThreadPoolExecutor() as threads:
-        begun = {
-            branch: threads.submit(
-                github.run, *PULL_REQUEST, branch, only={"session": [fault.session]}, given=plan
-            )
-            for branch, fault in FAULTS.items()
-        }
-    return {branch: run.result() for branch, run in begun.items()}
+        runs = {HARMLESS: threads.submit(github.run, *PULL_REQUEST, HARMLESS)}
+        for branch, fault in FAULTS.items():
+            only = {"session": [fault.session]}
+            runs[branch] = threads.submit(github.run, *PULL_REQUEST, branch, only=only, given=plan)
+        yield runs
+
+
+@pytest.fixture(scope="module")
+def green(begun: dict[str, Future[Run]]) -> Run:
+    """Return the run of the pull request that breaks nothing."""
+    done = begun[HARMLESS].result()
+    print(done)
+    return done
 
 
 @dataclass(frozen=True)
@@ -92,8 +96,11 @@ def promote(github: GitHub, staged: Run) -> Run:
 
 
 @pytest.fixture(scope="module")
-def story(project: Project, github: GitHub) -> Story:
-    """Return two releases; of the checks, the first has run one and the second none."""
+def story(project: Project, github: GitHub, begun: dict[str, Future[Run]]) -> Story:
+    """Return two releases; of the checks, the first has run one and the second none.
+
+    The checks of pull requests run meanwhile: one job at a time would leave half of the machine idle.
+    """
     repository = project.repository
     first = stage(github)
     refused = promote(github, first)
@@ -116,46 +123,6 @@ def rollback(github: GitHub, story: Story) -> Run:
     done = github.run("rollback.yml", "workflow_dispatch", inputs=wish)
     print(done)
     return done
-
-
-def test_a_pull_request_is_green_on_a_fresh_repository(project: Project, green: Run) -> None:
-    ended = {name: job.result for name, job in green.jobs.items() if name.startswith("check ")}
-    assert ended == {f"check {session}": "success" for session in project.sessions}
-    assert green.jobs["gate"].result == green.result == "success"
-
-
-def test_a_check_shows_and_keeps_its_reports(green: Run) -> None:
-    for name, job in green.jobs.items():
-        if name.startswith("check "):
-            session = name.removeprefix("check ")
-            report = "quick-gate" if session == "gate" else session
-            page = green.folder / "artifacts" / f"reports-{session}" / f"{report}.md"
-            assert page.read_text(encoding="utf-8") in job.summary
-
-
-@pytest.mark.parametrize("branch", FAULTS)
-def test_a_fault_is_red_in_its_check_and_at_the_gate(red: dict[str, Run], branch: str) -> None:
-    check = red[branch].jobs[f"check {FAULTS[branch].session}"]
-    assert check.result == "failure"
-    assert FAULTS[branch].said in check.log
-    assert "failed" in check.summary
-    assert TOKEN not in check.log + check.summary
-    assert red[branch].jobs["gate"].result == "failure"
-
-
-@pytest.mark.parametrize("result", ["failure", "skipped", "cancelled"])
-def test_the_gate_is_red_whatever_has_not_passed(github: GitHub, green: Run, result: str) -> None:
-    before = {key: each for key, each in green.outcomes.items() if key != "gate"}
-    for key in before:
-        done = github.run(*PULL_REQUEST, given=before | {key: Outcome(result)})
-        assert done.jobs["gate"].result == "failure", f"{key} {result}"
-
-
-def test_the_gate_is_red_when_nothing_was_planned(github: GitHub) -> None:
-    nothing = {"plan": Outcome("success", {"sessions": "[]"})}
-    done = github.run(*PULL_REQUEST, only={"session": []}, given=nothing)
-    assert done.outcomes["check"].result == "skipped"
-    assert done.jobs["gate"].result == "failure"
 
 
 def test_a_commit_on_main_is_checked_then_scanned_then_served_in_staging(story: Story) -> None:
@@ -190,7 +157,51 @@ def test_the_rollback_button_brings_the_release_before_back(
     assert project.repository.ask("history", "--env", "prod")[0]["reason"] == "customers complained"
 
 
-def test_no_planted_token_is_in_anything_that_was_left_behind(
-    project: Project, green: Run, red: dict[str, Run], rollback: Run
+def test_a_pull_request_is_green_on_a_fresh_repository(project: Project, green: Run) -> None:
+    ended = {name: job.result for name, job in green.jobs.items() if name.startswith("check ")}
+    assert ended == {f"check {session}": "success" for session in project.sessions}
+    assert green.jobs["gate"].result == green.result == "success"
+
+
+def test_a_check_shows_and_keeps_its_reports(green: Run) -> None:
+    for name, job in green.jobs.items():
+        if name.startswith("check "):
+            session = name.removeprefix("check ")
+            report = "quick-gate" if session == "gate" else session
+            page = green.folder / "artifacts" / f"reports-{session}" / f"{report}.md"
+            assert page.read_text(encoding="utf-8") in job.summary
+
+
+@pytest.mark.parametrize("branch", FAULTS)
+def test_a_fault_is_red_in_its_check_and_at_the_gate(
+    begun: dict[str, Future[Run]], branch: str
 ) -> None:
+    run = begun[branch].result()
+    check = run.jobs[f"check {FAULTS[branch].session}"]
+    assert check.result == "failure"
+    assert FAULTS[branch].said in check.log
+    assert "failed" in check.summary
+    assert TOKEN not in check.log + check.summary
+    assert run.jobs["gate"].result == "failure"
+
+
+@pytest.mark.parametrize("result", ["failure", "skipped", "cancelled"])
+def test_the_gate_is_red_whatever_has_not_passed(github: GitHub, green: Run, result: str) -> None:
+    before = {key: each for key, each in green.outcomes.items() if key != "gate"}
+    for key in before:
+        done = github.run(*PULL_REQUEST, given=before | {key: Outcome(result)})
+        assert done.jobs["gate"].result == "failure", f"{key} {result}"
+
+
+def test_the_gate_is_red_when_nothing_was_planned(github: GitHub) -> None:
+    nothing = {"plan": Outcome("success", {"sessions": "[]"})}
+    done = github.run(*PULL_REQUEST, only={"session": []}, given=nothing)
+    assert done.outcomes["check"].result == "skipped"
+    assert done.jobs["gate"].result == "failure"
+
+
+def test_no_planted_token_is_in_anything_that_was_left_behind(
+    project: Project, begun: dict[str, Future[Run]], rollback: Run
+) -> None:
+    wait(begun.values())
     assert project.machine.leaks(project.remote) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from ci_project import FAULTS, TOKEN, Project, write_a_sentence
 from demo.changes import learn_more_slowly
 
 MERGE_REQUEST = "merge_request_event"
+HARMLESS = "harmless"
 
 
 @pytest.fixture(scope="module")
@@ -47,15 +48,6 @@ def gitlab(tool: list[str], project: Project) -> GitLab:
 
 
 @pytest.fixture(scope="module")
-def green(project: Project, gitlab: GitLab) -> Pipeline:
-    """Return the pipeline of a merge request that breaks nothing."""
-    project.propose("harmless", write_a_sentence)
-    done = gitlab.run(source=MERGE_REQUEST, branch="harmless")
-    print(done)
-    return done
-
-
-@pytest.fixture(scope="module")
 def checks(project: Project, gitlab: GitLab) -> dict[str, str]:
     """Return the name of each session's job."""
     jobs = gitlab.jobs(source=MERGE_REQUEST)
@@ -64,70 +56,115 @@ def checks(project: Project, gitlab: GitLab) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def red(project: Project, gitlab: GitLab, checks: dict[str, str]) -> dict[str, Pipeline]:
-    """Return the pipelines of merge requests with a fault each, of one check each."""
+def begun(
+    project: Project, gitlab: GitLab, checks: dict[str, str]
+) -> Iterator[dict[str, Future[Pipeline]]]:
+    """Begin the pipelines of merge requests, by branch, and do not wait for them.
+
+    One breaks nothing and runs every check; the others have a fault each and run the check that
+    must find it.
+    """
+    chosen = {branch: [checks[fault.session]] for branch, fault in FAULTS.items()}
+    project.propose(HARMLESS, write_a_sentence)
     for branch, fault in FAULTS.items():
         project.propose(branch, fault.plant)
-    with ThreadPoolExecutor(gitlab_runner.PLACES) as threads:
-        begun = {
+    with ThreadPoolExecutor(1) as threads:
+        yield {
             branch: threads.submit(
-                gitlab.run, checks[fault.session], source=MERGE_REQUEST, branch=branch
+                gitlab.run, *chosen.get(branch, []), source=MERGE_REQUEST, branch=branch
             )
-            for branch, fault in FAULTS.items()
+            for branch in (HARMLESS, *FAULTS)
         }
-    return {branch: pipeline.result() for branch, pipeline in begun.items()}
 
 
-@dataclass(frozen=True)
-class Story:
-    """Two commits on main, and how they came to prod.
-
-    Parameters
-    ----------
-    staged, promoted : list of Pipeline
-        Of each commit, the jobs ``release`` and ``production``.
-    refused : Pipeline
-        The job ``production`` of the first commit, before it was approved.
-    served : list of (str, str)
-        What staging and prod served after each commit.
-    """
-
-    staged: list[Pipeline]
-    promoted: list[Pipeline]
-    refused: Pipeline
-    served: list[tuple[str, str]]
-
-
-def press(gitlab: GitLab, button: str, **variables: str) -> Pipeline:
-    """Start a manual job."""
-    done = gitlab.run(button, CI_JOB_MANUAL="true", **variables)
+@pytest.fixture(scope="module")
+def green(begun: dict[str, Future[Pipeline]]) -> Pipeline:
+    """Return the pipeline of the merge request that breaks nothing."""
+    done = begun[HARMLESS].result()
     print(done)
     return done
 
 
+@dataclass(frozen=True)
+class Story:
+    """Two commits on main: the first goes to prod, the second to staging and back.
+
+    Parameters
+    ----------
+    refused : Pipeline
+        The job ``production`` before the first one was approved.
+    jobs : list of Pipeline
+        All the others, in their order.
+    first : (str, str)
+        What staging and prod served after the first commit.
+    second : str
+        What staging served after the second commit.
+    last : str
+        What staging served after the rollback.
+    """
+
+    refused: Pipeline
+    jobs: list[Pipeline]
+    first: tuple[str, str]
+    second: str
+    last: str
+
+
 @pytest.fixture(scope="module")
-def story(project: Project, gitlab: GitLab) -> Story:
-    """Return two releases."""
+def story(project: Project, gitlab: GitLab, begun: dict[str, Future[Pipeline]]) -> Story:
+    """Return two releases and a rollback.
+
+    The checks of merge requests run meanwhile: one job at a time would leave half of the machine
+    idle.
+    """
     repository = project.repository
-    staged = [gitlab.run("release")]
-    print(staged[0])
-    refused = press(gitlab, "production")
+    jobs = [gitlab.run("release")]
+    refused = gitlab.run("production", CI_JOB_MANUAL="true")
     repository.ask("approve", "--env", "prod")
-    promoted = [press(gitlab, "production")]
-    served = [(project.served("staging"), project.served("prod"))]
+    jobs.append(gitlab.run("production", CI_JOB_MANUAL="true"))
+    first = project.served("staging"), project.served("prod")
     learn_more_slowly(repository)
     repository.git("push", "--quiet", "origin", "main")
-    staged.append(gitlab.run("release"))
-    repository.ask("approve", "--env", "prod")
-    promoted.append(press(gitlab, "production"))
-    served.append((project.served("staging"), project.served("prod")))
-    return Story(staged, promoted, refused, served)
+    jobs.append(gitlab.run("release"))
+    second = project.served("staging")
+    jobs.append(gitlab.run("rollback-staging", CI_JOB_MANUAL="true", REASON="it was slow"))
+    print(*jobs, sep="\n")
+    return Story(refused, jobs, first, second, project.served("staging"))
 
 
-@pytest.fixture(scope="module")
-def rollback(gitlab: GitLab, story: Story) -> Pipeline:
-    """Return the pipeline of the rollback button, pressed after the story."""
-    return press(gitlab, "rollback-prod", REASON="customers complained")
+def test_a_commit_on_main_is_scanned_then_served_in_staging(story: Story) -> None:
+    for pipeline in story.jobs:
+        assert pipeline.is_green, pipeline.said
+    assert "Session scan was successful" in story.jobs[0].said
+    assert story.second != story.first[0]
+
+
+def test_prod_serves_it_once_it_is_approved_and_not_before(story: Story) -> None:
+    assert story.refused.jobs["production"].result == "failed"
+    assert "is not approved for prod" in story.refused.said
+    in_staging, in_prod = story.first
+    assert in_prod == in_staging
+
+
+def test_the_rollback_button_brings_the_release_before_back(project: Project, story: Story) -> None:
+    assert story.last == story.first[0]
+    newest = project.repository.ask("history", "--env", "staging")[0]
+    assert (newest["kind"], newest["reason"]) == ("rollback", "it was slow")
+
+
+def test_main_is_released_after_its_checks_and_prod_and_rollbacks_are_buttons(
+    gitlab: GitLab, checks: dict[str, str]
+) -> None:
+    jobs = gitlab.jobs()
+    assert set(checks.values()) < set(jobs)
+    assert (jobs["release"]["when"], jobs["release"]["stage"]) == ("on_success", "release")
+    for button in ("production", "rollback-staging", "rollback-prod"):
+        assert jobs[button]["when"] == "manual"
+
+
+def test_a_merge_request_releases_nothing(gitlab: GitLab) -> None:
+    jobs = gitlab.jobs(source=MERGE_REQUEST)
+    assert {job["stage"] for job in jobs.values()} == {"check"}
 
 
 def test_a_merge_request_is_green_on_a_fresh_repository(
@@ -148,59 +185,20 @@ def test_a_check_keeps_its_reports(checks: dict[str, str], green: Pipeline) -> N
 
 @pytest.mark.parametrize("branch", FAULTS)
 def test_a_fault_turns_its_check_and_the_pipeline_red(
-    checks: dict[str, str], red: dict[str, Pipeline], branch: str
+    checks: dict[str, str], begun: dict[str, Future[Pipeline]], branch: str
 ) -> None:
-    check = red[branch].jobs[checks[FAULTS[branch].session]]
+    pipeline = begun[branch].result()
+    check = pipeline.jobs[checks[FAULTS[branch].session]]
     assert check.result == "failed"
     assert FAULTS[branch].said in check.log
     assert list((check.artifacts / "reports").glob("*.md"))
-    assert TOKEN not in red[branch].said
-    assert not red[branch].is_green
-
-
-def test_main_is_released_after_its_checks_and_prod_and_rollbacks_are_buttons(
-    gitlab: GitLab, checks: dict[str, str]
-) -> None:
-    jobs = gitlab.jobs()
-    assert set(checks.values()) < set(jobs)
-    assert (jobs["release"]["when"], jobs["release"]["stage"]) == ("on_success", "release")
-    for button in ("production", "rollback-staging", "rollback-prod"):
-        assert jobs[button]["when"] == "manual"
-
-
-def test_a_merge_request_releases_nothing(gitlab: GitLab) -> None:
-    jobs = gitlab.jobs(source=MERGE_REQUEST)
-    assert {job["stage"] for job in jobs.values()} == {"check"}
-
-
-def test_a_commit_on_main_is_scanned_then_served_in_staging(story: Story) -> None:
-    for pipeline in story.staged:
-        assert pipeline.is_green, pipeline.said
-        assert "Session scan was successful" in pipeline.jobs["release"].log
-    assert story.served[0] != story.served[1]
-
-
-def test_prod_serves_it_once_it_is_approved_and_not_before(story: Story) -> None:
-    assert story.refused.jobs["production"].result == "failed"
-    assert "is not approved for prod" in story.refused.said
-    for pipeline, (in_staging, in_prod) in zip(story.promoted, story.served, strict=True):
-        assert pipeline.is_green, pipeline.said
-        assert in_prod == in_staging
-
-
-def test_the_rollback_button_brings_the_release_before_back(
-    project: Project, story: Story, rollback: Pipeline
-) -> None:
-    (first, _), (second, _) = story.served
-    assert rollback.is_green, rollback.said
-    assert project.served("prod") == first
-    assert project.served("staging") == second
-    assert project.repository.ask("history", "--env", "prod")[0]["reason"] == "customers complained"
+    assert TOKEN not in pipeline.said
+    assert not pipeline.is_green
 
 
 def test_no_planted_token_is_in_anything_that_was_left_behind(
-    project: Project, green: Pipeline, red: dict[str, Pipeline], rollback: Pipeline
+    project: Project, begun: dict[str, Future[Pipeline]], story: Story
 ) -> None:
+    said = [each.result().said for each in begun.values()] + [each.said for each in story.jobs]
+    assert not [each for each in said if project.machine.mark in each]
     assert project.machine.leaks(project.remote) == []
-    everything = [green, rollback, *red.values()]
-    assert not [pipeline for pipeline in everything if project.machine.mark in pipeline.said]
