@@ -15,6 +15,8 @@ from demo.changes import depend_on_a_laptop
 from demo.client import Customers
 from demo.repository import ENVIRONMENTS, Repository
 
+pytestmark = pytest.mark.alone
+
 CONFIGURATION, GATE, APPROVAL, LOCKED, PRECONDITION = 2, 10, 11, 13, 14
 ROLLED_BACK, NO_TARGET, CRASH_RESIDUE = 30, 40, 51
 
