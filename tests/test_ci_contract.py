@@ -342,6 +342,15 @@ def test_every_tool_finds_the_files_without_a_fault(pipelines: Any, baked: Path)
             assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_a_repository_for_a_cluster_tries_its_releases_in_one(pipelines: Any, bake: Bake) -> None:
+    repository, file = bake(ci="github", platform="kubernetes"), WORKFLOWS / "cluster.yml"
+    assert "nox -s cluster" in commands(pipelines, repository, file)
+    assert held(repository).returncode == 0
+    for tool in ("schema", "actionlint", "zizmor"):
+        done = validate(tool, file, repository)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
 CHECKOUT = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1"
 RUN = 'run: nox -s "$SESSION"'
 FAULTS = [

@@ -268,8 +268,22 @@ def test_a_refused_answer_leaves_nothing_behind(
     ("ci", "platform", "expected"),
     [
         ("both", "kubernetes", []),
-        ("both", "docker", ["deploy", "docs/kubernetes.md"]),
-        ("both", "process", ["Dockerfile", ".dockerignore", "deploy", "docs/kubernetes.md"]),
+        (
+            "both",
+            "docker",
+            [".github/workflows/cluster.yml", "deploy", "docs/kubernetes.md"],
+        ),
+        (
+            "both",
+            "process",
+            [
+                "Dockerfile",
+                ".dockerignore",
+                ".github/workflows/cluster.yml",
+                "deploy",
+                "docs/kubernetes.md",
+            ],
+        ),
         ("github", "kubernetes", [".gitlab", ".gitlab-ci.yml", "renovate.json"]),
         ("gitlab", "kubernetes", [".github"]),
     ],
