@@ -273,8 +273,8 @@ tests/unit/release/test_freeze.py
 tests/unit/release/test_full_disk.py
 tests/unit/release/test_images.py
 tests/unit/release/test_interrupts.py
-tests/unit/release/test_issues.py
 tests/unit/release/test_inventory.py
+tests/unit/release/test_issues.py
 tests/unit/release/test_ledger.py
 tests/unit/release/test_moved_branch.py
 tests/unit/release/test_notice.py
@@ -301,19 +301,18 @@ tests/workshop.py
 CI_FILES = {
     "github": [
         ".github/actionlint.yaml",
+        ".github/dependabot.yml",
         ".github/rulesets/environments.json",
         ".github/rulesets/main.json",
         ".github/rulesets/releases.json",
         ".github/workflows/drill.yml",
-        ".github/dependabot.yml",
         ".github/workflows/main.yml",
         ".github/workflows/nightly.yml",
         ".github/workflows/pull-request.yml",
         ".github/workflows/rollback.yml",
         ".github/workflows/template.yml",
     ],
-    "gitlab": [".gitlab-ci.yml", ".gitlab/protection.json"],
-    "gitlab": [".gitlab-ci.yml", "renovate.json"],
+    "gitlab": [".gitlab-ci.yml", ".gitlab/protection.json", "renovate.json"],
 }
 CI_FILES["both"] = CI_FILES["github"] + CI_FILES["gitlab"]
 
