@@ -202,3 +202,14 @@ def test_no_planted_token_is_in_anything_that_was_left_behind(
     said = [each.result().said for each in begun.values()] + [each.said for each in story.jobs]
     assert not [each for each in said if project.machine.mark in each]
     assert project.machine.leaks(project.remote) == []
+
+
+@pytest.mark.parametrize("missing", ["npm", "rsync"])
+def test_a_machine_without_a_tool_is_told_which_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    for program in {"npm", "rsync"} - {missing}:
+        (tmp_path / program).touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RunnerMissing, match=f"{missing} is not installed"):
+        gitlab_runner.install(tmp_path / "tool")
