@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -91,8 +92,11 @@ def install(folder: Path) -> list[str]:
     if not all(Path(each).exists() for each in command):
         folder.mkdir(parents=True, exist_ok=True)
         quiet = ("--no-audit", "--no-fund", "--no-update-notifier")
+        # Node does not look where Python and curl are told to.
+        trusted = {"NODE_EXTRA_CA_CERTS": os.environ.get("SSL_CERT_FILE", "")}
         done = subprocess.run(
             ["npm", "install", *quiet, "--prefix", str(folder), "--save-exact", *PACKAGES],
+            env=trusted | os.environ,
             capture_output=True,
             text=True,
         )

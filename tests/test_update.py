@@ -97,7 +97,7 @@ def told(repository: Repository) -> dict[str, str]:
     return found
 
 
-AUDIT = "# Known vulnerabilities in locked"
+AUDIT = "# Known vulnerabilities that are accepted"
 QUALITY = "# What data and model must reach"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,6 +28,13 @@ from tests.clusters import CANARY, DEPLOYMENT, ClusterShop, opened
 from tests.door import Door
 from tests.kubectl import IMAGE
 from tests.workshop import git
+
+POLICY = tomllib.loads((Path(__file__).parents[3] / "release.toml").read_text(encoding="utf-8"))
+# They take a minute or two, and change only with what serves from a cluster.
+pytestmark = pytest.mark.skipif(
+    all(one["platform"] != "kubernetes" for one in POLICY["environments"].values()),
+    reason="no environment of release.toml is on kubernetes",
+)
 
 PRECONDITION, ROLLED_BACK, DRIFTED, UNKNOWN = 14, 30, 3, 32
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -369,7 +370,10 @@ def test_29_what_was_changed_by_hand_is_named(shop: ClusterShop) -> None:
     shop.promote(release)
     # The autoscaler's business, because no manifest says how many.
     shop.cluster.edit(DEPLOYMENT, ("spec", "replicas"), 3)
-    assert shop.look().drift == ""
+    deadline = time.monotonic() + 20
+    while (drift := shop.look().drift) and time.monotonic() < deadline:
+        assert drift.endswith("not ready"), "the third pod is on its way, and nothing else"
+    assert drift == ""
     shop.cluster.edit(SERVICE, ("spec", "selector"), {"app.kubernetes.io/name": "another"})
     assert f"{SERVICE.replace('/', ' ')} spec selector app.kubernetes.io/name" in shop.look().drift
     shop.cluster.remove(SERVICE)
