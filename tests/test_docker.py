@@ -24,8 +24,6 @@ from demo.changes import learn_more_slowly
 from demo.client import Customers
 from demo.repository import Repository
 
-pytestmark = pytest.mark.alone
-
 DRIFTED, ROLLED_BACK, GONE = 3, 30, 41
 PATIENCE_S = 20
 

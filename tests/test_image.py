@@ -27,8 +27,6 @@ from trivy_database import DEBIAN, PYTHON, Database
 
 from demo.repository import Repository
 
-pytestmark = pytest.mark.alone
-
 GATE, BUILD_FAILED, PUSH_FAILED, REGISTRY_DIFFERS = 10, 20, 21, 22
 PLANTED = "planted-secret-token"
 # As long as a version.

@@ -15,8 +15,6 @@ from demo.changes import depend_on_a_laptop
 from demo.client import Customers
 from demo.repository import ENVIRONMENTS, Repository
 
-pytestmark = pytest.mark.alone
-
 CONFIGURATION, GATE, APPROVAL, LOCKED, PRECONDITION = 2, 10, 11, 13, 14
 ROLLED_BACK, NO_TARGET, CRASH_RESIDUE = 30, 40, 51
 
@@ -240,7 +238,8 @@ def test_history_tells_the_whole_story_after_a_fresh_clone(
 
 def test_a_platform_that_is_not_driven_is_refused_plainly(living: Living, tmp_path: Path) -> None:
     repository = Repository.generate(tmp_path, doors=living.repository.doors)
-    repository.replace("release.toml", 'platform = "process"', 'platform = "nomad"')
+    table = '[environments.prod]\nplatform = "{}"'
+    repository.replace("release.toml", table.format("process"), table.format("nomad"))
     repository.begin(tmp_path / "remote.git")
     refused = repository.invoke("promote", "--env", "prod", "--yes")
     assert refused.returncode == CONFIGURATION
