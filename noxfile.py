@@ -67,9 +67,9 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         session.run("pytest", *session.posargs)
         return
-    # Most tests wait for processes: two of their groups at a time. What measures or loads the
-    # machine comes after them, by itself.
-    session.run("pytest", "-m", "not options and not alone", "-n", "2", "--dist", "loadgroup")
+    # Most tests wait for processes: two files at a time. What measures or loads the machine comes
+    # after them, by itself.
+    session.run("pytest", "-m", "not options and not alone", "-n", "2", "--dist", "loadfile")
     session.run("pytest", "-m", "alone")
 
 

@@ -21,15 +21,6 @@ from demo.repository import Repository
 Bake = Callable[..., Path]
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, and all of a Docker Engine's: it is started once."""
-    for item in items:
-        names = getattr(item, "fixturenames", ())
-        group = "engine" if "docker_engine" in names else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def bake(tmp_path_factory: pytest.TempPathFactory) -> Bake:
     """Return a function that bakes a repository into a new folder, unless `into` names one."""
