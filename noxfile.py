@@ -64,7 +64,13 @@ def lint(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Bake the template, run what it makes, drive its releases, break it."""
     install(session)
-    session.run("pytest", *session.posargs)
+    if session.posargs:
+        session.run("pytest", *session.posargs)
+        return
+    # Most tests wait for processes: two files at a time. What measures or loads the machine comes
+    # after them, by itself.
+    session.run("pytest", "-m", "not options and not alone", "-n", "2", "--dist", "loadfile")
+    session.run("pytest", "-m", "alone")
 
 
 @nox.session(default=False)

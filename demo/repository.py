@@ -97,10 +97,11 @@ class Repository:
         return repository
 
     def take_free_ports(self) -> None:
-        """Give its environments ports that nobody listens on."""
-        for environment, port in zip(ENVIRONMENTS, free_ports(len(ENVIRONMENTS)), strict=True):
-            old = self.address(environment).rpartition(":")[2]
-            self.replace("release.toml", f"port = {old}\n", f"port = {port}\n")
+        """Give its environments ports that nobody listens on; a cluster has its own."""
+        policy = tomllib.loads((self.folder / "release.toml").read_text(encoding="utf-8"))
+        old = [table["port"] for table in policy["environments"].values() if "port" in table]
+        for before, port in zip(old, free_ports(len(old)), strict=True):
+            self.replace("release.toml", f"port = {before}\n", f"port = {port}\n")
 
     def begin(self, remote: Path) -> None:
         """Make it a git repository with a bare remote."""

@@ -13,10 +13,14 @@ from pathlib import Path
 # Every file and folder that only some answers keep: which question, and which answers.
 CHOSEN_BY = {
     ".github": ("ci", {"github", "both"}),
+    ".gitlab": ("ci", {"gitlab", "both"}),
     ".gitlab-ci.yml": ("ci", {"gitlab", "both"}),
+    "renovate.json": ("ci", {"gitlab", "both"}),
     "Dockerfile": ("platform", {"docker", "kubernetes"}),
     ".dockerignore": ("platform", {"docker", "kubernetes"}),
+    ".github/workflows/cluster.yml": ("platform", {"kubernetes"}),
     "deploy": ("platform", {"kubernetes"}),
+    "docs/kubernetes.md": ("platform", {"kubernetes"}),
 }
 
 
@@ -28,11 +32,11 @@ def not_chosen(answers: Mapping[str, str]) -> Iterator[str]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it."""
+    """Remove a file, or a folder with all that is in it; it may have gone with its own folder."""
     if path.is_dir():
         shutil.rmtree(path)
     else:
-        path.unlink()
+        path.unlink(missing_ok=True)
 
 
 def main(answers: Mapping[str, str]) -> int:

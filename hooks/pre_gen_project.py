@@ -19,10 +19,12 @@ LONGEST_TEXT = 200
 # Folders and doors of the repository, and what it imports: a package of that name would hide one
 # of them, or be hidden.
 TAKEN = frozenset(
-    "build data deploy dist docs noxfile release reports security src tasks test tests "
+    "build data deploy dist docs noxfile pipelines release reports security src tasks test tests "
     "detect_secrets fastapi invoke nox numpy onnx onnxruntime pandas pandera prometheus_client "
     "pydantic pytest skl2onnx sklearn starlette uvicorn".split()
 )
+# Where the package names a Kubernetes object, YAML would read something else than a text.
+YAML_WORDS = frozenset("false n no null off on true y yes".split())
 
 PROJECT = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?", re.IGNORECASE | re.ASCII)
 RESERVED_ON_WINDOWS = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
@@ -60,6 +62,8 @@ def refuse_package(name: str) -> str | None:
         return "is a module of Python's standard library: choose another name"
     if name in TAKEN:
         return "is the name of something that the repository uses itself: choose another name"
+    if name in YAML_WORDS:
+        return "is a word of YAML, in which the manifests are written: choose another name"
     return None
 
 

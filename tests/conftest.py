@@ -9,8 +9,10 @@ from pathlib import Path
 import engine
 import faulty_registry
 import pytest
+import trivy_database
 from faulty_registry import FaultyRegistry
 from living import Living, release
+from trivy_database import Database
 
 from demo import repository as repositories
 from demo.changes import learn_more_slowly
@@ -59,6 +61,13 @@ def registry(docker_engine: engine.Engine) -> Iterator[FaultyRegistry]:
         except engine.EngineMissing as missing:
             pytest.skip(str(missing))
         yield stack.enter_context(faulty_registry.before(upstream))
+
+
+@pytest.fixture(scope="module")
+def known_holes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """Return what trivy knows in this module's tests: nothing, before one plants something."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield trivy_database.in_use(patch, tmp_path_factory.mktemp("trivy"))
 
 
 @pytest.fixture(scope="session")

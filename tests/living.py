@@ -60,6 +60,12 @@ def release(repository: Repository) -> dict[str, Any]:
     return record
 
 
+def scan(repository: Repository) -> None:
+    """Scan what is built of what is committed; a push wants it to pass."""
+    scanned = repository.nox("--reuse-existing-virtualenvs", "-s", "scan")
+    assert scanned.returncode == 0, scanned.stdout + scanned.stderr
+
+
 @contextmanager
 def broken(repository: Repository, path: str, old: str, new: str) -> Iterator[None]:
     """Replace a text in one file for a while."""

@@ -20,6 +20,7 @@ from demo.repository import TEMPLATE
 ALWAYS = """
 .gitignore
 .secrets.baseline
+CODEOWNERS
 LICENSE
 README.md
 audit.toml
@@ -27,8 +28,13 @@ data/contract.toml
 data/make_sample.py
 data/reference.json
 data/sample.csv
+docs/secrets.md
 model_card.toml
 noxfile.py
+pipelines/__init__.py
+pipelines/__main__.py
+pipelines/calls.py
+pipelines/doors.py
 pyproject.toml
 quality.toml
 release.toml
@@ -48,6 +54,7 @@ release/canary/__init__.py
 release/canary/answers.py
 release/canary/exact_tests.py
 release/canary/exceedances.py
+release/canary/histogram.py
 release/canary/picture.py
 release/canary/traffic.py
 release/canary/trial.py
@@ -56,21 +63,27 @@ release/champion.py
 release/change.py
 release/checks.py
 release/difference.py
+release/door.py
 release/drill.py
 release/engine.py
 release/errors.py
 release/event.py
 release/files.py
-release/forge.py
+release/forge/__init__.py
+release/forge/client.py
+release/forge/issues.py
+release/forge/protection.py
+release/forge/review.py
 release/freeze.py
 release/git.py
 release/images/__init__.py
 release/images/build.py
 release/images/host.py
-release/images/inside.py
-release/images/inventory.py
 release/images/record.py
 release/images/registry.py
+release/images/scan.py
+release/inside.py
+release/inventory.py
 release/ledger.py
 release/notice.py
 release/objects.py
@@ -78,12 +91,17 @@ release/pages/board.html
 release/plan.py
 release/platforms/__init__.py
 release/platforms/docker.py
+release/platforms/kubectl.py
+release/platforms/kubernetes.py
+release/platforms/manifests.py
 release/platforms/process.py
+release/platforms/rollout.py
 release/platforms/socket_holder.py
 release/platforms/socket_taker.py
 release/platforms/supervisor.py
 release/policy.py
 release/progress.py
+release/proposal.py
 release/prune.py
 release/records.py
 release/references.py
@@ -92,13 +110,18 @@ release/status.py
 requirements-dev.txt
 requirements-doors.txt
 requirements-lint.txt
+requirements-pipelines.txt
 requirements-security.txt
+requirements-template.txt
 requirements-train.txt
 requirements.txt
 security/__init__.py
 security/audit.py
+security/scan.py
 security/secrets.py
+security/template.py
 security/tokens.py
+security/trivy.py
 security/versions.py
 security/waivers.py
 src/churn_model/__init__.py
@@ -166,6 +189,8 @@ src/churn_model/validation.py
 src/churn_model/verdicts.py
 tasks.py
 tests/bundles.py
+tests/cluster/test_story.py
+tests/clusters.py
 tests/conftest.py
 tests/customers.py
 tests/disks.py
@@ -178,17 +203,22 @@ tests/integration/release/test_drill.py
 tests/integration/release/test_full_disk.py
 tests/integration/release/test_interrupts.py
 tests/integration/release/test_kills.py
+tests/integration/release/test_leaks.py
+tests/integration/release/test_kubernetes.py
 tests/integration/release/test_process.py
+tests/integration/release/test_proposals.py
 tests/integration/release/test_races.py
 tests/integration/release/test_remote.py
 tests/integration/release/test_stories.py
 tests/integration/release/test_supervisor.py
 tests/integration/release/test_surroundings.py
 tests/integration/test_serving.py
+tests/kubectl.py
 tests/listener.py
 tests/page.py
 tests/releases.py
 tests/shelf.py
+tests/stand_in_forge.py
 tests/stand_in_server.py
 tests/unit/model/conftest.py
 tests/unit/model/test_admission.py
@@ -231,6 +261,7 @@ tests/unit/model/test_slices.py
 tests/unit/model/test_table.py
 tests/unit/model/test_training.py
 tests/unit/model/test_validation.py
+tests/unit/pipelines/test_pipelines.py
 tests/unit/release/conftest.py
 tests/unit/release/test_approvals.py
 tests/unit/release/test_audit.py
@@ -249,8 +280,12 @@ tests/unit/release/test_exact_tests.py
 tests/unit/release/test_forge.py
 tests/unit/release/test_freeze.py
 tests/unit/release/test_full_disk.py
+tests/unit/release/test_histogram.py
 tests/unit/release/test_images.py
 tests/unit/release/test_interrupts.py
+tests/unit/release/test_inventory.py
+tests/unit/release/test_issues.py
+tests/unit/release/test_kubernetes.py
 tests/unit/release/test_ledger.py
 tests/unit/release/test_moved_branch.py
 tests/unit/release/test_notice.py
@@ -258,6 +293,8 @@ tests/unit/release/test_objects.py
 tests/unit/release/test_picture.py
 tests/unit/release/test_plan.py
 tests/unit/release/test_policy.py
+tests/unit/release/test_proposal.py
+tests/unit/release/test_protection.py
 tests/unit/release/test_records.py
 tests/unit/release/test_registry.py
 tests/unit/release/test_replay.py
@@ -265,20 +302,31 @@ tests/unit/release/test_smoke.py
 tests/unit/release/test_status.py
 tests/unit/release/test_supervisor.py
 tests/unit/security/test_audit.py
+tests/unit/security/test_scan.py
 tests/unit/security/test_secrets.py
+tests/unit/security/test_template.py
 tests/unit/test_walls.py
 tests/workshop.py
 """.split()
 
 CI_FILES = {
     "github": [
+        ".github/actionlint.yaml",
+        ".github/dependabot.yml",
+        ".github/rulesets/environments.json",
+        ".github/rulesets/main.json",
+        ".github/rulesets/releases.json",
+        ".github/workflows/drill.yml",
         ".github/workflows/main.yml",
+        ".github/workflows/nightly.yml",
         ".github/workflows/pull-request.yml",
         ".github/workflows/rollback.yml",
+        ".github/workflows/template.yml",
     ],
-    "gitlab": [".gitlab-ci.yml"],
+    "gitlab": [".gitlab-ci.yml", ".gitlab/protection.json", "renovate.json"],
 }
 CI_FILES["both"] = CI_FILES["github"] + CI_FILES["gitlab"]
+CLUSTER = ".github/workflows/cluster.yml"
 
 PLATFORM_FILES: dict[str, list[str]] = {
     "process": [],
@@ -286,11 +334,23 @@ PLATFORM_FILES: dict[str, list[str]] = {
     "kubernetes": [
         ".dockerignore",
         "Dockerfile",
+        "deploy/base/autoscaler.yaml",
         "deploy/base/deployment.yaml",
+        "deploy/base/disruption-budget.yaml",
         "deploy/base/kustomization.yaml",
+        "deploy/base/network-policy.yaml",
+        "deploy/base/service-account.yaml",
         "deploy/base/service.yaml",
+        "deploy/gitops/argo-application.yaml",
+        "deploy/gitops/flux-kustomization.yaml",
+        "deploy/monitoring/alerts.test.yaml",
+        "deploy/monitoring/alerts.yaml",
+        "deploy/monitoring/dashboard.json",
         "deploy/overlays/prod/kustomization.yaml",
         "deploy/overlays/staging/kustomization.yaml",
+        "deploy/rbac.yaml",
+        "deploy/trivyignore.yaml",
+        "docs/kubernetes.md",
     ],
 }
 
@@ -315,11 +375,12 @@ def files(repository: Path) -> list[str]:
 
 def assert_whole(repository: Path, ci: str, platform: str) -> None:
     """Exactly the chosen files are there; each reads as what it is, without a trace of Jinja."""
-    assert files(repository) == sorted(ALWAYS + CI_FILES[ci] + PLATFORM_FILES[platform])
+    both = [CLUSTER] if platform == "kubernetes" and ci != "gitlab" else []
+    assert files(repository) == sorted(ALWAYS + CI_FILES[ci] + PLATFORM_FILES[platform] + both)
     for path in map(repository.joinpath, files(repository)):
         text = path.read_text(encoding="utf-8")
-        # The pages of the reports are Jinja for the repository itself.
-        left = None if path.parent.name == "pages" else JINJA.search(text)
+        # The reports' pages are Jinja for the repository itself, the rules Go templates for Prometheus.
+        left = None if path.parent.name in ("pages", "monitoring") else JINJA.search(text)
         assert left is None, f"{path}: {text[left.start() : left.start() + 60]!r}"
         assert text == "" or text.endswith("\n"), path
         match path.suffix:
@@ -328,7 +389,9 @@ def assert_whole(repository: Path, ci: str, platform: str) -> None:
             case ".toml":
                 tomllib.loads(text)
             case ".yml" | ".yaml":
-                yaml.safe_load(text)
+                list(yaml.safe_load_all(text))
+            case ".json":
+                json.loads(text)
 
 
 @pytest.mark.parametrize(
@@ -403,10 +466,12 @@ def test_the_same_answers_make_the_same_bytes(bake: Bake) -> None:
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
 
 
-def test_what_is_copied_is_the_template_itself(baked: Path) -> None:
+def test_what_is_copied_is_the_template_itself(bake: Bake) -> None:
     """CI files, locks, data and pages are never rendered: they read the same before and after."""
+    baked = bake(ci="both", platform="kubernetes")
     source = TEMPLATE / "{{cookiecutter.project}}"
-    copied = [*CI_FILES["both"], "data/sample.csv", "data/reference.json"]
+    copied = [name for name in CI_FILES["both"] if name != ".github/dependabot.yml"]
+    copied += [CLUSTER, "data/sample.csv", "data/reference.json"]
     copied += [path.name for path in source.glob("requirements*.txt")]
     assert len(copied) > 6
     for name in copied:
@@ -435,24 +500,6 @@ def test_every_question_has_a_prompt_for_people() -> None:
     assert list(prompts) == list(QUESTIONS)
     for question, choices in CHOICES.items():
         assert list(prompts[question]) == ["__prompt__", *choices]
-
-
-@pytest.mark.parametrize("overlay", ["staging", "prod"])
-def test_the_manifests_fit_together(bake: Bake, overlay: str) -> None:
-    """Each overlay names what is in the base, and the service finds the deployment's pods."""
-    deploy = bake(platform="kubernetes") / "deploy"
-
-    def read(name: str) -> Any:
-        return yaml.safe_load((deploy / name).read_text(encoding="utf-8"))
-
-    service, deployment = read("base/service.yaml"), read("base/deployment.yaml")
-    layer = read(f"overlays/{overlay}/kustomization.yaml")
-    assert read("base/kustomization.yaml")["resources"] == ["deployment.yaml", "service.yaml"]
-    assert layer["resources"] == ["../../base"]
-    assert layer["namespace"] == f"churn-model-{overlay}"
-    assert layer["replicas"][0]["name"] == deployment["metadata"]["name"]
-    labels = deployment["spec"]["template"]["metadata"]["labels"]
-    assert service["spec"]["selector"] == labels == deployment["spec"]["selector"]["matchLabels"]
 
 
 @pytest.mark.options

@@ -7,11 +7,13 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from advisories import Advisories, advisories, ask_at
 from living import Living
+from trivy_database import PYTHON, Database, in_use
 
 from demo.repository import Repository, free_ports
 
@@ -290,9 +292,9 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Advisories]:
         yield service
 
 
-def audit(repository: Repository) -> str:
-    """Insist that the audit passes; return what it said."""
-    done = repository.nox("--reuse-existing-virtualenvs", "-s", "audit")
+def passes(repository: Repository, session: str) -> str:
+    """Insist that a session passes; return what it said."""
+    done = repository.nox("--reuse-existing-virtualenvs", "-s", session)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -300,7 +302,7 @@ def audit(repository: Repository) -> str:
 def test_every_package_of_every_lock_is_asked_about(
     repository: Repository, service: Advisories
 ) -> None:
-    said = audit(repository)
+    said = passes(repository, "audit")
     locked = {
         (name, version)
         for lock in repository.folder.glob("requirements*.txt")
@@ -326,22 +328,22 @@ def test_a_vulnerable_package_is_named_with_the_version_that_mends_it(
     assert (finding["path"], finding["code"]) == ("requirements.txt", "PYSEC-2026-1")
 
 
+def waive(repository: Repository, days: int) -> None:
+    """Accept what is planted in numpy for some days from today on."""
+    until = datetime.now(UTC).date() + timedelta(days)
+    (repository.folder / "audit.toml").write_text(
+        "schema = 1\n[[waiver]]\npackage = 'numpy'\nid = 'CVE-2026-1'\n"
+        f"until = {until}\nreason = 'planted by a test'\n"
+    )
+
+
 def test_a_waiver_lasts_until_its_day(repository: Repository, service: Advisories) -> None:
     service.plant("numpy", "PYSEC-2026-1", "CVE-2026-1", fixed="99.1")
-    waivers = repository.folder / "audit.toml"
-    today = datetime.now(UTC).date()
-
-    def waive(days: int) -> None:
-        waivers.write_text(
-            f"schema = 1\n[[waiver]]\npackage = 'numpy'\nid = 'CVE-2026-1'\n"
-            f"until = {today + timedelta(days)}\nreason = 'planted by a test'\n"
-        )
-
-    waive(days=30)
-    assert "CVE-2026-1 of numpy is waived until" in audit(repository)
-    waive(days=-1)
+    waive(repository, days=30)
+    assert "CVE-2026-1 of numpy is waived until" in passes(repository, "audit")
+    waive(repository, days=-1)
     fails(repository, "audit", "audit.toml:4: CVE-2026-1: the waiver for numpy expired on", "99.1")
-    waive(days=365)
+    waive(repository, days=365)
     fails(repository, "audit", "at most 90 days are allowed")
 
 
@@ -350,3 +352,85 @@ def test_an_advisory_service_that_is_silent_is_no_pass(
 ) -> None:
     ask_at(monkeypatch, free_ports(1)[0])
     fails(repository, "audit", "could not tell: pip-audit: ", "PIP_AUDIT_OSV_URL")
+
+
+@pytest.fixture
+def database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Database:
+    return in_use(monkeypatch, tmp_path)
+
+
+def evidence(repository: Repository) -> dict[str, Any]:
+    """Return what the scan has left for the release door."""
+    left: dict[str, Any] = json.loads((repository.folder / "reports" / "scanned.json").read_bytes())
+    return left
+
+
+def test_a_hole_in_what_is_released_is_named_with_the_version_that_mends_it(
+    living: Living, repository: Repository, database: Database
+) -> None:
+    database.plant(PYTHON, "numpy", "CVE-2026-1", "HIGH", fixed="99.1")
+    fails(
+        repository,
+        "scan",
+        f"requirements.txt of {living.second['version']}: ",
+        ": CVE-2026-1: numpy ",
+        "(HIGH): fixed in 99.1: Planted by a test",
+        "nox -s lock -- --upgrade-package",
+    )
+    [finding] = findings(repository, "scan")
+    assert (finding["path"], finding["code"]) == ("requirements.txt", "CVE-2026-1")
+    lock = (repository.folder / "requirements.txt").read_text().splitlines()
+    assert lock[finding["line"] - 1].startswith("numpy==")
+    left = evidence(repository)
+    assert (left["verdict"], left["release"]) == ("failed", living.second["version"])
+
+
+def test_a_hole_that_is_small_or_cannot_be_mended_is_told(
+    repository: Repository, database: Database
+) -> None:
+    database.plant(PYTHON, "numpy", "CVE-2026-1", "CRITICAL")
+    database.plant(PYTHON, "uvicorn", "CVE-2026-2", "LOW", fixed="99.1")
+    said = passes(repository, "scan")
+    assert "does not fail: CVE-2026-1: numpy" in said
+    assert "(CRITICAL): no fixed version yet: Planted by a test" in said
+    assert "does not fail: CVE-2026-2: uvicorn" in said
+    assert "(LOW): fixed in 99.1" in said
+    assert findings(repository, "scan") == []
+    left = evidence(repository)
+    assert (left["verdict"], len(left["vulnerabilities"])) == ("passed", 2)
+
+
+def test_a_waiver_is_for_what_is_released_too(repository: Repository, database: Database) -> None:
+    database.plant(PYTHON, "numpy", "CVE-2026-1", "CRITICAL", fixed="99.1")
+    waive(repository, days=30)
+    assert "CVE-2026-1 of numpy is waived until" in passes(repository, "scan")
+    left = evidence(repository)
+    assert (left["waivers"][0]["reason"], left["tree_clean"]) == ("planted by a test", False)
+    waive(repository, days=-1)
+    fails(repository, "scan", "audit.toml:4: CVE-2026-1: the waiver for numpy expired on", "99.1")
+
+
+def test_nothing_around_a_scan_makes_it_leave_something_out(
+    repository: Repository, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.plant(PYTHON, "numpy", "CVE-2026-1", "HIGH", fixed="99.1")
+    monkeypatch.setenv("TRIVY_SEVERITY", "LOW")
+    monkeypatch.setenv("TRIVY_SKIP_FILES", "**/requirements.txt")
+    monkeypatch.setenv("TRIVY_IGNORE_STATUS", "fixed")
+    (repository.folder / ".trivyignore").write_text("CVE-2026-1\n")
+    (repository.folder / "trivy.yaml").write_text("severity:\n  - LOW\n")
+    fails(repository, "scan", ": CVE-2026-1: numpy ")
+
+
+def test_a_database_that_is_old_or_cannot_be_had_is_no_pass(
+    repository: Repository, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes(repository, "scan")
+    assert evidence(repository)["verdict"] == "passed"
+    database.write(made=datetime.now(UTC) - timedelta(days=8))
+    fails(repository, "scan", "could not tell: the database is of ", "TRIVY_SKIP_DB_UPDATE")
+    monkeypatch.delenv("TRIVY_SKIP_DB_UPDATE")
+    monkeypatch.setenv("TRIVY_DB_REPOSITORY", f"127.0.0.1:{free_ports(1)[0]}/trivy-db:2")
+    monkeypatch.setenv("TRIVY_CACHE_DIR", str(database.cache / "empty"))
+    fails(repository, "scan", "could not tell: trivy: ", "connection refused")
+    assert not (repository.folder / "reports" / "scanned.json").exists()

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from living import Living, release
 
 from demo.changes import answer_after
 from demo.repository import ENVIRONMENTS, Repository
+
+pytestmark = pytest.mark.alone
 
 ROLLED_BACK = 30
 

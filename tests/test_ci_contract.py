@@ -2,66 +2,75 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from ci_calls import GITLAB, WORKFLOWS, Doors, github_calls, gitlab_calls, mistakes, read
+from conftest import Bake
 
 from demo.repository import TEMPLATE
 
 BINARIES = Path(sys.executable).parent
+WORKFLOWS = Path(".github/workflows")
+GITLAB = Path(".gitlab-ci.yml")
+PULL_REQUEST, MAIN, ROLLBACK, NIGHTLY, DRILL, UPDATE = (
+    WORKFLOWS / f"{name}.yml"
+    for name in ("pull-request", "main", "rollback", "nightly", "drill", "template")
+)
 
-
-@pytest.fixture(scope="module")
-def doors(baked: Path) -> Doors:
-    return Doors.of(baked)
-
-
-@pytest.fixture
-def broken(baked: Path, tmp_path: Path) -> Path:
-    """Return a copy of the baked repository's CI files, to plant a mistake in."""
-    shutil.copytree(baked / WORKFLOWS, tmp_path / WORKFLOWS)
-    shutil.copy(baked / GITLAB, tmp_path)
-    return tmp_path
-
-
-def plant(file: Path, right: str, wrong: str) -> int:
-    """Replace the first `right` in a file and return its line."""
-    text = file.read_text(encoding="utf-8")
-    assert right in text
-    file.write_text(text.replace(right, wrong, 1), encoding="utf-8")
-    return text[: text.index(right)].count("\n") + 1
-
-
-def test_every_session_task_and_flag_that_ci_names_exists(baked: Path, doors: Doors) -> None:
-    assert mistakes(github_calls(baked) + gitlab_calls(baked), doors) == []
-
-
-def test_both_providers_call_the_same_in_the_same_order(baked: Path) -> None:
-    github = [call.words for call in github_calls(baked)]
-    assert github == [call.words for call in gitlab_calls(baked)]
-    assert [" ".join(words) for words in github] == [
-        "nox -s lint",
-        "nox -s types",
-        "nox -s tests",
-        "nox -s data",
-        "nox -s features",
-        "nox -s gate",
-        "nox -s secrets",
-        "nox -s audit",
-        "invoke champion --env prod",
-        "nox -s train",
-        "invoke build --push",
-        "invoke promote --env staging --yes",
-        "invoke promote --env prod --yes",
-        "invoke rollback --env staging",
-        "invoke rollback --env prod",
-    ]
+# What CI does besides calling the doors: getting them, listing the checks, telling their story,
+# joining the jobs, ending where there is nothing to propose.
+AROUND_THE_DOORS = {
+    "python -m pip install --require-hashes -r requirements-doors.txt",
+    "python3 -m venv .nox/doors",
+    ". .nox/doors/bin/activate",
+    "sessions=$(nox --tags ci --list --json)",
+    "echo sessions=$sessions >> $GITHUB_OUTPUT",
+    "cat reports/*.md >> $GITHUB_STEP_SUMMARY",
+    "test ${{ needs.plan.result }} = success",
+    "test ${{ needs.check.result }} = success",
+    "test -e reports/proposal.md || exit 0",
+}
+RELEASE = """
+nox -s scan
+invoke build --push
+invoke promote --env staging --yes
+"""
+EVERY_CALL = f"""
+invoke champion --env prod
+nox -s lint
+nox -s types
+nox -s tests
+nox -s data
+nox -s features
+nox -s gate
+nox -s secrets
+nox -s audit
+nox -s pipelines
+invoke champion --env prod
+nox -s train
+invoke build
+{RELEASE}
+invoke promote --env prod --yes
+invoke rollback --env staging --reason REASON --version VERSION
+invoke rollback --env prod --reason REASON --version VERSION
+invoke champion --env prod
+invoke champion --env prod --days-ago 7
+nox -s nightly
+invoke build
+{RELEASE}
+invoke propose --env prod
+invoke drill --env staging --yes --issue
+nox -s template
+"""
 
 
 def sessions(repository: Path, *choice: str) -> list[str]:
@@ -72,70 +81,228 @@ def sessions(repository: Path, *choice: str) -> list[str]:
     ]
 
 
-def test_ci_checks_what_is_tagged_for_it(baked: Path) -> None:
-    checks = read(baked / WORKFLOWS / "pull-request.yml")["jobs"]["check"]
-    assert checks["strategy"]["matrix"]["session"] == sessions(baked, "--tags", "ci")
+@pytest.fixture(scope="module")
+def pipelines(baked: Path) -> Iterator[Any]:
+    """Return the repository's own reader of its CI files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(baked)
+        patch.setattr(sys, "dont_write_bytecode", True)
+        yield importlib.import_module("pipelines.calls")
+
+
+@pytest.fixture
+def broken(baked: Path, tmp_path: Path) -> Path:
+    """Return a copy of the baked repository, to plant a mistake in."""
+    return shutil.copytree(baked, tmp_path / "broken")
+
+
+def plant(file: Path, right: str, wrong: str) -> int:
+    """Replace the first `right` in a file and return its line."""
+    text = file.read_text(encoding="utf-8")
+    assert right in text
+    file.write_text(text.replace(right, wrong, 1), encoding="utf-8")
+    return text[: text.index(right)].count("\n") + 1
+
+
+def commands(pipelines: Any, repository: Path, *files: Path) -> list[str]:
+    checks = sessions(repository, "--tags", "ci")
+    found = (call for file in files for call in pipelines.calls(repository, file, checks))
+    commands = [" ".join(call.words) for call in found]
+    # What is typed into a form, GitHub calls an input, and GitLab a variable.
+    return [
+        re.sub(
+            r"\$(?:\{\{ inputs\.)?(reason|version)(?: \}\})?", upper, command, flags=re.IGNORECASE
+        )
+        for command in commands
+    ]
+
+
+def upper(found: re.Match[str]) -> str:
+    return found[1].upper()
+
+
+def held(repository: Path) -> subprocess.CompletedProcess[str]:
+    """Hold a repository's CI files against its doors, as `nox -s pipelines` does."""
+    command = [sys.executable, "-B", "-m", "pipelines"]
+    return subprocess.run(command, cwd=repository, capture_output=True, text=True)
+
+
+def test_every_session_task_and_flag_that_ci_names_exists(baked: Path) -> None:
+    done = held(baked)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_both_providers_call_the_same_doors_in_the_same_order_and_nothing_else(
+    pipelines: Any, baked: Path
+) -> None:
+    workflows = (PULL_REQUEST, MAIN, ROLLBACK, NIGHTLY, DRILL, UPDATE)
+    github = commands(pipelines, baked, *workflows)
+    gitlab = commands(pipelines, baked, GITLAB)
+    wanted = EVERY_CALL.split("\n")
+    for found in (github, gitlab):
+        assert [one for one in found if one not in AROUND_THE_DOORS] == [
+            call for call in wanted if call
+        ]
+    assert set(workflows) == {path for path in pipelines.files(baked) if path != GITLAB}
+
+
+def test_what_calls_another_program_is_seen(pipelines: Any, broken: Path) -> None:
+    plant(broken / MAIN, "nox -s train", "make train")
+    plant(broken / GITLAB, "    - nox -s train", "    - ./train.sh")
+    assert "make train" in commands(pipelines, broken, MAIN)
+    assert "./train.sh" in commands(pipelines, broken, GITLAB)
 
 
 def test_nox_alone_runs_what_ci_checks_but_for_the_audit_which_needs_the_network(
     baked: Path,
 ) -> None:
-    assert [*sessions(baked), "audit"] == sessions(baked, "--tags", "ci")
+    checks = sessions(baked, "--tags", "ci")
+    assert sessions(baked) == [check for check in checks if check != "audit"]
 
 
-def test_ci_brings_all_history_where_secrets_are_looked_for(baked: Path) -> None:
-    [check] = [
-        entry
-        for entry in read(baked / GITLAB)["check"]["parallel"]["matrix"]
-        if "secrets" in entry["SESSION"]
-    ]
-    assert check == {"SESSION": ["secrets"], "GIT_DEPTH": "0"}
-    steps = read(baked / WORKFLOWS / "pull-request.yml")["jobs"]["check"]["steps"]
-    depth = steps[0]["with"]["fetch-depth"]
-    assert depth == "${{ matrix.session == 'secrets' && '0' || '1' }}"
-
-
-@pytest.mark.parametrize(
-    ("file", "right", "wrong", "complaint"),
-    [
-        (WORKFLOWS / "pull-request.yml", "types, tests", "typos, tests", "no session 'typos'"),
-        (WORKFLOWS / "main.yml", "nox -s train", "nox -s trian", "no session 'trian'"),
-        (WORKFLOWS / "main.yml", "invoke build", "invoke bild", "no task 'bild'"),
-        (WORKFLOWS / "main.yml", "--yes", "--yess", "invoke promote has no flag '--yess'"),
-        (WORKFLOWS / "main.yml", "nox -s train", "make train", "not a call of a door"),
-        (WORKFLOWS / "rollback.yml", "rollback --env", "rollback --to", "no flag '--to'"),
-        (GITLAB, "nox -s train", "nox -s trian", "no session 'trian'"),
-        (GITLAB, "invoke build", "invoke bild", "no task 'bild'"),
-        (GITLAB, "--env staging --yes", "--env staging -f", "no flag '-f'"),
-        (GITLAB, "    - nox -s train", "    - ./train.sh", "not a call of a door"),
-    ],
-)
-def test_a_wrong_call_is_found_in_its_place(
-    broken: Path, doors: Doors, file: Path, right: str, wrong: str, complaint: str
+def test_ci_brings_all_history_for_the_secrets_and_the_champion(
+    pipelines: Any, baked: Path
 ) -> None:
-    line = plant(broken / file, right, wrong)
-    found = mistakes(github_calls(broken) + gitlab_calls(broken), doors)
-    # A variable's value is named where the command stands.
-    at = f"{file}:" if file.name == "pull-request.yml" else f"{file}:{line}:"
-    assert len(found) == 1, found
-    assert found[0].startswith(at) and complaint in found[0]
+    assert pipelines.read(baked / GITLAB)["check"]["variables"]["GIT_DEPTH"] == "0"
+    steps = pipelines.read(baked / PULL_REQUEST)["jobs"]["check"]["steps"]
+    assert steps[0]["with"]["fetch-depth"] == "0"
 
 
-def test_a_call_that_only_one_provider_makes_is_found(broken: Path) -> None:
-    plant(broken / GITLAB, "    - invoke build --push\n", "")
-    github = [call.words for call in github_calls(broken)]
-    assert github != [call.words for call in gitlab_calls(broken)]
+def test_a_renamed_session_is_named_wherever_ci_calls_it(broken: Path) -> None:
+    plant(broken / "noxfile.py", "def train(", "def learn(")
+    done = held(broken)
+    assert done.returncode == 1
+    for file in (MAIN, GITLAB):
+        lines = (broken / file).read_text(encoding="utf-8").splitlines()
+        [line] = [number for number, text in enumerate(lines, start=1) if "nox -s train" in text]
+        assert f"{file}:{line}: session: nox has no session 'train'\n" in done.stdout
 
 
-def test_the_rollback_button_offers_the_environments_of_the_policy(baked: Path) -> None:
+def test_every_wrong_call_is_named_with_its_place(broken: Path) -> None:
+    planted = [
+        (MAIN, "--yes", "--yess", "flag: invoke promote has no flag '--yess'"),
+        (ROLLBACK, "rollback --env", "rollback --to", "flag: invoke rollback has no flag '--to'"),
+        (NIGHTLY, "invoke propose", "invoke propos", "task: invoke has no task 'propos'"),
+        (UPDATE, "nox -s template", "nox -s templat", "session: nox has no session 'templat'"),
+        (GITLAB, "nox -s train", "nox -s trian", "session: nox has no session 'trian'"),
+        (GITLAB, "invoke drill", "invoke dril", "task: invoke has no task 'dril'"),
+        (
+            GITLAB,
+            "--env staging --yes",
+            "--env staging -f",
+            "flag: invoke promote has no flag '-f'",
+        ),
+    ]
+    wanted = [
+        f"{file}:{plant(broken / file, right, wrong)}: {complaint}"
+        for file, right, wrong, complaint in planted
+    ]
+    done = held(broken)
+    assert done.returncode == 1
+    # The last line says how much was looked at.
+    assert sorted(done.stdout.splitlines()[:-1]) == sorted(wanted)
+
+
+def test_a_check_that_one_provider_leaves_out_is_named(broken: Path) -> None:
+    plant(broken / GITLAB, ", audit, pipelines]", ", audit]")
+    done = held(broken)
+    assert done.returncode == 1
+    assert f"{GITLAB}:1: session: 'pipelines' is tagged ci, and nothing here runs it" in done.stdout
+
+
+def test_a_file_that_is_no_pipeline_is_no_pass(broken: Path) -> None:
+    plant(broken / MAIN, "jobs:", "jobs: [")
+    done = held(broken)
+    assert done.returncode == 1
+    assert done.stdout.startswith(f"could not tell: {MAIN}")
+
+
+def test_the_rollback_button_offers_the_environments_of_the_policy(
+    pipelines: Any, baked: Path
+) -> None:
     policy = tomllib.loads((baked / "release.toml").read_text(encoding="utf-8"))
-    button = read(baked / WORKFLOWS / "rollback.yml")["on"]["workflow_dispatch"]["inputs"]
+    button = pipelines.read(baked / ROLLBACK)["on"]["workflow_dispatch"]["inputs"]
     assert button["environment"]["options"] == list(policy["environments"])
 
 
-def test_ci_runs_on_a_python_that_every_repository_allows(baked: Path) -> None:
+def test_no_run_can_queue_before_a_rollback_or_cancel_it(pipelines: Any, baked: Path) -> None:
+    workflow = pipelines.read(baked / ROLLBACK)
+    # The group is the run's own; nothing else in the file makes it wait.
+    assert workflow["concurrency"]["group"] == "rollback-${{ github.run_id }}"
+    assert "environment" not in workflow["jobs"]["rollback"]
+    pipeline = pipelines.read(baked / GITLAB)
+    assert pipeline[".rollback"]["needs"] == []
+    for name in (".rollback", "rollback-staging", "rollback-prod"):
+        assert "resource_group" not in pipeline[name]
+
+
+def test_two_changes_of_an_environment_never_overlap_and_none_is_dropped(
+    pipelines: Any, baked: Path
+) -> None:
+    jobs = {
+        (file, name): job
+        for file in (MAIN, NIGHTLY, DRILL)
+        for name, job in pipelines.read(baked / file)["jobs"].items()
+        if "uses" not in job
+    }
+    groups = {place: job["concurrency"] for place, job in jobs.items()}
+    for group in groups.values():
+        assert (group["cancel-in-progress"], group["queue"]) == ("false", "max")
+    assert {place: group["group"] for place, group in groups.items()} == {
+        (MAIN, "release"): "promote-staging",
+        (MAIN, "production"): "promote-prod",
+        (NIGHTLY, "nightly"): "promote-staging",
+        (DRILL, "drill"): "promote-staging",
+    }
+    pipeline = pipelines.read(baked / GITLAB)
+    assert pipeline[".release"]["resource_group"] == "promote-staging"
+    assert pipeline["drill"]["resource_group"] == "promote-staging"
+    assert pipeline["production"]["resource_group"] == "promote-prod"
+
+
+# What a step must do for its job to be allowed to write that.
+WRITING = {
+    "contents": ("invoke build", "invoke promote", "invoke rollback", "invoke drill"),
+    "issues": ("invoke propose", "invoke drill"),
+    "id-token": ("actions/attest@",),
+    "attestations": ("actions/attest@",),
+}
+
+
+def test_no_job_may_write_what_it_does_not_write(pipelines: Any, baked: Path) -> None:
+    written = 0
+    for file in pipelines.files(baked):
+        if file == GITLAB:
+            continue
+        workflow = pipelines.read(baked / file)
+        assert workflow["permissions"] == {}
+        for name, job in workflow["jobs"].items():
+            steps = " ".join(step.get("run", step.get("uses", "")) for step in job.get("steps", []))
+            for scope, access in job["permissions"].items():
+                if access == "write":
+                    written += 1
+                    assert any(use in steps for use in WRITING[scope]), f"{file}: {name}: {scope}"
+                else:
+                    assert access == "read"
+    assert written
+
+
+def test_no_expression_is_pasted_into_a_script(pipelines: Any, baked: Path) -> None:
+    scripts = [
+        step["run"]
+        for file in pipelines.files(baked)
+        if file != GITLAB
+        for job in pipelines.read(baked / file)["jobs"].values()
+        for step in job.get("steps", [])
+        if "run" in step
+    ]
+    assert scripts
+    assert not [script for script in scripts if "${{" in script]
+
+
+def test_ci_runs_on_a_python_that_every_repository_allows(pipelines: Any, baked: Path) -> None:
     offered = json.loads((TEMPLATE / "cookiecutter.json").read_text(encoding="utf-8"))["python"]
-    workflows = [read(path) for path in sorted((baked / WORKFLOWS).iterdir())]
+    workflows = [pipelines.read(path) for path in sorted((baked / WORKFLOWS).iterdir())]
     used = {
         step["with"]["python-version"]
         for workflow in workflows
@@ -143,53 +310,145 @@ def test_ci_runs_on_a_python_that_every_repository_allows(baked: Path) -> None:
         for step in job.get("steps", [])
         if "setup-python" in step.get("uses", "")
     }
-    used.add(read(baked / GITLAB)["default"]["image"].removeprefix("python:"))
+    used.add(pipelines.read(baked / GITLAB)["default"]["image"].removeprefix("python:"))
     assert used == {max(offered, key=lambda version: int(version.split(".")[1]))}
 
 
-def validate(tool: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(BINARIES / tool), *arguments], cwd=cwd, capture_output=True, text=True
-    )
+TOOLS = {
+    "schema": ("check-jsonschema", "--builtin-schema", "vendor.github-workflows"),
+    "pipeline schema": (
+        *("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci"),
+        *("--data-transform", "gitlab-ci"),
+    ),
+    "dependabot": ("check-jsonschema", "--builtin-schema", "vendor.dependabot"),
+    "renovate": ("check-jsonschema", "--builtin-schema", "vendor.renovate"),
+    "actionlint": ("actionlint", "-config-file", ".github/actionlint.yaml"),
+    "zizmor": ("zizmor", "--offline", "--no-progress", "--persona", "pedantic"),
+}
 
 
-def test_the_workflows_fit_their_schema(baked: Path) -> None:
-    files = [str(path) for path in (baked / WORKFLOWS).iterdir()]
-    schema = ("--builtin-schema", "vendor.github-workflows")
-    run = validate("check-jsonschema", *schema, *files, cwd=baked)
-    assert run.returncode == 0, run.stdout
+def validate(tool: str, file: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run one of the tools of `nox -s pipelines` on a file."""
+    program, *options = TOOLS[tool]
+    command = [str(BINARIES / program), *options, str(file)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
 
 
-def test_the_pipeline_fits_its_schema(baked: Path) -> None:
-    schema = ("--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci")
-    run = validate("check-jsonschema", *schema, str(GITLAB), cwd=baked)
-    assert run.returncode == 0, run.stdout
+def test_every_tool_finds_the_files_without_a_fault(pipelines: Any, baked: Path) -> None:
+    for file in pipelines.files(baked):
+        chosen = ["pipeline schema"] if file == GITLAB else ["schema", "actionlint", "zizmor"]
+        for tool in chosen:
+            done = validate(tool, file, baked)
+            assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_workflows_are_safe(baked: Path) -> None:
-    options = ("--offline", "--no-progress", "--persona", "pedantic")
-    run = validate("zizmor", *options, str(WORKFLOWS), cwd=baked)
-    assert run.returncode == 0, run.stdout + run.stderr
+def test_a_repository_for_a_cluster_tries_its_releases_in_one(pipelines: Any, bake: Bake) -> None:
+    repository, file = bake(ci="github", platform="kubernetes"), WORKFLOWS / "cluster.yml"
+    assert "nox -s cluster" in commands(pipelines, repository, file)
+    assert held(repository).returncode == 0
+    for tool in ("schema", "actionlint", "zizmor"):
+        done = validate(tool, file, repository)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_workflows_have_no_faults(baked: Path) -> None:
-    files = [str(path) for path in (baked / WORKFLOWS).iterdir()]
-    run = validate("actionlint", "-ignore", 'label "model-server" is unknown', *files, cwd=baked)
-    assert run.returncode == 0, run.stdout
+CHECKOUT = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1"
+RUN = 'run: nox -s "$SESSION"'
+FAULTS = [
+    ("zizmor", PULL_REQUEST, "persist-credentials: false", "clean: true", "artipacked"),
+    ("zizmor", PULL_REQUEST, "permissions: {}", "permissions: write-all", "excessive-permissions"),
+    ("zizmor", MAIN, "permissions: {}\n\n", "", "excessive-permissions"),
+    ("zizmor", MAIN, " # to record who has reviewed this run", "", "undocumented-permissions"),
+    ("zizmor", MAIN, f"{CHECKOUT} # v7.0.1", "actions/checkout@v7", "unpinned-uses"),
+    (
+        "zizmor",
+        PULL_REQUEST,
+        RUN,
+        "run: echo ${{ github.event.pull_request.title }}",
+        "template-injection",
+    ),
+    ("zizmor", PULL_REQUEST, "  pull_request:", "  pull_request_target:", "dangerous-triggers"),
+    (
+        "zizmor",
+        MAIN,
+        "    uses: ./.github",
+        "    secrets: inherit\n    uses: ./.github",
+        "secrets-inherit",
+    ),
+    ("zizmor", MAIN, "secrets.REGISTRY_TOKEN", "toJSON(secrets)", "overprovisioned-secrets"),
+    (
+        "zizmor",
+        PULL_REQUEST,
+        "if: ${{ always() }}",
+        "if: github.actor == 'dependabot[bot]'",
+        "bot-conditions",
+    ),
+    (
+        "zizmor",
+        MAIN,
+        "env:\n      GIT_AUTHOR_NAME",
+        "env:\n      ACTIONS_ALLOW_UNSECURE_COMMANDS: true\n      GIT_AUTHOR_NAME",
+        "insecure-commands",
+    ),
+    ("actionlint", PULL_REQUEST, "needs: [plan]", "needs: [paln]", '"paln"'),
+    ("actionlint", PULL_REQUEST, "steps.check.outcome", "steps.chekc.outcome", '"chekc"'),
+    ("actionlint", PULL_REQUEST, "outputs.sessions) }}", "outputs.session) }}", '"session"'),
+    ("actionlint", PULL_REQUEST, 'nox -s "$SESSION"', "nox -s $SESSION", "SC2086"),
+    ("actionlint", MAIN, "model-server", "modelserver", '"modelserver" is unknown'),
+    ("actionlint", ROLLBACK, "inputs.version", "inputs.versoin", '"versoin"'),
+    ("actionlint", NIGHTLY, "17 2 * * *", "67 2 * * *", "invalid CRON"),
+    ("actionlint", NIGHTLY, "hashFiles(", "hashFile(", '"hashFile"'),
+    ("actionlint", MAIN, "${{ github.actor }}", "${{ github.actr }}", '"actr"'),
+    ("schema", PULL_REQUEST, "timeout-minutes", "timeout-minuts", "timeout-minuts"),
+    ("schema", MAIN, "runs-on", "run-on", "run-on"),
+    ("schema", DRILL, "contents: write", "contents: admin", "admin"),
+    ("pipeline schema", GITLAB, "when: manual", "when: manul", "manul"),
+    ("pipeline schema", GITLAB, "expire_in", "expires_in", "expires_in"),
+]
+
+
+@pytest.mark.parametrize(("tool", "file", "right", "wrong", "complaint"), FAULTS)
+def test_a_planted_fault_is_named(
+    broken: Path, tool: str, file: Path, right: str, wrong: str, complaint: str
+) -> None:
+    plant(broken / file, right, wrong)
+    done = validate(tool, file, broken)
+    assert done.returncode != 0
+    assert complaint in done.stdout + done.stderr
+
+
+UPDATERS = {
+    "dependabot": Path(".github/dependabot.yml"),
+    "renovate": Path("renovate.json"),
+}
+
+
+@pytest.mark.parametrize("platform", ["process", "docker"])
+def test_what_renews_dependencies_fits_its_schema_and_waits_a_week(
+    bake: Bake, pipelines: Any, platform: str
+) -> None:
+    repository = bake(ci="both", platform=platform)
+    for tool, file in UPDATERS.items():
+        done = validate(tool, file, repository)
+        assert done.returncode == 0, done.stdout
+    github, gitlab = (pipelines.read(repository / file) for file in UPDATERS.values())
+    wanted = ["github-actions", *(["docker"] if platform == "docker" else []), "pip"]
+    assert [entry["package-ecosystem"] for entry in github["updates"]] == wanted
+    assert {entry["cooldown"]["default-days"] for entry in github["updates"]} == {"7"}
+    assert gitlab["minimumReleaseAge"] == "7 days"
+    done = validate("zizmor", UPDATERS["dependabot"], repository)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
     ("tool", "right", "wrong"),
     [
-        ("zizmor", "persist-credentials: false", "clean: true"),
-        ("zizmor", "permissions: {}", "permissions: write-all"),
-        ("actionlint", "needs: [check]", "needs: [chekc]"),
-        ("actionlint", "matrix.session }}", "matrix.sesion }}"),
+        ("dependabot", "interval: weekly", "interval: often"),
+        ("dependabot", "default-days: 7", "days: 7"),
+        ("renovate", '"packageRules": [', '"packageRules": [1,'),
     ],
 )
-def test_a_validator_sees_a_planted_fault(broken: Path, tool: str, right: str, wrong: str) -> None:
-    file = broken / WORKFLOWS / "pull-request.yml"
-    plant(file, right, wrong)
-    options = {"zizmor": ("--offline", "--persona", "pedantic"), "actionlint": ()}[tool]
-    run = validate(tool, *options, str(file), cwd=broken)
-    assert run.returncode != 0
+def test_a_fault_in_what_renews_dependencies_is_seen(
+    broken: Path, tool: str, right: str, wrong: str
+) -> None:
+    plant(broken / UPDATERS[tool], right, wrong)
+    assert validate(tool, UPDATERS[tool], broken).returncode != 0

@@ -17,7 +17,8 @@ import image_index
 import pytest
 from docker.models.containers import Container
 from faulty_registry import FaultyRegistry
-from living import Living
+from living import Living, scan
+from trivy_database import Database
 
 from demo.changes import learn_more_slowly
 from demo.client import Customers
@@ -90,10 +91,12 @@ class Host:
 
 
 def release(repository: Repository) -> str:
-    """Train, build and push what is committed, and return its version."""
+    """Train, build, scan and push what is committed, and return its version."""
     repository.ask("champion", "--env", "prod")
     trained = repository.nox("-s", "train")
     assert trained.returncode == 0, trained.stdout + trained.stderr
+    repository.ask("build", "--base", engine.BASE_IMAGE)
+    scan(repository)
     built = repository.ask("build", "--push", "--base", engine.BASE_IMAGE)
     version: str = built["record"]["version"]
     return version
@@ -104,6 +107,7 @@ def host(
     living: Living,
     docker_engine: engine.Engine,
     registry: FaultyRegistry,
+    known_holes: Database,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Host]:
     """Return three releases in a registry; nothing is promoted."""

@@ -28,6 +28,17 @@ def test_nox_is_green_in_a_fresh_repository_and_leaves_it_clean(
         assert {f"{name}.json", f"{name}.md"} <= reports
 
 
+def test_a_repository_for_a_cluster_passes_the_tests_that_the_others_leave_out(
+    living: Living, tmp_path: Path
+) -> None:
+    repository = Repository.generate(tmp_path, doors=living.repository.doors, platform="kubernetes")
+    repository.begin(tmp_path / "remote.git")
+    chosen = ("tests/integration/release/test_kubernetes.py", "tests/unit/release/test_policy.py")
+    done = repository.nox("-s", "tests", "--", "--numprocesses", "3", *chosen)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "skipped" not in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("platform", ["docker", "kubernetes"])
 def test_nothing_looks_like_a_secret_whatever_was_chosen(
     living: Living, tmp_path: Path, platform: str

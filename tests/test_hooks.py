@@ -91,6 +91,8 @@ def test_a_package_can_be_called(name: str) -> None:
         ("release", "the repository uses"),
         ("test", "the repository uses"),
         ("pandas", "the repository uses"),
+        ("null", "word of YAML"),
+        ("on", "word of YAML"),
         ("a" * 51, "at most 50"),
     ],
 )
@@ -266,9 +268,23 @@ def test_a_refused_answer_leaves_nothing_behind(
     ("ci", "platform", "expected"),
     [
         ("both", "kubernetes", []),
-        ("both", "docker", ["deploy"]),
-        ("both", "process", ["Dockerfile", ".dockerignore", "deploy"]),
-        ("github", "kubernetes", [".gitlab-ci.yml"]),
+        (
+            "both",
+            "docker",
+            [".github/workflows/cluster.yml", "deploy", "docs/kubernetes.md"],
+        ),
+        (
+            "both",
+            "process",
+            [
+                "Dockerfile",
+                ".dockerignore",
+                ".github/workflows/cluster.yml",
+                "deploy",
+                "docs/kubernetes.md",
+            ],
+        ),
+        ("github", "kubernetes", [".gitlab", ".gitlab-ci.yml", "renovate.json"]),
         ("gitlab", "kubernetes", [".github"]),
     ],
 )
@@ -282,10 +298,13 @@ def test_what_was_not_chosen_is_removed(
 ) -> None:
     (tmp_path / ".github" / "workflows").mkdir(parents=True)
     (tmp_path / "deploy" / "base").mkdir(parents=True)
-    for name in ("Dockerfile", ".dockerignore", ".gitlab-ci.yml", "README.md"):
+    (tmp_path / "docs").mkdir()
+    kept = (".gitlab-ci.yml", "README.md", "docs/secrets.md")
+    for name in ("Dockerfile", ".dockerignore", "docs/kubernetes.md", *kept):
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
     answers = {"project": "churn", "ci": "gitlab", "platform": "process"}
     assert post_gen_project.main(answers) == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".gitlab-ci.yml", "README.md"]
+    left = (path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
+    assert sorted(map(str, left)) == sorted(kept)
     assert capsys.readouterr().out.startswith("churn is ready")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -21,11 +22,12 @@ import image_index
 import pytest
 from docker.models.images import Image
 from faulty_registry import FaultyRegistry
-from living import Living, broken
+from living import Living, broken, scan
+from trivy_database import DEBIAN, PYTHON, Database
 
 from demo.repository import Repository
 
-BUILD_FAILED, PUSH_FAILED, REGISTRY_DIFFERS = 20, 21, 22
+GATE, BUILD_FAILED, PUSH_FAILED, REGISTRY_DIFFERS = 10, 20, 21, 22
 PLANTED = "planted-secret-token"
 # As long as a version.
 OTHER_TAG = "0" * 12 + "-" + "0" * 8
@@ -36,7 +38,7 @@ MAX_OWN_MB, MAX_MB = 200, 600
 
 @dataclass(frozen=True)
 class Shop:
-    """A trained repository whose image can be built, and what it is pushed to.
+    """A trained repository whose image is built and scanned, and what it is pushed to.
 
     Parameters
     ----------
@@ -91,6 +93,7 @@ def shop(
     living: Living,
     docker_engine: engine.Engine,
     registry: FaultyRegistry,
+    known_holes: Database,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Shop]:
     """Return a repository on the docker platform, beside an engine and two registries."""
@@ -105,7 +108,11 @@ def shop(
     trained = repository.nox("-s", "train")
     assert trained.returncode == 0, trained.stdout + trained.stderr
     with engine.locked_registry() as locked:
-        yield Shop(repository, docker_engine.client, registry, registry.upstream, locked)
+        shop = Shop(repository, docker_engine.client, registry, registry.upstream, locked)
+        built = shop.build()
+        assert built.returncode == 0, built.stderr
+        scan(repository)
+        yield shop
 
 
 @pytest.fixture(autouse=True)
@@ -172,6 +179,9 @@ def test_the_same_bundle_gives_the_same_layers_to_who_remembers_no_step(
     remembered = shop.client.images.get(kept["image_id"]).attrs["RootFS"]["Layers"]
     assert layers == [remembered, remembered]
     assert images[0].id != images[1].id, "neither was built anew"
+    # The engine remembers these steps now: what is pushed next is another image with these layers.
+    assert shop.build().returncode == 0
+    scan(shop.repository)
 
 
 def test_a_base_with_a_tag_and_a_digest_is_told_apart_too(shop: Shop) -> None:
@@ -196,6 +206,49 @@ def test_it_holds_what_serves_and_nothing_that_trains(shop: Shop) -> None:
     names = said.decode().split()
     assert {"onnxruntime", "fastapi", "churn-model"} <= set(names)
     assert {"pandas", "scikit-learn", "skl2onnx", "pip", "setuptools"}.isdisjoint(names)
+
+
+def test_an_image_that_was_not_scanned_is_not_pushed(shop: Shop) -> None:
+    scanned = shop.repository.folder / "reports" / "scanned.json"
+    content = scanned.read_text()
+    next_step = "next:  invoke build, then nox -s scan, then invoke build --push"
+    scanned.unlink()
+    refused(shop, GATE, "the image has not passed a scan", "scanned.json", next_step)
+    scanned.write_text(content.replace(shop.kept()["image_id"], "sha256:" + "0" * 64))
+    refused(shop, GATE, "it is of the image sha256:000", shop.kept()["image_id"], next_step)
+    scanned.write_text(content)
+
+
+def test_an_image_with_a_hole_that_could_be_mended_is_not_pushed(
+    shop: Shop, known_holes: Database
+) -> None:
+    session = ("--reuse-existing-virtualenvs", "-s", "scan")
+    known_holes.plant(DEBIAN, "openssl", "CVE-2026-1", "HIGH")
+    done = shop.repository.nox(*session)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "does not fail: CVE-2026-1: libssl3 " in done.stdout
+    known_holes.plant(DEBIAN, "openssl", "CVE-2026-1", "HIGH", fixed="99.1")
+    known_holes.plant(PYTHON, "onnxruntime", "CVE-2026-2", "CRITICAL", fixed="99.1")
+    done = shop.repository.nox(*session)
+    assert done.returncode != 0
+    assert re.search(r"(?m)^Dockerfile:\d+: CVE-2026-1: libssl3 \S+ in debian 12", done.stdout)
+    where = r"app/venv/lib/\S+/onnxruntime-\S+/METADATA \(CRITICAL\): fixed in 99.1"
+    assert re.search(rf"(?m)^requirements.txt:\d+: CVE-2026-2: onnx\S+ \S+ in {where}", done.stdout)
+    refused(shop, GATE, "its verdict is 'failed'")
+    known_holes.forget()
+    scan(shop.repository)
+
+
+def test_an_engine_that_does_not_answer_is_no_pass(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+        done = shop.repository.nox("--reuse-existing-virtualenvs", "-s", "scan")
+    assert done.returncode != 0
+    assert "could not tell: trivy: " in done.stdout and "/nowhere.sock" in done.stdout
+    refused(shop, GATE, "scanned.json")
+    scan(shop.repository)
 
 
 def test_01_a_registry_that_cannot_be_reached(shop: Shop) -> None:
@@ -304,12 +357,17 @@ def test_a_release_is_in_the_registry_and_in_git_and_made_once(
     assert json.loads(shop.repository.git("show", f"{tag}:image.json")) == kept
     bill = json.loads(shop.repository.git("show", f"{tag}:sbom.json"))
     assert {"onnxruntime", "libc6"} <= {one["name"] for one in bill["components"]}
+    scanned = json.loads(shop.repository.git("show", f"{tag}:scanned.json"))
+    assert (scanned["verdict"], scanned["image_id"]) == ("passed", kept["image_id"])
     assert "| onnxruntime |" in shop.repository.git("show", f"{tag}:licences.md")
+    sums = shop.repository.folder / "dist" / kept["tag"] / "checksums.txt"
+    image = f"{kept['digest'].removeprefix('sha256:')}  {kept['repository']}"
+    assert image in sums.read_text(encoding="utf-8").splitlines()
     pulled = shop.client.images.pull(
         f"{kept['repository']}@{kept['digest']}", auth_config=engine.ACCOUNT
     )
     assert pulled.id == kept["image_id"]
     again = shop.build("--push")
     assert (again.returncode, "is built already: nothing to do" in again.stderr) == (0, True)
-    assert os.listdir(shop.repository.folder / "dist") == [kept["tag"]]
+    assert set(os.listdir(shop.repository.folder / "dist")) == {kept["tag"], "checksums.txt"}
     assert Path(shop.repository.folder / "dist" / kept["tag"] / "release.json").is_file()

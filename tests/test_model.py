@@ -90,8 +90,10 @@ def test_the_nightly_training_keeps_an_equal_model_back(prod: Repository) -> Non
     prod.ask("champion", "--env", "prod")
     told = prod.ask("champion", "--env", "prod", "--days-ago", "7")
     assert told["release"], "prod is younger than a week: its first release is the champion"
-    said = refused(prod, "nox", "-s", "nightly")
-    assert "nightly: kept back: no better: roc_auc" in said
+    night = prod.nox("-s", "nightly")
+    assert night.returncode == 0, night.stderr
+    assert "nightly: kept back: no better: roc_auc" in night.stdout + night.stderr
+    assert not (prod.folder / "reports" / "proposal.md").exists()
     report = json.loads((prod.folder / "reports" / "nightly.json").read_bytes())
     assert report["decision"] == "keep"
     assert (prod.folder / "reports" / "model" / "model.onnx").is_file()

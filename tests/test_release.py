@@ -236,14 +236,14 @@ def test_history_tells_the_whole_story_after_a_fresh_clone(
         assert "approved by Ada Example" in line
 
 
-def test_a_platform_that_is_not_driven_yet_is_refused_plainly(
-    living: Living, tmp_path: Path
-) -> None:
-    repository = Repository.generate(tmp_path, doors=living.repository.doors, platform="kubernetes")
+def test_a_platform_that_is_not_driven_is_refused_plainly(living: Living, tmp_path: Path) -> None:
+    repository = Repository.generate(tmp_path, doors=living.repository.doors)
+    table = '[environments.prod]\nplatform = "{}"'
+    repository.replace("release.toml", table.format("process"), table.format("nomad"))
     repository.begin(tmp_path / "remote.git")
     refused = repository.invoke("promote", "--env", "prod", "--yes")
     assert refused.returncode == CONFIGURATION
-    assert "prod is on platform 'kubernetes'" in refused.stderr
+    assert "prod is on platform 'nomad'" in refused.stderr
     assert "prod unchanged" in refused.stderr
 
 

@@ -21,6 +21,8 @@ from living import Living
 
 from demo.repository import free_ports
 
+pytestmark = pytest.mark.alone
+
 # As many requests are let in at once (admission.py of the generated repository).
 MAX_REQUESTS = 128
 MALFORMED = 10_000

@@ -34,7 +34,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 PACKAGE = "{{ cookiecutter.package }}"
 REPORTS = Path("reports")
-TYPED = ("src", "release", "security", "tests", "noxfile.py", "tasks.py")
+TYPED = ("src", "release", "security", "pipelines", "tests", "noxfile.py", "tasks.py")
 # The package runs from src, as it stands: nothing to build, nothing that could be out of date.
 FROM_SOURCE = {"PYTHONPATH": "src"}
 # The threads of linear algebra wait for one another by spinning, and several tests run at a time.
@@ -48,6 +48,8 @@ LOCKS = {
     "requirements-lint.txt": ("--group", "pyproject.toml:lint"),
     "requirements-doors.txt": ("--group", "pyproject.toml:doors"),
     "requirements-security.txt": ("--group", "pyproject.toml:security"),
+    "requirements-pipelines.txt": ("--group", "pyproject.toml:pipelines"),
+    "requirements-template.txt": ("--group", "pyproject.toml:template"),
 }
 
 # src/a.py:3:1: F401 'os' imported but unused
@@ -58,7 +60,13 @@ MYPY = re.compile(
     r"(?P<path>.+?):(?P<line>\d+): error: (?P<message>.*?)(?:  \[(?P<code>[a-z-]+)\])?"
 )
 # src/a.py:3: GitHub Token: in the file as it is now
-SECURITY = re.compile(r"(?P<path>.+?):(?P<line>\d+): (?P<code>[^:]+): (?P<message>.*)")
+FINDING = re.compile(r"(?P<path>.+?):(?P<line>\d+): (?P<code>[^:]+): (?P<message>.*)")
+# .github/workflows/main.yml:3:1: property "x" is not defined [expression]
+ACTIONLINT = re.compile(r"(?P<path>.+?):(?P<line>\d+):\d+: (?P<message>.*) \[(?P<code>[\w-]+)\]")
+# ::error file=.github/workflows/main.yml,line=3,title=artipacked::main.yml:3: credentials persist
+ZIZMOR = re.compile(
+    r"::\w+ file=(?P<path>[^,]+),line=(?P<line>\d+),title=(?P<code>[^:]+)::(?P<message>.*)"
+)
 
 
 @nox.session(tags=["ci"])
@@ -98,6 +106,15 @@ def endurance(session: nox.Session) -> None:
     session.run("pytest", "-m", "endurance", *session.posargs, env=ONE_THREAD)
 
 
+@nox.session(default=False)
+def cluster(session: nox.Session) -> None:
+    """Release to a real Kubernetes cluster, in a namespace of its own that is removed again."""
+    if not os.environ.get("KUBECONFIG"):
+        session.skip("KUBECONFIG names no cluster")
+    install(session, "requirements-dev.txt")
+    session.run("pytest", "-m", "cluster", "--capture=no", *session.posargs, "tests/cluster")
+
+
 @nox.session(tags=["ci"])
 def data(session: nox.Session) -> None:
     """Hold the data against its contract, and against the reference for drift."""
@@ -120,7 +137,7 @@ def gate(session: nox.Session) -> None:
 def secrets(session: nox.Session) -> None:
     """Look for passwords, keys and tokens in every file, and in all that the branch adds."""
     install(session, "requirements-security.txt")
-    check(session, {("python", "-m", "security.secrets", *session.posargs): SECURITY})
+    check(session, {("python", "-m", "security.secrets", *session.posargs): FINDING})
 
 
 # A laptop on a train must be able to run `nox`; CI names this session, which fails offline.
@@ -128,7 +145,40 @@ def secrets(session: nox.Session) -> None:
 def audit(session: nox.Session) -> None:
     """Hold every locked package against the known vulnerabilities; needs the network."""
     install(session, "requirements-security.txt")
-    check(session, {("python", "-m", "security.audit"): SECURITY})
+    check(session, {("python", "-m", "security.audit"): FINDING})
+
+
+@nox.session(tags=["ci"])
+def pipelines(session: nox.Session) -> None:
+    """Find faults in the CI files, and calls of sessions, tasks and flags that are not there."""
+    install(session, "requirements-pipelines.txt")
+    tools: dict[tuple[str, ...], re.Pattern[str]] = {("python", "-m", "pipelines"): FINDING}
+    workflows = [str(path) for path in sorted(Path(".github/workflows").glob("*.yml"))]
+    if workflows:
+        schema = ("check-jsonschema", "--builtin-schema", "vendor.github-workflows")
+        audit = ("zizmor", "--offline", "--no-progress", "--persona", "pedantic")
+        tools[*schema, *workflows] = FINDING
+        labels = ("-config-file", ".github/actionlint.yaml")
+        tools["actionlint", "-oneline", *labels, *workflows] = ACTIONLINT
+        tools[*audit, "--format", "github", *workflows] = ZIZMOR
+    if Path(".gitlab-ci.yml").exists():
+        schema = ("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci")
+        tools[*schema, "--data-transform", "gitlab-ci", ".gitlab-ci.yml"] = FINDING
+    check(session, tools)
+
+
+@nox.session(default=False)
+def scan(session: nox.Session) -> None:
+    """Hold what `invoke build` has made against the known vulnerabilities; needs the network."""
+    install(session, "requirements-security.txt")
+    check(session, {("python", "-m", "security.scan"): FINDING})
+
+
+@nox.session(default=False)
+def template(session: nox.Session) -> None:
+    """Tell whether the template has moved on, and what `cruft update` would change here."""
+    install(session, "requirements-template.txt")
+    check(session, {("python", "-m", "security.template"): FINDING})
 
 
 @nox.session(default=False)

@@ -6,15 +6,9 @@ read the one JSON document that ``--json`` puts on standard output.
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import json as jsonlib
-import os
-import signal
-import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from invoke.context import Context
@@ -26,12 +20,15 @@ from release import build as building
 from release import champion as champions
 from release import difference, policy, status as looking
 from release import drill as drills
+from release import proposal as proposals
 from release import prune as pruning
 from release.approvals import weigh
+from release.door import confirm, door, print_json, refuse_dry, say
 from release.engine import Machine
-from release.errors import ConfigurationError, Interrupted, PreconditionFailed, ReleaseError
+from release.errors import DrillFailed
 from release.files import write_file
-from release.git import GitFailed, Repository
+from release.forge import client, issues, protection
+from release.git import Repository
 from release.ledger import Ledger
 from release.plan import chosen_release
 from release.progress import Progress
@@ -44,91 +41,14 @@ DRIFTED = 3
 JSON = "print one JSON document on standard output"
 
 
-def door(body: Callable[..., Any]) -> Callable[..., None]:
-    """Print what a task returns, and turn its errors into one message and their exit code."""
-
-    @functools.wraps(body)
-    def run(c: Context, *arguments: Any, **options: Any) -> None:
-        as_json = options.get("json", False)
-        # A cancelled CI job and a lost terminal must end as cleanly as Ctrl-C does.
-        # SIGINT too: whoever was begun in a script's background would not hear it.
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, signal.default_int_handler)
-        try:
-            answer = body(c, *arguments, **options)
-            if as_json:
-                _print_json(answer)
-            return
-        except KeyboardInterrupt:
-            said: ReleaseError = Interrupted(
-                "interrupted",
-                state="no promotion, rollback or recovery was under way",
-                next_step="invoke status",
-            )
-        except ReleaseError as error:
-            said = error
-        except (GitFailed, OSError) as error:
-            # A full disk or a broken repository: whatever was under way has kept its lock.
-            said = PreconditionFailed(
-                "the command could not go on", why=str(error), next_step="invoke status"
-            )
-        if as_json:
-            _print_json({"error": vars(said), "exit_code": said.exit_code})
-        raise Exit(str(said), code=said.exit_code)
-
-    return run
-
-
-def _print_json(answer: Any) -> None:
-    print(jsonlib.dumps(answer, indent=2, default=_plain))
-
-
-def _plain(value: Any) -> Any:
-    """Return what JSON can hold of a dataclass or a path; release/answers.schema.json says what."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} is nothing for machines to read")
-
-
 def _machine() -> Machine:
     repository = Repository.containing(Path.cwd())
     return Machine(repository, policy.load(repository.root / "release.toml"))
 
 
-def _say(text: object) -> None:
-    print(text, file=sys.stderr)
-
-
 def _say_what_is_known(ledger: Ledger) -> None:
     if ledger.unreachable:
-        _say(f"the git remote does not answer, this is what is known here: {ledger.unreachable}")
-
-
-def _refuse_dry(c: Context, command: str) -> None:
-    """Refuse ``invoke --dry`` where a dry run would be a real one: Invoke runs all Python."""
-    if c.config.run.dry:
-        raise ConfigurationError(
-            f"{command} has no dry run",
-            state="nothing was changed",
-            next_step="invoke status shows what is; invoke --help COMMAND what it would do",
-        )
-
-
-def _confirm(question: str, command: str, state: str) -> None:
-    """Ask on a terminal; without one, ``--yes`` should have said so."""
-    if not sys.stdin.isatty() or os.environ.get("CI"):
-        raise ConfigurationError(
-            f"not confirmed: {question}",
-            why="there is no terminal to ask on",
-            state=state,
-            next_step=f"invoke {command} --yes",
-        )
-    print(f"{question} [y/N] ", file=sys.stderr, end="", flush=True)
-    if sys.stdin.readline().strip().lower() != "y":
-        raise Interrupted("not done", state=state)
+        say(f"the git remote does not answer, this is what is known here: {ledger.unreachable}")
 
 
 @task(
@@ -144,7 +64,7 @@ def champion(c: Context, env: str, days_ago: int = 0, json: bool = False) -> cha
     folder = machine.repository.root / "reports" / name
     found = champions.fetch(Ledger.open(machine.repository), env, days_ago, folder)
     when = f"{days_ago} days ago" if days_ago else "now"
-    _say(f"{env} serves {found.release or 'nothing'} ({when}): see {folder}")
+    say(f"{env} serves {found.release or 'nothing'} ({when}): see {folder}")
     return found
 
 
@@ -166,15 +86,15 @@ def build(
     json: bool = False,
 ) -> building.Built:
     """Make the release of HEAD from what `nox -s train` left in reports/, and tag it."""
-    _refuse_dry(c, "build")
+    refuse_dry(c, "build")
     machine = _machine()
     progress = Progress()
     wish = building.Wish(push, base, allow_dirty)
     built = building.build(Ledger.open(machine.repository), machine.policy, progress, wish)
     if not built.is_released:
-        hint = (
-            "a dirty tree is never released" if allow_dirty else "invoke build --push releases it"
-        )
+        hint = "nox -s scan, then invoke build --push releases it"
+        if allow_dirty:
+            hint = "a dirty tree is never released"
         progress.say(f"made and proved, see {built.folder}; {hint}")
     elif built.is_new:
         progress.say(f"built {built.record.version} in {built.folder}")
@@ -203,19 +123,51 @@ def promote(
     json: bool = False,
 ) -> Any:
     """Make an environment serve a release, verify it, and bring back the old one if it fails."""
-    machine = _machine()
+    return _promote(_machine(), env, version, dry_run or c.config.run.dry, yes)
+
+
+def _promote(machine: Machine, env: str, version: str | None, dry_run: bool, yes: bool) -> Any:
     plan = machine.plan_promotion(machine.policy.environment(env), version)
-    _say(plan)
-    if plan.nothing_to_do or dry_run or c.config.run.dry:
+    say(plan)
+    if plan.nothing_to_do or dry_run:
         return plan.told()
     if not yes:
-        _confirm(
+        confirm(
             f"promote {plan.record.version} to {env}?", f"promote --env {env}", f"{env} unchanged"
         )
     progress = Progress()
     event = machine.promote(plan, progress)
     progress.say(f"{env} serves {event.release}, verified")
     return event
+
+
+@task(
+    auto_shortflags=False,
+    help={
+        "env": ENV,
+        "version": VERSION,
+        "dry-run": "print what would be proposed, and open no issue",
+        "json": JSON,
+    },
+)
+@door
+def propose(
+    c: Context, env: str, version: str | None = None, dry_run: bool = False, json: bool = False
+) -> Any:
+    """Propose a release for an environment by an issue; or promote it, if release.toml says so."""
+    machine = _machine()
+    environment = machine.policy.environment(env)
+    dry_run = dry_run or c.config.run.dry
+    if environment.nightly == policy.PROMOTE:
+        return _promote(machine, env, version, dry_run, yes=True)
+    ledger = Ledger.open(machine.repository)
+    found = proposals.propose(ledger, machine.policy, environment, version)
+    if found.nothing_to_do:
+        say(f"{env} serves {found.release} already: nothing to do")
+        return found
+    if not json:
+        print(f"# {found.title}\n\n{found}")
+    return found if dry_run else proposals.tell(machine.repository, found, Progress())
 
 
 @task(
@@ -240,7 +192,7 @@ def rollback(
     """Go back to the last known good release; asks nothing, waits for nobody, needs no approval."""
     machine = _machine()
     plan = machine.plan_rollback(machine.policy.environment(env), version)
-    _say(plan)
+    say(plan)
     if dry_run or c.config.run.dry:
         return plan.told()
     progress = Progress()
@@ -267,15 +219,15 @@ def approve(
     actor = machine.repository.actor()
     approvers, _ = weigh(ledger, env, record, rule)
     if actor in approvers:
-        _say(f"you have approved {record.version} for {env} already: nothing to do")
+        say(f"you have approved {record.version} for {env} already: nothing to do")
     else:
-        _say(f"{actor} approves {record.version} for {env}, digest {record.digest}")
+        say(f"{actor} approves {record.version} for {env}, digest {record.digest}")
         if not c.config.run.dry:
             ledger.add_approval(env, record, reason, rule.signed)
             approvers, complaints = weigh(Ledger.open(machine.repository), env, record, rule)
             for complaint in complaints:
-                _say(f"does not count: {complaint}")
-    _say(f"{len(approvers)} of {rule.needed} approvals")
+                say(f"does not count: {complaint}")
+    say(f"{len(approvers)} of {rule.needed} approvals")
     return {
         "environment": env,
         "release": record.version,
@@ -292,10 +244,10 @@ def approve(
 @door
 def hold(c: Context, env: str, reason: str = "", json: bool = False) -> Any:
     """Keep releases out of an environment until `invoke unhold`; a rollback does so by itself."""
-    _refuse_dry(c, "hold")
+    refuse_dry(c, "hold")
     machine = _machine()
     event = machine.hold(machine.policy.environment(env), reason, Progress())
-    _say(f"{env} is on hold" if event else f"{env} is on hold already: nothing to do")
+    say(f"{env} is on hold" if event else f"{env} is on hold already: nothing to do")
     return event
 
 
@@ -306,10 +258,10 @@ def hold(c: Context, env: str, reason: str = "", json: bool = False) -> Any:
 @door
 def unhold(c: Context, env: str, reason: str = "", json: bool = False) -> Any:
     """Let releases into an environment again, after a hold or a rollback."""
-    _refuse_dry(c, "unhold")
+    refuse_dry(c, "unhold")
     machine = _machine()
     event = machine.unhold(machine.policy.environment(env), reason, Progress())
-    _say(f"{env} takes releases again" if event else f"{env} is not on hold: nothing to do")
+    say(f"{env} takes releases again" if event else f"{env} is not on hold: nothing to do")
     return event
 
 
@@ -335,7 +287,7 @@ def status(c: Context, env: str | None = None, exit_code: bool = False, json: bo
     drifted = [look.environment for look in looks if look.drift]
     if exit_code and drifted:
         if json:
-            _print_json(looks)
+            print_json(looks)
         raise Exit(f"{', '.join(drifted)} does not run what git says", code=DRIFTED)
     return looks
 
@@ -355,7 +307,7 @@ def history(c: Context, env: str, json: bool = False) -> Any:
         if not events:
             print(f"{env}: nothing was ever released here")
     if events:
-        _say("a release's model card: git show release/VERSION:model_card.md; also gate.html there")
+        say("a release's model card: git show release/VERSION:model_card.md; also gate.html there")
     return events
 
 
@@ -378,7 +330,7 @@ def audit(c: Context, html: bool = False, json: bool = False) -> Any:
 
         path = machine.repository.root / "reports" / "audit.html"
         write_file(path, board.page(found, ledger, machine.policy, datetime.now(UTC)))
-        _say(f"see {path}")
+        say(f"see {path}")
     answer = {"environments": found.proofs, "unreachable": found.unreachable}
     if not json:
         for proof in found.proofs:
@@ -388,7 +340,7 @@ def audit(c: Context, html: bool = False, json: bool = False) -> Any:
     trouble = found.trouble
     if trouble:
         if json:
-            _print_json(answer | {"error": vars(trouble), "exit_code": trouble.exit_code})
+            print_json(answer | {"error": vars(trouble), "exit_code": trouble.exit_code})
         raise Exit(str(trouble), code=trouble.exit_code)
     return answer
 
@@ -410,23 +362,35 @@ def diff(c: Context, env: str, version: str | None = None, json: bool = False) -
     help={
         "env": ENV,
         "sandbox": "practise with servers of its own on this machine, beside those that serve",
+        "issue": "open an issue at the forge when the drill fails",
         "yes": YES,
         "json": JSON,
     },
 )
 @door
 def drill(
-    c: Context, env: str, sandbox: bool = False, yes: bool = False, json: bool = False
+    c: Context,
+    env: str,
+    sandbox: bool = False,
+    issue: bool = False,
+    yes: bool = False,
+    json: bool = False,
 ) -> drills.Drill:
     """Practise a rollback: go back, prove it, come forward again, and time it."""
-    _refuse_dry(c, "drill")
+    refuse_dry(c, "drill")
     machine = _machine()
     environment = machine.policy.environment(env)
     if not sandbox and not yes:
         question = f"roll {env} back and forward again, on the servers that serve?"
-        _confirm(question, f"drill --env {env}", f"{env} unchanged")
+        confirm(question, f"drill --env {env}", f"{env} unchanged")
     progress = Progress()
-    done = drills.practise(machine, environment, sandbox, progress)
+    try:
+        done = drills.practise(machine, environment, sandbox, progress)
+    except DrillFailed as failed:
+        if issue:
+            title, text = f"The drill of {env} failed", indent(str(failed), "    ")
+            issues.tell(machine.repository, title, text, progress)
+        raise
     progress.say(f"{done.seconds:.1f} s of {done.budget_s}: {done}")
     return done
 
@@ -440,20 +404,42 @@ def prune(c: Context, dry_run: bool = False, yes: bool = False, json: bool = Fal
     """Remove releases from this machine that no environment may have to serve; git keeps all."""
     machine = _machine()
     releases = pruning.unneeded(machine)
-    _say("\n".join(releases) or "nothing to remove")
+    say("\n".join(releases) or "nothing to remove")
     if releases and not dry_run and not c.config.run.dry:
         if not yes:
             question = f"remove {len(releases)} releases from this machine?"
-            _confirm(question, "prune", "nothing was removed")
+            confirm(question, "prune", "nothing was removed")
         pruning.prune(machine, releases)
     return {"removed": [] if dry_run or c.config.run.dry else releases, "unneeded": releases}
+
+
+@task(
+    auto_shortflags=False,
+    help={"dry-run": "say what would be changed at the forge, and change nothing", "json": JSON},
+)
+@door
+def protect(c: Context, dry_run: bool = False, json: bool = False) -> Any:
+    """Let the forge protect main and the release ledger as this repository's files say."""
+    repository = Repository.containing(Path.cwd())
+    forge = client.find(repository)
+    changes = protection.plan(forge, repository.root)
+    dry_run = dry_run or c.config.run.dry
+    if dry_run:
+        say("\n".join(f"{change.rule}: {change.outcome}, in a real run" for change in changes))
+    else:
+        protection.apply(forge, changes, Progress())
+    return {
+        "forge": forge.name,
+        "rules": {change.rule: change.outcome for change in changes},
+        "dry_run": dry_run,
+    }
 
 
 @task(auto_shortflags=False, help={"env": ENV, "json": JSON})
 @door
 def recover(c: Context, env: str, json: bool = False) -> Any:
     """End what a dead command began, and push what one without its remote has left owed."""
-    _refuse_dry(c, "recover")
+    refuse_dry(c, "recover")
     machine = _machine()
     progress = Progress()
     event = machine.recover(machine.policy.environment(env), progress)
@@ -465,7 +451,7 @@ def recover(c: Context, env: str, json: bool = False) -> Any:
 @door
 def deploy(c: Context, env: str, json: bool = False) -> Any:
     """Make an environment run what git says it should: after a reboot, or a change by hand."""
-    _refuse_dry(c, "deploy")
+    refuse_dry(c, "deploy")
     machine = _machine()
     progress = Progress()
     record = machine.deploy(machine.policy.environment(env), progress)
@@ -477,10 +463,10 @@ def deploy(c: Context, env: str, json: bool = False) -> Any:
 @door
 def stop(c: Context, env: str, yes: bool = False) -> None:
     """End an environment's servers on this machine; `invoke deploy` brings them back."""
-    _refuse_dry(c, "stop")
+    refuse_dry(c, "stop")
     machine = _machine()
     environment = machine.policy.environment(env)
     if not yes:
-        _confirm(f"stop every server of {env}?", f"stop --env {env}", f"{env} unchanged")
+        confirm(f"stop every server of {env}?", f"stop --env {env}", f"{env} unchanged")
     machine.stop(environment)
-    _say(f"{env}: no server runs any more; invoke deploy --env {env} brings it back")
+    say(f"{env}: no server runs any more; invoke deploy --env {env} brings it back")

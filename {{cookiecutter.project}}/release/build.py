@@ -11,15 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import inventory
 from .champion import serving_release
-from .errors import BuildFailed, GateRefused, PreconditionFailed
-from .files import write_folder
+from .errors import BuildFailed, GateRefused, NotServing, PreconditionFailed
+from .files import write_file, write_folder
+from .images import record as images
 from .ledger import Ledger
+from .platforms import process
 from .policy import Policy
 from .progress import Progress
 from .records import EVIDENCE_NAME, FILE_NAME, PROOFS, Record, digest_of, sha256
 
 EVIDENCE_SCHEMA = 2
+CHECKSUMS = "checksums.txt"
 NEXT = "nox -s train, on the commit to be released, with nothing uncommitted"
 
 
@@ -71,9 +75,11 @@ def build(ledger: Ledger, policy: Policy, progress: Progress, wish: Wish = AS_US
     PreconditionFailed
         Uncommitted changes: nobody could build it again.
     GateRefused
-        The evidence is missing, failed, stale or for something else; each reason is listed.
+        The evidence is missing, failed, stale or for something else; each reason is listed. Or
+        the image to be pushed has not passed ``nox -s scan``.
     BuildFailed
-        The wheel or the image cannot be made, or is larger than ``release.toml`` allows.
+        The wheel, the image or the release's environment cannot be made, or what is kept is larger
+        than ``release.toml`` allows.
     PushFailed, RegistryDiffers
         The registry does not take the image, or the remote the tag; then there is none here either.
     """
@@ -86,8 +92,7 @@ def build(ledger: Ledger, policy: Policy, progress: Progress, wish: Wish = AS_US
         folder = root / "dist" / (version if is_clean else f"{version}-dirty")
         if is_clean and version in ledger.versions():
             record = ledger.record(version)
-            if not folder.is_dir():
-                write_folder(folder, ledger.bundle(version))
+            _write(folder, record, ledger.bundle(version))
             return Built(record, folder, is_new=False)
         ledger.repository.require_writing()
         ledger.require_remote("no release was made")
@@ -116,7 +121,10 @@ def build(ledger: Ledger, policy: Policy, progress: Progress, wish: Wish = AS_US
 
         push = wish.push and is_clean
         files |= make(root, record, files, policy.image, wish.base, push, progress)
-    write_folder(folder, files)
+    else:
+        with progress.step("install it, and list what it is made of"):
+            files |= _papers(files, policy, version)
+    _write(folder, record, files)
     if not is_clean or (policy.image and not wish.push):
         return Built(record, folder, is_new=True, is_released=False)
     with progress.step("tag the release"):
@@ -231,6 +239,42 @@ def _wheel(root: Path, commit_time: int) -> dict[str, bytes]:
             next_step="mend pyproject.toml, or pip install -r requirements-doors.txt",
         )
     return wheels
+
+
+def _papers(bundle: dict[str, bytes], policy: Policy, version: str) -> dict[str, bytes]:
+    """Return the bill of materials of the environment that the process platform will make."""
+    try:
+        found = inventory.parse(process.run_inside(bundle, inventory.script()))
+    except NotServing as error:
+        raise BuildFailed(
+            "it cannot be told what the release is made of",
+            why=str(error),
+            state="no release was made",
+            next_step="invoke build again, where the package index can be reached",
+        ) from None
+    # The machine's own packages are no part of the release.
+    own = [one for one in found if one.kind == "pypi"]
+    return inventory.papers(own, "application", policy.project, version)
+
+
+def _write(folder: Path, record: Record, files: dict[str, bytes]) -> None:
+    """Write a bundle's folder, and beside it too, for a pipeline, what an attestation is of."""
+    told = checksums(record, files)
+    write_folder(folder, files | {CHECKSUMS: told})
+    write_file(folder.parent / CHECKSUMS, told)
+
+
+def checksums(record: Record, files: dict[str, bytes]) -> bytes:
+    """Return the SHA-256 of each file and the digest of the pushed image, as sha256sum writes them.
+
+    An attestation is made of these lines, and ``sha256sum --check --ignore-missing`` reads them.
+    """
+    digests = {name: sha256(content) for name, content in files.items()}
+    if images.FILE_NAME in files:
+        image = images.parse(files[images.FILE_NAME], record)
+        if image.digest:
+            digests[image.repository] = image.digest.removeprefix("sha256:")
+    return "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())).encode()
 
 
 def _check_size(files: dict[str, bytes], policy: Policy) -> None:

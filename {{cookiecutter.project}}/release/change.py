@@ -17,8 +17,10 @@ from .errors import (
     Locked,
     MachineFailed,
     NotServing,
+    OutcomeUnknown,
     PreconditionFailed,
     RollbackFailed,
+    Unreachable,
 )
 from .files import write_file
 from .git import GitFailed, Repository
@@ -64,7 +66,7 @@ def verify(platform: Platform, record: Record, cases: bytes) -> None:
         if instance.digest != record.digest or instance.state != "ready":
             raise NotServing(f"{instance.address} runs {instance.release}, {instance.state}")
         smoke(instance.address, record, cases, platform.ask)
-    smoke(observation.endpoint, record, cases)
+    smoke(observation.endpoint, record, cases, platform.ask)
 
 
 def as_before(plan: Plan) -> str:
@@ -148,9 +150,9 @@ class Change:
         )
 
     def _lock(self, ledger: Ledger) -> None:
-        """Write the pending event; only a promotion needs the remote's word for it."""
+        """Write the pending event; a promotion needs the remote's word for it, and an agent."""
         name = self.plan.environment.name
-        if self.plan.command in ("promote", "drill"):
+        if self.plan.command in ("promote", "drill") or self.plan.environment.agent:
             self.sha = ledger.append(name, self.event, self.files)
         else:
             self.sha, owed = ledger.append_owing(name, self.event, self.files)
@@ -201,6 +203,10 @@ class Change:
 
     def work(self) -> None:
         """Carry out the plan's steps between the lock and the record, in their order."""
+        with self._told_when_unknown():
+            self._work()
+
+    def _work(self) -> None:
         doing: dict[str, Callable[[], None]] = {
             "preflight": lambda: self._preflight(self.plan.record),
             "canary": self._try_out,
@@ -211,6 +217,21 @@ class Change:
             if step.name in doing:
                 with self._step(step.name), on_this_machine():
                     doing[step.name]()
+
+    @contextmanager
+    def _told_when_unknown(self) -> Iterator[None]:
+        """Keep the lock where the platform has fallen silent: nobody knows what to undo."""
+        try:
+            yield
+        except Unreachable as error:
+            name, version = self.plan.environment.name, self.plan.record.version
+            raise OutcomeUnknown(
+                f"nobody can say what the {self.plan.command} to {version} has done in {name}",
+                why=str(error),
+                state=f"{name} may serve either release; locked until {self.event.lease_until}",
+                next_step=f"when it answers again: invoke status --env {name}; then invoke "
+                f"rollback, which goes first, or after the lock's end invoke recover --env {name}",
+            ) from None
 
     @contextmanager
     def _step(self, name: str) -> Iterator[None]:
@@ -227,7 +248,10 @@ class Change:
         record, cases = self.plan.record, self.ledger.bundle(self.plan.record.version)[SMOKE_NAME]
         self._preflight(before.record)
         self.touched = True
-        self.platform.canary(self.files, before.files, canary.instances, self.sha, self._guard)
+        self.platform.canary(
+            *(self.files, before.files, canary.instances),
+            *(self.sha, self._guard, self.progress.say),
+        )
         for instance in self.platform.observe().instances:
             if instance.release == record.version:
                 smoke(instance.address, record, cases, self.platform.ask)
@@ -252,12 +276,17 @@ class Change:
 
     def undo(self, outcome: str, why: str) -> Event:
         """Bring back what served before, verify it, and write down how this ended."""
-        with self.told_when_interrupted():
+        with self.told_when_interrupted(), self._told_when_unknown():
             return self._undo(outcome, why)
 
     def _undo(self, outcome: str, why: str) -> Event:
         before = self.plan.before
         name = self.plan.environment.name
+        ended: Event | None = None
+        if self.plan.environment.agent:
+            # An agent brings back what the branch says, so that has to be said first.
+            ended = self._end(outcome, why, before.files)
+            self.sha = ended.sha
         try:
             with self.progress.step(
                 f"undo: bring back {before.version or 'the empty environment'}"
@@ -265,18 +294,19 @@ class Change:
                 if self._is_disturbed(before):
                     self.bring(before)
         except NotServing as error:
-            self._end(FAILED, why, self.files)
+            if not ended:
+                self._end(FAILED, why, self.files)
             raise RollbackFailed(
                 f"release {self.plan.record.version} failed in {name}, and so did the way back",
                 why=f"{why}\nthen: {error}",
                 state=f"{name} is not verified; invoke status --env {name} shows what runs",
                 next_step=f"invoke rollback --env {name} goes further back",
             ) from None
-        return self._end(outcome, why, before.files)
+        return ended or self._end(outcome, why, before.files)
 
     def _is_disturbed(self, before: Serving) -> bool:
         """Tell whether there is anything to bring back: a full disk would not let it be."""
-        if self.touched or self.plan.command == "recover":
+        if self.touched or self.plan.command == "recover" or self.plan.environment.agent:
             return True
         try:
             if before.record:
@@ -289,7 +319,7 @@ class Change:
         """Make the platform serve a state, and prove it; or nothing, where nothing served."""
         if state.damaged:
             raise NotServing(f"the record of {state.damaged} is damaged: it cannot be brought back")
-        with on_this_machine():
+        with on_this_machine(), self._told_when_unknown():
             if state.record is None:
                 self.platform.stop(self.sha, self._guard)
                 return
@@ -304,7 +334,7 @@ class Change:
 
     def _apply(self, files: Mapping[str, bytes]) -> None:
         self.touched = True
-        self.platform.apply(files, self.sha, self._guard)
+        self.platform.apply(files, self.sha, self._guard, self.progress.say)
 
     def _preflight(self, record: Record) -> None:
         self.platform.preflight(record, lambda: self.ledger.bundle(record.version))

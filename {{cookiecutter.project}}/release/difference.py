@@ -44,7 +44,7 @@ class Difference:
         lines += [f"  {commit}" for commit in self.commits]
         lines += [f"  differs   {name}" for name in self.files]
         for name, (old, new) in self.figures.items():
-            lines.append(f"  {name:<24} {_number(old):>10} -> {_number(new):>10}")
+            lines.append(f"  {name:<24} {number(old):>10} -> {number(new):>10}")
         return "\n".join(lines)
 
 
@@ -89,5 +89,6 @@ def _figures(ledger: Ledger, record: Record | None) -> dict[str, float]:
     }
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Return a figure as people compare it."""
     return "none" if value is None else f"{value:.4g}"

@@ -100,9 +100,8 @@ def _on_stage(machine: Machine, plan: Plan, progress: Progress) -> Drill:
     known = verified_state(Ledger.open(machine.repository), plan.history, plan.record)
     try:
         change.open()
-        endpoint = change.platform.observe().endpoint
         cases = change.ledger.bundle(plan.record.version)[SMOKE_NAME]
-        replay = Replay(endpoint, json.loads(cases)["replay"], REQUESTS_PER_S)
+        replay = change.platform.replay(json.loads(cases)["replay"], REQUESTS_PER_S)
         with replay.running():
             with progress.step(f"go back to {plan.record.version}, and verify"):
                 began = time.monotonic()
@@ -136,6 +135,8 @@ def _in_sandbox(machine: Machine, plan: Plan, progress: Progress) -> Drill:
         platform="process",
         host="127.0.0.1",
         port=_free_port(),
+        # A cluster's environment leaves that to its autoscaler.
+        instances=plan.environment.instances or 1,
     )
     platform = ProcessPlatform(environment, machine.policy)
 
@@ -143,14 +144,15 @@ def _in_sandbox(machine: Machine, plan: Plan, progress: Progress) -> Drill:
         bundle = ledger.bundle(record.version)
         with on_this_machine():
             platform.preflight(record, lambda: bundle)
-            platform.apply(platform.render(record, lambda: bundle), "drill", lambda: None)
+            state = platform.render(record, lambda: bundle, "drill")
+            platform.apply(state, "drill", lambda: None, progress.say)
             verify(platform, record, bundle[SMOKE_NAME])
 
     try:
         with progress.step(f"serve {plan.before.version} in a sandbox"):
             bring(plan.before.record)
         cases = ledger.bundle(plan.record.version)[SMOKE_NAME]
-        replay = Replay(platform.observe().endpoint, json.loads(cases)["replay"], REQUESTS_PER_S)
+        replay = platform.replay(json.loads(cases)["replay"], REQUESTS_PER_S)
         with replay.running(), progress.step(f"go back to {plan.record.version}, and verify"):
             began = time.monotonic()
             bring(plan.record)

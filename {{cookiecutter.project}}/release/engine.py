@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from . import notice
 from .change import TRIES, Change, as_before, expect_head, on_this_machine, verify
@@ -17,12 +18,15 @@ from .errors import (
     MachineFailed,
     NotServing,
     NotVerified,
+    OutcomeUnknown,
     PreconditionFailed,
+    PushFailed,
     RolledBack,
     Undecided,
+    Unreachable,
 )
 from .event import ABORTED, FAILED, NOTED, PENDING, ROLLED_BACK, VERIFIED, Event, lease, new_id
-from .forge import reviewer
+from .forge.review import reviewer
 from .git import REMOTE, Repository
 from .ledger import Ledger
 from .plan import Plan, Serving, plan_promotion, plan_rollback, serving, verified_state
@@ -51,8 +55,13 @@ class Machine:
         platform = platform_of(environment, self.policy)
         self.repository.require_writing()
         ledger = Ledger.open(self.repository)
+        _require_agent_s_remote(ledger, environment)
         plan = plan_promotion(ledger, self.policy, environment, version)
-        drift = platform.observe().drift(plan.record.version) if plan.nothing_to_do else ""
+        platform.locate()
+        drift = ""
+        if plan.nothing_to_do:
+            seen = self.observe(environment)
+            drift = seen.drift(plan.record.version) or self.changed(environment, plan.before)
         if drift:
             raise PreconditionFailed(
                 f"{environment.name} is meant to serve {plan.record.version} already, but does not",
@@ -63,14 +72,19 @@ class Machine:
         if plan.nothing_to_do:
             return plan
         # Before anybody is asked to confirm, and of a promotion alone: a rollback waits for nobody.
-        warning = platform.warning(plan.record, ledger.bundle(plan.record.version))
+        bundle = ledger.bundle(plan.record.version)
+        platform.examine(platform.render(plan.record, lambda: bundle, new_id()))
+        warning = platform.warning(plan.record, bundle)
         return replace(plan, warnings=(warning,) if warning else ())
 
     def plan_rollback(self, environment: Environment, version: str | None) -> Plan:
         """Make the plan of a rollback, or refuse it. Writes nothing."""
         platform = platform_of(environment, self.policy)
         self.repository.require_writing()
-        return plan_rollback(Ledger.open(self.repository), environment, version, platform)
+        ledger = Ledger.open(self.repository)
+        _require_agent_s_remote(ledger, environment)
+        platform.locate()
+        return plan_rollback(ledger, environment, version, platform)
 
     def promote(self, plan: Plan, progress: Progress) -> Event:
         """Carry out a promotion and return its verified event.
@@ -83,12 +97,15 @@ class Machine:
             It does not, and neither does what served before.
         Interrupted
             Ctrl-C or SIGTERM; what served before serves again.
+        OutcomeUnknown
+            The platform has fallen silent; the lock stays.
         """
         platform = platform_of(plan.environment, self.policy)
-        ledger = Ledger.open(self.repository)
-        manifests = platform.render(plan.record, lambda: ledger.bundle(plan.record.version))
+        ledger, event = Ledger.open(self.repository), new_id()
+        bundle = ledger.bundle(plan.record.version)
+        manifests = platform.render(plan.record, lambda: bundle, event)
         files = {FILE_NAME: plan.record.to_json()} | manifests
-        change = self.change(plan, progress, files)
+        change = self.change(plan, progress, files, event=event)
         try:
             change.open()
             change.work()
@@ -124,6 +141,8 @@ class Machine:
         ------
         NotVerified
             The target does not serve as it must; what served goes on.
+        OutcomeUnknown
+            The platform has fallen silent; the lock stays.
         """
         ledger = Ledger.open(self.repository)
         state = verified_state(ledger, plan.history, plan.record)
@@ -199,11 +218,13 @@ class Machine:
         current = serving(ledger, head)
         record = _record_of(current, environment)
         platform = platform_of(environment, self.policy)
+        platform.locate()
         try:
             with progress.step(f"bring {record.version} to the platform"), on_this_machine():
                 platform.preflight(record, lambda: ledger.bundle(record.version))
             with progress.step("change over, one instance after the other"), on_this_machine():
-                platform.apply(current.files, head, lambda: self._still(environment, head))
+                guard = partial(self._still, environment, head)
+                platform.apply(current.files, head, guard, progress.say)
             with progress.step("verify /health, /version and /predict of every instance"):
                 verify(platform, record, ledger.bundle(record.version)[SMOKE_NAME])
         except NotServing as error:
@@ -213,16 +234,37 @@ class Machine:
                 state=f"invoke status --env {environment.name} shows what runs",
                 next_step=f"invoke rollback --env {environment.name}",
             ) from None
+        except Unreachable as error:
+            raise OutcomeUnknown(
+                f"nobody can say whether {environment.name} serves {record.version}",
+                why=str(error),
+                state=f"{environment.name} may be half-way; git says what it should serve",
+                next_step=f"when it answers again: invoke deploy --env {environment.name}",
+            ) from None
         return record
 
     def stop(self, environment: Environment) -> None:
         """End an environment's servers; git still says what should serve."""
         _, head = self._unlocked(environment)
-        platform_of(environment, self.policy).stop(head, lambda: self._still(environment, head))
+        platform = platform_of(environment, self.policy)
+        platform.locate()
+        platform.stop(head, lambda: self._still(environment, head))
 
     def observe(self, environment: Environment) -> Observation:
-        """Look at what an environment runs."""
-        return platform_of(environment, self.policy).observe()
+        """Look at what an environment runs; that it cannot be seen is an observation too."""
+        try:
+            return platform_of(environment, self.policy).observe()
+        except Unreachable as error:
+            return Observation("", (), str(error))
+
+    def changed(self, environment: Environment, desired: Serving) -> str:
+        """Say what somebody has changed by hand in what should serve, or return an empty text."""
+        if desired.record is None:
+            return ""
+        try:
+            return platform_of(environment, self.policy).changed(desired.files)
+        except Unreachable as error:
+            return str(error)
 
     def hold(self, environment: Environment, reason: str, progress: Progress) -> Event | None:
         """Keep releases out of an environment; None where a hold is there already."""
@@ -287,10 +329,18 @@ class Machine:
         )
 
     def change(
-        self, plan: Plan, progress: Progress, files: Mapping[str, bytes], reason: str = ""
+        self,
+        plan: Plan,
+        progress: Progress,
+        files: Mapping[str, bytes],
+        reason: str = "",
+        event: str = "",
     ) -> Change:
         """Return the change that a plan asks for; nothing is written yet."""
         self.repository.require_writing()
+        platform = platform_of(plan.environment, self.policy)
+        # Each platform looks itself where it is: nothing was written yet.
+        platform.locate()
         pending = Event(
             kind=plan.command,
             release=plan.record.version,
@@ -303,9 +353,8 @@ class Machine:
             gate=plan.record.gate,
             reason=reason,
             lease_until=lease(self.policy.lease_s),
-            id=new_id(),
+            id=event or new_id(),
         )
-        platform = platform_of(plan.environment, self.policy)
         return Change(self.repository, plan, platform, progress, pending, files)
 
     def _unlocked(self, environment: Environment) -> tuple[Ledger, str]:
@@ -319,6 +368,19 @@ class Machine:
 
     def _still(self, environment: Environment, head: str) -> None:
         expect_head(self.repository, environment.name, head)
+
+
+def _require_agent_s_remote(ledger: Ledger, environment: Environment) -> None:
+    """Refuse where an agent brings what the remote's branch says, and that cannot be written."""
+    if not environment.agent or (ledger.remote is not None and not ledger.unreachable):
+        return
+    raise PushFailed(
+        f"{environment.agent} cannot be told what {environment.name} should serve",
+        why=ledger.unreachable or f"it reads env/{environment.name} at {REMOTE}, and there is none",
+        state=f"{environment.name} unchanged",
+        next_step=f"type it again when {REMOTE} is back; if that cannot wait, first suspend "
+        f"{environment.agent} and take gitops out of [environments.{environment.name}]",
+    )
 
 
 def _moved(environment: Environment, error: HeadMoved, command: str) -> Locked:

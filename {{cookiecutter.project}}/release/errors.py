@@ -50,6 +50,10 @@ class ConfigurationError(ReleaseError):
     exit_code = 2
 
 
+class NoForge(ConfigurationError):
+    """No forge keeps this repository, or no token to speak with it was given."""
+
+
 class GateRefused(ReleaseError):
     """Gate evidence is missing, failed, stale, or for something else."""
 
@@ -110,6 +114,12 @@ class RollbackFailed(ReleaseError):
     exit_code = 31
 
 
+class OutcomeUnknown(ReleaseError):
+    """The platform fell silent in the middle of a change: what serves now is not known."""
+
+    exit_code = 32
+
+
 class CanaryInconclusive(ReleaseError):
     """The canary could not show that the release is sound; what served before serves again."""
 
@@ -168,6 +178,10 @@ class HeadMoved(Exception):
 
 class NotServing(Exception):
     """A platform or a smoke test found that a release does not serve as it must."""
+
+
+class Unreachable(Exception):
+    """A platform did not answer until a deadline: nothing is known of what it runs."""
 
 
 class MachineFailed(NotServing):

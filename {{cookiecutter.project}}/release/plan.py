@@ -110,7 +110,10 @@ class Plan:
             Step("record", "record the outcome, which frees the lock"),
         ]
         if canary and self.before.record:
-            share = f"{canary.instances} of {self.environment.instances} servers"
+            servers = self.environment.instances
+            share = f"{canary.instances} of {servers} servers"
+            if not servers:
+                share = f"{canary.instances} more beside the others"
             least = f"{canary.windows} windows of {canary.window_s} s"
             steps.insert(2, Step("canary", f"canary on {share}, {least} and more if in doubt"))
         if self.begun == "promote":
@@ -145,8 +148,7 @@ class Plan:
             f"  commit    {self.record.commit}",
             f"  digest    {self.record.digest}",
             f"  model     sha256 {self.record.model_sha256}",
-            f"  platform  {self.environment.platform}, {self.environment.instances} instances on "
-            f"{self.environment.host}:{self.environment.port}",
+            f"  platform  {self.environment.platform}, {self.environment.place}",
         ]
         lines += [f"  {check:<9} {found}" for check, found in self.checks]
         lines += [f"  warning   {warning}" for warning in self.warnings]

@@ -19,6 +19,8 @@ from .errors import ConfigurationError
 from .freeze import Freeze
 
 SCHEMA = 1
+# What `invoke propose` does with a release: it opens an issue, or promotes at once.
+PROPOSE, PROMOTE = "propose", "promote"
 Table = TypeVar("Table")
 
 
@@ -88,6 +90,8 @@ class Environment:
         Whether some servers try a release before the others get it.
     soak_minutes : int
         How long a release serves in the environment before until it may come here.
+    nightly : str
+        What ``invoke propose`` does here after the nightly training: propose or promote.
     ready_timeout_s : int
         Seconds that a new server may take until it answers ``/ready``.
     after : str or None
@@ -102,8 +106,71 @@ class Environment:
     approval: ApprovalPolicy | None = None
     canary: CanaryPolicy | None = None
     soak_minutes: int | None = None
+    nightly: str = PROPOSE
     ready_timeout_s: int = 60
     after: str | None = None
+
+    @property
+    def agent(self) -> str:
+        """Who else brings what the environment's branch says, or empty: the engine does."""
+        return ""
+
+    @property
+    def place(self) -> str:
+        """Where it serves, in words."""
+        return f"{self.instances} instances on {self.host}:{self.port}"
+
+
+AGENTS = ("argocd", "flux")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterEnvironment(Environment):
+    """An environment on ``platform = "kubernetes"``; its manifests say the rest.
+
+    Parameters
+    ----------
+    cluster : str
+        Which cluster it is: the UID of its namespace kube-system, which no other one has.
+    namespace : str
+        Where its objects are.
+    timeout_s : int
+        Seconds that a change may take until every pod is ready.
+    context : str or None
+        The kubectl context that reaches the cluster. None: the one that is chosen there.
+    overlay : str or None
+        The folder of its manifests. None: ``deploy/overlays/<name>``.
+    gitops : str or None
+        The agent that brings what the branch says, `AGENTS`. None: the engine does.
+    """
+
+    host: str = ""
+    port: int = 0
+    instances: int = 0
+    cluster: str
+    namespace: str
+    timeout_s: int = 180
+    context: str | None = None
+    overlay: str | None = None
+    gitops: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.gitops not in (None, *AGENTS):
+            raise ValueError(f"gitops must be {' or '.join(AGENTS)}, not {self.gitops!r}")
+
+    @property
+    def agent(self) -> str:
+        """The agent in the cluster, or empty."""
+        return self.gitops or ""
+
+    @property
+    def place(self) -> str:
+        """Where it serves, in words."""
+        return f"namespace {self.namespace} of cluster {self.cluster}"
+
+
+# What a cluster's manifests and its autoscaler decide: no settings of its environments.
+NOT_IN_A_CLUSTER = {"host": "", "port": 0, "instances": 0, "ready_timeout_s": 60}
 
 
 @dataclass(frozen=True)
@@ -146,6 +213,8 @@ class Policy:
         How many verified releases of an environment ``invoke prune`` leaves on a machine.
     drill_budget_s : int
         Seconds in which a rollback that is only practised must be done.
+    root : pathlib.Path
+        The folder in which ``release.toml`` is: others that it names are found from there.
     """
 
     project: str
@@ -157,6 +226,7 @@ class Policy:
     freezes: tuple[Freeze, ...] = ()
     keep: int = 5
     drill_budget_s: int = 120
+    root: Path = Path()
 
     def environment(self, name: str) -> Environment:
         """Return the environment called ``name``; `ConfigurationError` if there is none."""
@@ -194,9 +264,13 @@ def parse(content: bytes, path: Path) -> Policy:
     environments: list[Environment] = []
     for name, table in tables.items():
         after = environments[-1].name if environments else None
-        fixed = {"name": name, "after": after}
-        environments.append(_read(path, f"environments.{name}", Environment, table, fixed))
-    policy = _read(path, "", Policy, document, {"environments": tuple(environments)})
+        fixed: dict[str, Any] = {"name": name, "after": after}
+        kind: type[Environment] = Environment
+        if isinstance(table, dict) and table.get("platform") == "kubernetes":
+            kind, fixed = ClusterEnvironment, fixed | NOT_IN_A_CLUSTER
+        environments.append(_read(path, f"environments.{name}", kind, table, fixed))
+    fixed = {"environments": tuple(environments), "root": path.parent}
+    policy = _read(path, "", Policy, document, fixed)
     _hold_together(path, policy)
     return policy
 
@@ -213,13 +287,33 @@ def _hold_together(path: Path, policy: Policy) -> None:
         approval, canary = environment.approval, environment.canary
         if approval and approval.by and len(set(approval.by)) < approval.needed:
             raise _refuse(path, f"{where}.approval.by names fewer people than are needed")
-        if canary and canary.instances >= environment.instances:
+        if isinstance(environment, ClusterEnvironment):
+            _hold_a_cluster_together(path, policy, environment)
+        elif canary and canary.instances >= environment.instances:
             raise _refuse(path, f"{where}.canary.instances must leave a server to compare with")
         if canary and canary.longest_s >= policy.lease_s:
             longest = f"{canary.longest_s} s, lease_s is {policy.lease_s}"
             raise _refuse(path, f"{where}.canary may take {longest}: it would count as dead")
+        if environment.nightly not in (PROPOSE, PROMOTE):
+            raise _refuse(path, f"{where}.nightly must be {PROPOSE} or {PROMOTE}")
         if environment.soak_minutes and not environment.after:
             raise _refuse(path, f"{where}.soak_minutes: there is no environment before it")
+
+
+def _hold_a_cluster_together(path: Path, policy: Policy, environment: ClusterEnvironment) -> None:
+    where = f"environments.{environment.name}"
+    if environment.canary and environment.gitops:
+        why = f"{environment.gitops} changes all pods over as soon as it sees the release"
+        raise _refuse(path, f"{where}.canary cannot be: {why}")
+    # The canary, the way there, and if that fails the way back.
+    longest_s = 2 * environment.timeout_s
+    if environment.canary:
+        longest_s += environment.timeout_s + environment.canary.longest_s
+    if longest_s >= policy.lease_s:
+        longest = f"{longest_s} s with its way back, lease_s is {policy.lease_s}"
+        raise _refuse(path, f"{where}: a change may take {longest}: it would count as dead")
+    if policy.image is None:
+        raise _refuse(path, f"{where} wants the image of a release, and there is no [image]")
 
 
 def _read(path: Path, where: str, kind: type[Table], table: Any, fixed: Mapping[str, Any]) -> Table:

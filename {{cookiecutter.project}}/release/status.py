@@ -80,16 +80,19 @@ class Status:
 def look(machine: Machine, ledger: Ledger, environment: Environment) -> Status:
     """Compare what git says with what runs."""
     history = ledger.history(environment.name)
-    release = serving(ledger, ledger.head(environment.name)).version
+    desired = serving(ledger, ledger.head(environment.name))
     observation = None
     try:
         observation = machine.observe(environment)
-        drift = observation.drift(release)
+        seen = [observation.drift(desired.version)]
+        if observation.instances:
+            seen.append(machine.changed(environment, desired))
+        drift = "; ".join(one for one in seen if one)
     except ReleaseError as error:
-        drift = error.why if release else ""
+        drift = error.why if desired.version else ""
     return Status(
         environment=environment.name,
-        release=release,
+        release=desired.version,
         newest=history[0] if history else None,
         observation=observation,
         drift=drift,

@@ -1,6 +1,6 @@
-"""What every commit is searched for besides faults: secrets in it, and known holes in its locks.
+"""What is looked for besides faults: secrets, known holes, and whether the template has moved on.
 
-The quality door runs both from a small lock of their own. They speak as linters do, one finding a
+The quality door runs these from small locks of their own. They speak as linters do, one finding a
 line, ``path:line: code: message``, and noxfile.py makes the reports of it.
 """
 

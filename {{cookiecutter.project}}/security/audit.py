@@ -15,16 +15,15 @@ import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from . import CannotTell
-from .waivers import LONGEST, Waiver, parse
+from .waivers import WAIVERS, Waiver, parse, report
 
 LOCKS = "requirements*.txt"
-WAIVERS = Path("audit.toml")
 
 # numpy==2.5.1 ; python_full_version < '3.12' \
 PINNED = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)")
@@ -32,6 +31,8 @@ PINNED = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)")
 
 # An advisory's summary is one sentence, or a page.
 SHOWN = 160
+
+MENDED = "nox -s lock -- --upgrade-package NAME takes a fixed version"
 
 PIP_AUDIT = (
     *(sys.executable, "-m", "pip_audit", "--strict", "--require-hashes", "--disable-pip"),
@@ -165,30 +166,6 @@ def understand(
     ]
 
 
-def report(found: Sequence[Vulnerability], waivers: Sequence[Waiver], today: date) -> int:
-    """Print what is known, and what is waived; return the exit code."""
-    valid = [waiver for waiver in waivers if not waiver.has_expired(today)]
-    failures = [str(each) for each in found if not any(map(each.is_waived_by, valid))]
-    failures += [
-        f"{WAIVERS}:{each.line}: {each.id}: the waiver for {each.package} expired on {each.until}"
-        for each in waivers
-        if each.has_expired(today)
-    ]
-    for failure in failures:
-        print(failure)
-    for waiver in valid:
-        needed = any(each.is_waived_by(waiver) for each in found)
-        state = f"because {waiver.reason}" if needed else "and needed no more: remove it"
-        print(f"{waiver.id} of {waiver.package} is waived until {waiver.until}, {state}")
-    if failures:
-        print(
-            "Next: nox -s lock -- --upgrade-package NAME takes a fixed version. If there is none,",
-            f"a [[waiver]] in {WAIVERS} accepts it for at most {LONGEST.days} days, with a reason.",
-            sep="\n",
-        )
-    return 1 if failures else 0
-
-
 def main() -> int:
     """Audit, and return the exit code: 1 for a vulnerability, and for what cannot be told."""
     today = datetime.now(UTC).date()
@@ -202,7 +179,7 @@ def main() -> int:
         return 1
     service = os.environ.get("PIP_AUDIT_VULNERABILITY_SERVICE", "pypi")
     print(f"{len(packages)} packages in all locks, asked about at {service}")
-    return report(found, waivers, today)
+    return report(found, waivers, today, MENDED)
 
 
 if __name__ == "__main__":

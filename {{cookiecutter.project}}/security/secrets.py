@@ -44,6 +44,8 @@ NOT_LINES = (
     r"^    --hash=sha256:[0-9a-f]{64}( \\)?$",
     # A digest in a document is there for everybody to compare, and changes with what it is of.
     r'^\s*"(\w+_)?sha256": "[0-9a-f]{64}",?$',
+    # Nor is the template's commit, in .cruft.json.
+    r'^\s*"_?commit": "[0-9a-f]{40}",?$',
 )
 NOT_FILES = (
     # The hashes of what is no secret.

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from . import CannotTell
 
+WAIVERS = Path("audit.toml")
+
 # A waiver for ever is none.
 LONGEST = timedelta(days=90)
+
+# The audit knows nothing of a base's packages, and the scan nothing of what is not released.
+UNNEEDED = "and not needed here: remove it, unless it is for `nox -s audit` or `nox -s scan`"
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,12 @@ class Waiver:
 
     def has_expired(self, today: date) -> bool:
         return self.until < today
+
+
+class Waivable(Protocol):
+    """A vulnerability that fails unless it is waived; as a text it is a finding of this wing."""
+
+    def is_waived_by(self, waiver: Waiver) -> bool: ...
 
 
 def parse(text: str, today: date) -> list[Waiver]:
@@ -80,3 +92,33 @@ def _waiver(table: Mapping[str, Any], lines: list[str]) -> Waiver:
             raise ValueError(f"{name} must be a text")
     named = (number for number, line in enumerate(lines, start=1) if words["id"] in line)
     return Waiver(**words, until=until, line=next(named, 1))
+
+
+def report(found: Sequence[Waivable], waivers: Sequence[Waiver], today: date, mended: str) -> int:
+    """Print what is known, and what is waived; return the exit code.
+
+    Parameters
+    ----------
+    mended : str
+        What takes a fixed version.
+    """
+    valid = [waiver for waiver in waivers if not waiver.has_expired(today)]
+    failures = [str(each) for each in found if not any(map(each.is_waived_by, valid))]
+    failures += [
+        f"{WAIVERS}:{each.line}: {each.id}: the waiver for {each.package} expired on {each.until}"
+        for each in waivers
+        if each.has_expired(today)
+    ]
+    for failure in failures:
+        print(failure)
+    for waiver in valid:
+        needed = any(each.is_waived_by(waiver) for each in found)
+        state = f"because {waiver.reason}" if needed else UNNEEDED
+        print(f"{waiver.id} of {waiver.package} is waived until {waiver.until}, {state}")
+    if failures:
+        print(
+            f"Next: {mended}. If there is none,",
+            f"a [[waiver]] in {WAIVERS} accepts it for at most {LONGEST.days} days, with a reason.",
+            sep="\n",
+        )
+    return 1 if failures else 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from release.policy import Policy
+from release.policy import ClusterEnvironment, Policy
 
 from .workshop import Workshop, git
 
@@ -25,16 +25,29 @@ def write_policy(folder: Path, policy: Policy) -> None:
         f"max_bundle_mb = {policy.max_bundle_mb}",
         f"lease_s = {policy.lease_s}",
     ]
+    if policy.image:
+        repository, max_mb = policy.image.repository, policy.image.max_mb
+        lines += ["[image]", f"repository = {repository!r}", f"max_mb = {max_mb}"]
     for environment in policy.environments:
         table = f"environments.{environment.name}"
         lines += [
             f"[{table}]",
             f"platform = {environment.platform!r}",
-            f"host = {environment.host!r}",
-            f"port = {environment.port}",
-            f"instances = {environment.instances}",
-            f"ready_timeout_s = {environment.ready_timeout_s}",
+            f"nightly = {environment.nightly!r}",
         ]
+        if isinstance(environment, ClusterEnvironment):
+            lines += [
+                f"cluster = {environment.cluster!r}",
+                f"namespace = {environment.namespace!r}",
+                f"timeout_s = {environment.timeout_s}",
+            ]
+        else:
+            lines += [
+                f"host = {environment.host!r}",
+                f"port = {environment.port}",
+                f"instances = {environment.instances}",
+                f"ready_timeout_s = {environment.ready_timeout_s}",
+            ]
         if environment.approval:
             lines += [f"[{table}.approval]", "author_may_approve = true"]
     (folder / "release.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import http.server
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from release.canary.traffic import Replay
+from release.canary.verdict import Side
 from release.errors import ArtifactGone, NotServing
 from release.platforms import Instance, Observation
 from release.records import FILE_NAME, Record, parse
@@ -47,8 +49,16 @@ class Shelf:
         self.thread.join()
         self.server.server_close()
 
-    def render(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> dict[str, bytes]:
+    def locate(self) -> None:
+        pass
+
+    def render(
+        self, record: Record, bundle: Callable[[], Mapping[str, bytes]], event: str
+    ) -> dict[str, bytes]:
         return {"shelf.txt": record.version.encode()}
+
+    def examine(self, desired: Mapping[str, bytes]) -> None:
+        pass
 
     def require(self, record: Record, bundle: Mapping[str, bytes]) -> None:
         if record in self.gone:
@@ -60,7 +70,13 @@ class Shelf:
     def preflight(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> None:
         self.bundles[record.version] = bundle()
 
-    def apply(self, desired: Mapping[str, bytes], event: str, guard: Callable[[], None]) -> None:
+    def apply(
+        self,
+        desired: Mapping[str, bytes],
+        event: str,
+        guard: Callable[[], None],
+        told: Callable[[str], None],
+    ) -> None:
         record = parse(desired[FILE_NAME], "a test")
         assert desired["shelf.txt"] == record.version.encode(), "the state was not rendered here"
         self.before_apply(record)
@@ -79,11 +95,18 @@ class Shelf:
         instances: int,
         event: str,
         guard: Callable[[], None],
+        told: Callable[[str], None],
     ) -> None:
         raise AssertionError("a shelf has one server, and no canary")
 
-    def log(self, address: str, mark: str) -> tuple[bytes, str]:
-        raise AssertionError("a shelf has no log")
+    def answered(self, address: str, mark: str) -> tuple[Side, str]:
+        raise AssertionError("a shelf remembers nothing")
+
+    def replay(self, requests: Sequence[Any], per_second: int) -> Replay:
+        return Replay(self.address, requests, per_second)
+
+    def changed(self, desired: Mapping[str, bytes]) -> str:
+        return ""
 
     def stored(self) -> list[str]:
         return list(self.bundles)

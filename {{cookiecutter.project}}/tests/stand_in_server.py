@@ -1,8 +1,8 @@
 """A server without a model: what it does wrong is written in its model file.
 
-The release machine starts servers with ``--bundle DIR --fd N --fd M`` and drains them with SIGTERM.
-This one needs the standard library only, so that the machine can be tested without installing
-anything.
+The release machine starts servers with ``--bundle DIR --fd N --fd M`` and drains them with SIGTERM;
+in a cluster they are told a ``--port``. This one needs the standard library only, so that the
+machine can be tested without installing anything.
 """
 
 from __future__ import annotations
@@ -34,10 +34,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     record: dict[str, Any] = {}
     model = b""
+    # Seconds and status of every prediction.
+    told: list[tuple[float, int]] = []
 
     def answer(self, status: int, document: object) -> None:
-        """Send one JSON document and end the connection: nothing is in flight when it drains."""
-        body = json.dumps(document).encode()
+        """Send one JSON document."""
+        self.send(status, json.dumps(document).encode())
+
+    def send(self, status: int, body: bytes) -> None:
+        """Answer, and end the connection: nothing is in flight when it drains."""
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Connection", "close")
@@ -46,7 +51,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_GET(self) -> None:
-        """Answer /health, /ready and /version."""
+        """Answer /health, /ready, /version and /metrics."""
         if self.path == "/ready":
             self.answer(503 if self.model == b"never ready" else 200, {})
         elif self.path == "/version":
@@ -56,13 +61,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 200,
                 {"release": self.record["version"], "digest": digest, "model_sha256": sha},
             )
+        elif self.path == "/metrics":
+            self.send(200, metrics([*self.told]).encode())
         else:
             self.answer(200, {"status": "alive"})
 
     def do_POST(self) -> None:
         """Answer /predict, and log it as the real server does."""
         began = time.perf_counter()
-        self.rfile.read(int(self.headers["Content-Length"]))
+        self.read()
         for name, seconds in DELAYS_S.items():
             if self.model.startswith(name):
                 time.sleep(seconds * random.lognormvariate(0, 0.3))
@@ -71,24 +78,53 @@ class Handler(http.server.BaseHTTPRequestHandler):
         wrong = self.model == b"wrong predictions"
         self.answer(status, {"churn_probability": 0.9 if wrong else PROBABILITY})
         milliseconds = (time.perf_counter() - began) * 1000
+        self.told.append((milliseconds / 1000, status))
         told = {"event": "request", "path": self.path, "status": status, "ms": milliseconds}
         print(json.dumps(told), file=sys.stderr, flush=True)
 
+    def read(self) -> None:
+        """Read the body, in whichever way it comes: kubectl sends chunks."""
+        if self.headers.get("Transfer-Encoding", "") != "chunked":
+            self.rfile.read(int(self.headers["Content-Length"]))
+            return
+        while size := int(self.rfile.readline(), 16):
+            self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+
     def log_message(self, format: str, *arguments: Any) -> None:
         """Keep the log for what goes wrong."""
+
+
+def metrics(told: list[tuple[float, int]]) -> str:
+    """Return the metrics that the real server has of its predictions."""
+    lines = []
+    for bound in [0.0005 * 10 ** (step / 10) for step in range(38)] + [float("inf")]:
+        le = "+Inf" if bound == float("inf") else f"{bound:.6g}"
+        labels = "{" + f'le="{le}",path="/predict"' + "}"
+        within = sum(seconds <= bound for seconds, _ in told)
+        lines.append(f"churn_request_seconds_bucket{labels} {within}")
+    for answered in sorted({status for _, status in told}):
+        labels = "{" + f'path="/predict",status="{answered}"' + "}"
+        count = sum(status == answered for _, status in told)
+        lines.append(f"churn_requests_total{labels} {count}")
+    return "\n".join(lines) + "\n"
 
 
 def main() -> int:
     """Serve until SIGTERM."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--bundle", type=Path)
-    parser.add_argument("--fd", type=int, action="append")
+    parser.add_argument("--fd", type=int, action="append", default=[])
+    parser.add_argument("--port", type=int)
     options = parser.parse_args()
     Handler.record = json.loads((options.bundle / "release.json").read_bytes())
     Handler.model = (options.bundle / "model.onnx").read_bytes()
     if Handler.model == b"crash at start":
         sys.exit("this model crashes at start")
     listeners = [socket.socket(fileno=number) for number in options.fd]
+    if options.port:
+        listeners.append(socket.create_server(("", options.port), backlog=128))
     ended, end = os.pipe()
     signal.signal(signal.SIGTERM, lambda *_: os.write(end, b"."))
     while True:

@@ -6,12 +6,14 @@ import json
 import socket
 import subprocess
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
 from release.engine import Machine
 from release.git import Repository
+from release.images.record import FILE_NAME as IMAGE_NAME
 from release.event import VERIFIED, Event
 from release.ledger import Ledger
 from release.platforms.process import ProcessPlatform, state_directory
@@ -121,7 +123,12 @@ class Workshop:
         """Read git anew."""
         return Ledger.open(self.machine.repository)
 
-    def release(self, model: bytes = b"good", gate: str = "passed") -> Record:
+    def release(
+        self,
+        model: bytes = b"good",
+        gate: str = "passed",
+        image: Callable[[Record], bytes] | None = None,
+    ) -> Record:
         """Make a commit and the release of it; its model says how its servers behave."""
         git(self.folder, "commit", "--quiet", "--allow-empty", "--message=work")
         commit = self.machine.repository.head()
@@ -146,6 +153,8 @@ class Workshop:
             gate=gate,
         )
         files = artifacts | evidence | {FILE_NAME: record.to_json()}
+        if image:
+            files[IMAGE_NAME] = image(record)
         self.ledger().add_release(record, files, "a release\n")
         return record
 
@@ -191,7 +200,7 @@ class Workshop:
 
     def tell(self, record: Record, environment: Environment, outcome: str = VERIFIED) -> Event:
         """Write how a promotion ended, as if there had been one: no server is started."""
-        manifests = ProcessPlatform(environment, self.machine.policy).render(record, dict)
+        manifests = ProcessPlatform(environment, self.machine.policy).render(record, dict, "")
         event = Event("promote", record.version, record.digest, outcome, actor="Ada")
         files = {FILE_NAME: record.to_json()} | manifests
         return replace(event, sha=self.ledger().append(environment.name, event, files))

@@ -1,4 +1,4 @@
-"""What a canary is judged by: the requests that both sides have answered, read from their logs."""
+"""What a canary is judged by: the requests that both sides have answered, as they tell it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RELEASE_HEADER = "X-Release"
 
 @dataclass
 class Readers:
-    """Reads on in the log of each server, from where it has read to before.
+    """Asks each server what it has answered, from where it was asked to before.
 
     Parameters
     ----------
@@ -38,25 +38,30 @@ class Readers:
     _marks: dict[str, str] = field(default_factory=dict)
 
     def skip(self, instances: Sequence[Instance]) -> None:
-        """Leave out what was logged until now."""
+        """Leave out what was answered until now."""
         for instance in instances:
-            _, self._marks[instance.address] = self.platform.log(instance.address, "")
+            _, self._marks[instance.address] = self.platform.answered(instance.address, "")
 
     def side(self, instances: Sequence[Instance]) -> Side:
-        """Return the requests that these servers have answered since they were read last."""
+        """Return the requests that these servers have answered since they were asked last."""
         latencies: list[float] = []
         errors = 0
         for instance in instances:
             mark = self._marks[instance.address]
-            lines, self._marks[instance.address] = self.platform.log(instance.address, mark)
-            for milliseconds, failed in requests_in(lines):
-                latencies.append(milliseconds)
-                errors += failed
+            one, self._marks[instance.address] = self.platform.answered(instance.address, mark)
+            latencies += one.latencies_ms
+            errors += one.errors
         return Side(tuple(latencies), errors)
 
     def window(self, canary: Sequence[Instance], baseline: Sequence[Instance]) -> Window:
-        """Return what both sides have answered since they were read last."""
+        """Return what both sides have answered since they were asked last."""
         return Window(baseline=self.side(baseline), canary=self.side(canary))
+
+
+def side_of(lines: bytes) -> Side:
+    """Return the requests that stand in a server's log."""
+    told = list(requests_in(lines))
+    return Side(tuple(ms for ms, _ in told), sum(failed for _, failed in told))
 
 
 def requests_in(lines: bytes) -> Iterator[tuple[float, bool]]:
@@ -71,6 +76,24 @@ def requests_in(lines: bytes) -> Iterator[tuple[float, bool]]:
                 yield float(told["ms"]), not 0 < int(told["status"]) < SERVER_ERROR
         except (ValueError, TypeError, KeyError):
             continue  # another line than a request's: a warning, say
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a customer was answered.
+
+    Parameters
+    ----------
+    release : str
+        Which release it was, or empty where that is not told.
+    status : int
+    answer : object
+        What stood in the JSON.
+    """
+
+    release: str
+    status: int
+    answer: Any
 
 
 class Replay:
@@ -91,7 +114,7 @@ class Replay:
     """
 
     def __init__(self, endpoint: str, requests: Sequence[Any], per_second: int) -> None:
-        self._address = endpoint.removeprefix("http://")
+        self._endpoint = endpoint
         self._bodies = itertools.cycle(enumerate(json.dumps(one).encode() for one in requests))
         self._pause_s = THREADS / per_second
         self._lock = threading.Lock()
@@ -135,18 +158,25 @@ class Replay:
             with self._lock:
                 which, body = next(self._bodies)
                 self.asked += 1
-            connection = http.client.HTTPConnection(self._address, timeout=TIMEOUT_S)
             try:
-                headers = {"Content-Type": "application/json", "Connection": "close"}
-                connection.request("POST", PATH, body, headers)
-                response = connection.getresponse()
-                answer = json.loads(response.read())
+                reply = self.send(body)
                 with self._lock:
-                    release = response.headers.get(RELEASE_HEADER, "")
-                    self._answers[release, which] = list(numbers_in(answer))
-                    self.failed += response.status >= SERVER_ERROR
+                    self._answers[reply.release, which] = list(numbers_in(reply.answer))
+                    self.failed += reply.status >= SERVER_ERROR
             except (OSError, ValueError, http.client.HTTPException):
                 with self._lock:
                     self._unanswered += 1
-            finally:
-                connection.close()
+
+    def send(self, body: bytes) -> Reply:
+        """Ask about one customer; whatever this raises, there was no answer."""
+        connection = http.client.HTTPConnection(
+            self._endpoint.removeprefix("http://"), timeout=TIMEOUT_S
+        )
+        try:
+            headers = {"Content-Type": "application/json", "Connection": "close"}
+            connection.request("POST", PATH, body, headers)
+            response = connection.getresponse()
+            answer = json.loads(response.read())
+            return Reply(response.headers.get(RELEASE_HEADER, ""), response.status, answer)
+        finally:
+            connection.close()

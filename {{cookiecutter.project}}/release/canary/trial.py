@@ -116,7 +116,7 @@ def try_out(
     """
     watch = _Watch(platform, record, policy, progress, guard)
     synthetic = not watch.hears_enough()
-    replay = Replay(platform.observe().endpoint, json.loads(cases)["replay"], policy.requests_per_s)
+    replay = platform.replay(json.loads(cases)["replay"], policy.requests_per_s)
     windows: list[Window] = []
     judgement = Judgement(INCONCLUSIVE, ("no window has ended",), {})
     with replay.running() if synthetic else nullcontext():

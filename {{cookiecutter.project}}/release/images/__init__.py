@@ -2,7 +2,6 @@
 
 - `host` speaks with the Docker Engine and believes nothing that it does not see;
 - `registry` reads what a registry holds and no engine can be asked for;
-- `inventory` looks at what is in an image;
 - `record` is what a release keeps of its image, ``image.json``;
 - `build` is the list of steps.
 """

@@ -1,4 +1,4 @@
-"""Makes the image of a release: scans, builds, looks into it, asks it, and pushes it once."""
+"""Makes the image of a release: builds it, looks into it, asks it, and pushes it once scanned."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ from typing import Any
 from docker.models.containers import Container
 from docker.models.images import Image
 
-from .. import smoke
+from .. import inventory, smoke
 from ..errors import BuildFailed, NotServing
 from ..policy import ImagePolicy
 from ..progress import Progress
 from ..records import Record
-from . import inventory
+from . import scan
 from .host import NO_RELEASE, Host, ask
 from .record import FILE_NAME, ImageRecord
 
 DOCKERFILE = "Dockerfile"
-SBOM, LICENCES = "sbom.json", "licences.md"
 BASE = "ARG BASE="
 READY_TIMEOUT_S = 60
 POLL_S = 0.2
@@ -65,6 +64,8 @@ def make(
     BuildFailed
         It cannot be built, is too large, does not serve as the gated model did, or its
         configuration allows what it must not.
+    GateRefused
+        It is to be pushed, and just this image has not passed ``nox -s scan``.
     PushFailed, RegistryDiffers
         The registry does not hold it.
     """
@@ -82,6 +83,10 @@ def make(
         }
         name = f"{policy.repository}:{record.version}"
         image = host.build(context(dockerfile, record, bundle), name, arguments, progress.pass_by)
+    scanned = {}
+    if push:
+        with progress.step("look whether it has passed the scan for vulnerabilities"):
+            scanned = {scan.FILE_NAME: scan.require_passed(root, str(image.id))}
     with progress.step("scan its configuration"):
         _check_configuration(image)
     with progress.step("look what is in it"):
@@ -106,11 +111,8 @@ def make(
         size_bytes=size,
         own_bytes=own,
     )
-    return {
-        FILE_NAME: kept.to_json(),
-        SBOM: inventory.sbom(components, policy.repository, record.version),
-        LICENCES: inventory.licences(components),
-    }
+    papers = inventory.papers(components, "container", policy.repository, record.version)
+    return {FILE_NAME: kept.to_json()} | papers | scanned
 
 
 def _default_base(dockerfile: bytes) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from ..errors import HistoryCorrupt
+from ..errors import ConfigurationError, HistoryCorrupt
 from ..records import Record
 
 SCHEMA = 1
@@ -51,6 +52,18 @@ class ImageRecord:
         """Write the record; the same record gives the same bytes."""
         document = {"schema": SCHEMA} | asdict(self)
         return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()
+
+
+def image_of(record: Record, bundle: Mapping[str, bytes]) -> ImageRecord:
+    """Return a release's image; `ConfigurationError` where it was built without one."""
+    if FILE_NAME not in bundle:
+        raise ConfigurationError(
+            f"release {record.version} has no image",
+            why="it was built when release.toml had no [image]",
+            state="nothing was changed",
+            next_step="build a new release: nox -s train, then invoke build --push",
+        )
+    return parse(bundle[FILE_NAME], record)
 
 
 def parse(content: bytes, release: Record) -> ImageRecord:

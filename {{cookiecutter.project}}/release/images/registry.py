@@ -1,4 +1,4 @@
-"""Reads an index at a registry, the one thing there that no engine can be asked for.
+"""Asks a registry itself, where there is no engine, or where an engine cannot be asked for it.
 
 An index lists an image for each platform. Tools wrap a single image in one after its push, and then
 its tag has another digest. What is read is believed only if it has the digest that was asked for.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import requests
 from docker import auth
@@ -19,8 +19,12 @@ INDEXES = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
+MANIFESTS = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
 TIMEOUT_S = 5
-UNAUTHORIZED = 401
+UNAUTHORIZED, MISSING = 401, 404
 # Bearer realm="https://auth.example.com/token",service="registry",scope="repository:models:pull"
 CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 # Engines speak to it without TLS, and so without a proxy.
@@ -51,13 +55,7 @@ def lists(
     requests.RequestException
         The registry does not give it.
     """
-    registry, path = auth.resolve_repository_name(repository)
-    is_here = LOOPBACK.fullmatch(registry)
-    address = f"{'http' if is_here else 'https'}://{DOCKER_HUB.get(registry, registry)}"
-    with requests.Session() as session:
-        session.trust_env = not is_here
-        session.auth = _credentials(registry, account)
-        content = _read(session, f"{address}/v2/{path}/manifests/{index}")
+    content = _manifest(repository, index, INDEXES, account).content
     if f"sha256:{sha256(content)}" != index:
         return False
     try:
@@ -69,6 +67,35 @@ def lists(
         return False
 
 
+def held(repository: str, reference: str, account: Mapping[str, str] | None) -> str:
+    """Return the digest of what a registry has under a tag or a digest; empty: nothing.
+
+    Raises
+    ------
+    requests.RequestException
+        It does not say.
+    """
+    try:
+        answer = _manifest(repository, reference, INDEXES + MANIFESTS, account)
+    except requests.HTTPError as error:
+        if error.response.status_code == MISSING:
+            return ""
+        raise
+    return f"sha256:{sha256(answer.content)}"
+
+
+def _manifest(
+    repository: str, reference: str, kinds: Sequence[str], account: Mapping[str, str] | None
+) -> requests.Response:
+    registry, path = auth.resolve_repository_name(repository)
+    is_here = LOOPBACK.fullmatch(registry)
+    address = f"{'http' if is_here else 'https'}://{DOCKER_HUB.get(registry, registry)}"
+    with requests.Session() as session:
+        session.trust_env = not is_here
+        session.auth = _credentials(registry, account)
+        return _read(session, f"{address}/v2/{path}/manifests/{reference}", kinds)
+
+
 def _credentials(registry: str, account: Mapping[str, str] | None) -> tuple[str, str] | None:
     found = account or auth.load_config().resolve_authconfig(registry) or {}
     # A credential helper answers with capitals.
@@ -76,9 +103,9 @@ def _credentials(registry: str, account: Mapping[str, str] | None) -> tuple[str,
     return (known["username"], known["password"]) if known.get("username") else None
 
 
-def _read(session: requests.Session, url: str) -> bytes:
+def _read(session: requests.Session, url: str, kinds: Sequence[str]) -> requests.Response:
     """Return what is at an address, with a token where the registry wants one of its own."""
-    accept = {"Accept": ", ".join(INDEXES)}
+    accept = {"Accept": ", ".join(kinds)}
     answer = session.get(url, headers=accept, timeout=TIMEOUT_S)
     scheme, _, challenge = answer.headers.get("WWW-Authenticate", "").partition(" ")
     if answer.status_code == UNAUTHORIZED and scheme.lower() == "bearer":
@@ -90,4 +117,4 @@ def _read(session: requests.Session, url: str) -> bytes:
         accept["Authorization"] = f"Bearer {token}"
         answer = session.get(url, headers=accept, timeout=TIMEOUT_S)
     answer.raise_for_status()
-    return answer.content
+    return answer

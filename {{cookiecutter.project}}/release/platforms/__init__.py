@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from ..canary.verdict import Side
 from ..errors import ConfigurationError
-from ..policy import Environment, Policy
+from ..policy import ClusterEnvironment, Environment, Policy
 from ..records import Record
+
+if TYPE_CHECKING:
+    from ..canary.traffic import Replay
 
 
 @dataclass(frozen=True)
@@ -20,9 +24,9 @@ class Instance:
     release, digest : str
         What it was started from.
     address : str
-        Reaches this server and no other: ``http://host:port``, or a container's name.
+        Reaches this server and no other: ``http://host:port``, a container's name, or ``pod/name``.
     pid : int
-        Its process, on the machine that serves.
+        Its process, on the machine that serves; 0 where that is another one.
     state : str
         starting, ready, draining or failed.
     restarts : int
@@ -44,7 +48,7 @@ class Observation:
     Parameters
     ----------
     endpoint : str
-        Where its customers ask, or empty when nothing serves.
+        Where its customers ask, for `Platform.ask`; empty when nothing serves.
     instances : tuple of Instance
     trouble : str
         What keeps it from its desired state, with the tail of the log, or empty.
@@ -68,10 +72,24 @@ class Observation:
 
 
 class Platform(Protocol):
-    """What the engine asks of a platform. Every verb may be repeated without harm."""
+    """What the engine asks of a platform. Every verb may be repeated without harm.
 
-    def render(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> dict[str, bytes]:
-        """Return the manifests of this release here, by file name; nothing is touched."""
+    `Unreachable` says that a verb could not look, or cannot tell what it has done.
+    """
+
+    def locate(self) -> None:
+        """Make sure that this is the place which release.toml means; else `PreconditionFailed`."""
+
+    def render(
+        self, record: Record, bundle: Callable[[], Mapping[str, bytes]], event: str
+    ) -> dict[str, bytes]:
+        """Return the manifests of this release here, by file name; nothing is touched.
+
+        ``event`` is the id of the event that wants them.
+        """
+
+    def examine(self, desired: Mapping[str, bytes]) -> None:
+        """Refuse, before anything is touched, what would not be taken; `PreconditionFailed`."""
 
     def require(self, record: Record, bundle: Mapping[str, bytes]) -> None:
         """Look whether a release can be brought here, and do no more; `ArtifactGone` if not.
@@ -85,12 +103,18 @@ class Platform(Protocol):
     def preflight(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> None:
         """Bring the release here, ready to start; `NotServing` if that cannot be done."""
 
-    def apply(self, desired: Mapping[str, bytes], event: str, guard: Callable[[], None]) -> None:
+    def apply(
+        self,
+        desired: Mapping[str, bytes],
+        event: str,
+        guard: Callable[[], None],
+        told: Callable[[str], None],
+    ) -> None:
         """Make the environment serve this desired state without losing a request.
 
         ``event`` names the state; ``guard`` is asked last, when nobody else can come in between,
-        and raises when the event is no longer the newest. `NotServing` when the new servers do not
-        get ready.
+        and raises when the event is no longer the newest; ``told`` hears what happens meanwhile.
+        `NotServing` when the new servers do not get ready.
         """
 
     def canary(
@@ -100,20 +124,30 @@ class Platform(Protocol):
         instances: int,
         event: str,
         guard: Callable[[], None],
+        told: Callable[[str], None],
     ) -> None:
         """Make some servers serve the desired state, and the others what served before.
 
         As `apply` does it; an `apply` of either state follows.
         """
 
-    def log(self, address: str, mark: str) -> tuple[bytes, str]:
-        """Return what one server has logged since a mark, and the mark of now; "" is no mark."""
+    def answered(self, address: str, mark: str) -> tuple[Side, str]:
+        """Return the predictions of one server since a mark, and the mark of now; "" is no mark.
+
+        `Undecided` where a server does not tell what it has answered.
+        """
+
+    def replay(self, requests: Sequence[Any], per_second: int) -> Replay:
+        """Return who asks the environment about held-out customers, as customers would."""
 
     def stop(self, event: str, guard: Callable[[], None]) -> None:
         """Let every server finish its requests and end."""
 
     def observe(self) -> Observation:
         """Look at what runs."""
+
+    def changed(self, desired: Mapping[str, bytes]) -> str:
+        """Say what somebody has changed by hand in a desired state, or return an empty text."""
 
     def stored(self) -> list[str]:
         """Return the releases that are on this host, ready to start."""
@@ -136,9 +170,13 @@ def platform_of(environment: Environment, policy: Policy) -> Platform:
         from .docker import DockerPlatform
 
         return DockerPlatform(environment, policy)
+    if isinstance(environment, ClusterEnvironment):
+        from .kubernetes import KubernetesPlatform
+
+        return KubernetesPlatform(environment, policy)
     raise ConfigurationError(
         f"{environment.name} is on platform {environment.platform!r}",
-        why="this release machine drives the platforms 'process' and 'docker'",
+        why="this release machine drives the platforms 'process', 'docker' and 'kubernetes'",
         state=f"{environment.name} unchanged",
         next_step=f'platform = "process" in [environments.{environment.name}] of release.toml',
     )

@@ -12,7 +12,7 @@ import inspect
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
@@ -22,11 +22,14 @@ import requests
 from docker.errors import DockerException, ImageNotFound
 from docker.models.containers import Container
 
-from ..errors import ArtifactGone, ConfigurationError, NotServing, PreconditionFailed
+from ..canary.traffic import Replay, side_of
+from ..canary.verdict import Side
+from ..errors import ArtifactGone, NotServing, PreconditionFailed
 from ..images.host import Host, ask, login
-from ..images.record import FILE_NAME, ImageRecord, parse
+from ..images.record import image_of
 from ..policy import Environment, Policy
 from ..records import Record
+from ..smoke import ask_over_http
 from . import Instance, Observation, socket_holder, socket_taker
 from .process import exclusive, manifest_of, state_directory
 
@@ -74,9 +77,14 @@ class DockerPlatform:
         self._labels = {PROJECT: policy.project, ENVIRONMENT: environment.name}
         self._lock = state_directory(policy.project) / "environments" / environment.name / "lock"
 
-    def render(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> dict[str, bytes]:
+    def locate(self) -> None:
+        """Be where the engine is that the environment of this command names."""
+
+    def render(
+        self, record: Record, bundle: Callable[[], Mapping[str, bytes]], event: str
+    ) -> dict[str, bytes]:
         """Return ``docker.json``: the image by digest, the address, and how a server starts."""
-        image = _image_of(record, bundle())
+        image = image_of(record, bundle())
         manifest = {
             "platform": "docker",
             "release": record.version,
@@ -91,9 +99,12 @@ class DockerPlatform:
         }
         return {MANIFEST: (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode()}
 
+    def examine(self, desired: Mapping[str, bytes]) -> None:
+        """Refuse nothing: what has been rendered here is taken here."""
+
     def require(self, record: Record, bundle: Mapping[str, bytes]) -> None:
         """Look for the image on the host; a registry is asked only where it is not there."""
-        image = _image_of(record, bundle)
+        image = image_of(record, bundle)
         images = self._host.client.images
         try:
             with serving(f"neither the host nor the registry has {image.reference}"):
@@ -112,7 +123,7 @@ class DockerPlatform:
 
     def warning(self, record: Record, bundle: Mapping[str, bytes]) -> str:
         """Hold the tag at the registry against the release, whose digest is what is brought."""
-        image = _image_of(record, bundle)
+        image = image_of(record, bundle)
         tag = f"{image.repository}:{image.tag}"
         try:
             with serving(f"what {tag} is at the registry cannot be told"), self._host.hurried():
@@ -125,7 +136,7 @@ class DockerPlatform:
 
     def preflight(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> None:
         """Have the image on the host, by its digest; a registry is asked only where it is not."""
-        image = _image_of(record, bundle())
+        image = image_of(record, bundle())
         images = self._host.client.images
         with serving(f"{image.reference} cannot be had"):
             try:
@@ -135,7 +146,13 @@ class DockerPlatform:
         if found.id != image.image_id:
             raise NotServing(f"{image.reference} is {found.id}, the release has {image.image_id}")
 
-    def apply(self, desired: Mapping[str, bytes], event: str, guard: Callable[[], None]) -> None:
+    def apply(
+        self,
+        desired: Mapping[str, bytes],
+        event: str,
+        guard: Callable[[], None],
+        told: Callable[[str], None],
+    ) -> None:
         """Change one slot after the other, unless somebody else has taken the environment over."""
         manifest = manifest_of(desired, MANIFEST)
         self._serve([manifest] * manifest["instances"], guard)
@@ -147,25 +164,30 @@ class DockerPlatform:
         instances: int,
         event: str,
         guard: Callable[[], None],
+        told: Callable[[str], None],
     ) -> None:
         """Give some of the slots to the new release: the kernel gives each an equal share."""
         new, old = manifest_of(desired, MANIFEST), manifest_of(before, MANIFEST)
         self._serve([new] * instances + [old] * (new["instances"] - instances), guard)
 
-    def log(self, address: str, mark: str) -> tuple[bytes, str]:
+    def answered(self, address: str, mark: str) -> tuple[Side, str]:
         """Read on in a container's log; a mark is the engine's time of the last line."""
         with serving(f"the log of {address} cannot be read"):
             container = self._host.client.containers.get(address)
             if not mark:
                 newest = container.logs(timestamps=True, tail=1)
-                return b"", newest.partition(b" ")[0].decode() or BEGINNING
+                return Side((), 0), newest.partition(b" ")[0].decode() or BEGINNING
             second = datetime.fromisoformat(mark).timestamp() // 1
             told = container.logs(timestamps=True, since=second)
         lines = [line.split(b" ", 1) for line in told.splitlines() if b" " in line]
         # Both are of one width, so that the order of the texts is that of the times.
         newer = [line for line in lines if line[0].decode() > mark]
         last = newer[-1][0].decode() if newer else mark
-        return b"\n".join(line for _, line in newer), last
+        return side_of(b"\n".join(line for _, line in newer)), last
+
+    def replay(self, requests: Sequence[Any], per_second: int) -> Replay:
+        """Return who asks at the environment's address."""
+        return Replay(self.observe().endpoint, requests, per_second)
 
     def stop(self, event: str, guard: Callable[[], None]) -> None:
         """Drain every server, then end the holder."""
@@ -190,6 +212,10 @@ class DockerPlatform:
         trouble = "" if len(servers) == wanted else f"{len(servers)} of {wanted} servers are there"
         return Observation(f"http://{holders[0].labels[ADDRESS]}", servers, trouble)
 
+    def changed(self, desired: Mapping[str, bytes]) -> str:
+        """Have nothing to say: `observe` has seen all that there is."""
+        return ""
+
     def stored(self) -> list[str]:
         """Return the releases whose images are on the host."""
         with serving("the engine does not answer"):
@@ -207,6 +233,8 @@ class DockerPlatform:
 
     def ask(self, address: str, path: str, body: Any = None) -> Any:
         """Return the JSON that one server answers, asked from inside its container."""
+        if address.startswith("http://"):
+            return ask_over_http(address, path, body)
         with serving(f"{address} cannot be asked"):
             container = self._host.client.containers.get(address)
         status, answer = ask(container, path, body, int(container.labels[OWN_PORT]))
@@ -325,17 +353,6 @@ class DockerPlatform:
         found = self._containers()
         for one in sorted(found, key=lambda one: one.labels[SLOT] == HOLDER):
             _end(one)
-
-
-def _image_of(record: Record, bundle: Mapping[str, bytes]) -> ImageRecord:
-    if FILE_NAME not in bundle:
-        raise ConfigurationError(
-            f"release {record.version} has no image",
-            why="it was built when release.toml had no [image]",
-            state="nothing was changed",
-            next_step="build a new release: nox -s train, then invoke build --push",
-        )
-    return parse(bundle[FILE_NAME], record)
 
 
 def _serves(container: Container, manifest: Mapping[str, Any]) -> bool:

@@ -17,13 +17,16 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..canary.traffic import Replay, side_of
+from ..canary.verdict import Side
 from ..errors import MACHINE_TROUBLE, ConfigurationError, Locked, MachineFailed, NotServing
 from ..policy import Environment, Policy
 from ..records import FILE_NAME, Record, sha256
@@ -67,7 +70,12 @@ class ProcessPlatform:
         self.state = state_directory(policy.project)
         self.folder = self.state / "environments" / environment.name
 
-    def render(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> dict[str, bytes]:
+    def locate(self) -> None:
+        """Be here: servers run on the machine on which the command is typed."""
+
+    def render(
+        self, record: Record, bundle: Callable[[], Mapping[str, bytes]], event: str
+    ) -> dict[str, bytes]:
         """Return ``process.json``: address, number of servers and how to start one."""
         manifest = {
             "platform": "process",
@@ -80,6 +88,9 @@ class ProcessPlatform:
             "serve": list(self.policy.serve),
         }
         return {MANIFEST: (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode()}
+
+    def examine(self, desired: Mapping[str, bytes]) -> None:
+        """Refuse nothing: what has been rendered here is taken here."""
 
     def require(self, record: Record, bundle: Mapping[str, bytes]) -> None:
         """Want nothing but the bundle, which whoever asks has in hand."""
@@ -97,14 +108,20 @@ class ProcessPlatform:
             # What is there comes from an install that was killed, or was damaged since.
             shutil.rmtree(home, ignore_errors=True)
             try:
-                _lay_out(home, bundle())
+                _lay_out(home, bundle(), "--compile-bytecode")
                 supervisor.write_json(home / COMPLETE, {"digest": record.digest})
             except (OSError, NotServing):
                 # A full disk must have room again for the way back.
                 shutil.rmtree(home, ignore_errors=True)
                 raise
 
-    def apply(self, desired: Mapping[str, bytes], event: str, guard: Callable[[], None]) -> None:
+    def apply(
+        self,
+        desired: Mapping[str, bytes],
+        event: str,
+        guard: Callable[[], None],
+        told: Callable[[str], None],
+    ) -> None:
         """Tell the supervisor the new desired state, and wait until it is reached."""
         manifest = manifest_of(desired, MANIFEST)
         self._serve(manifest, [self._spec(manifest)] * manifest["instances"], event, guard)
@@ -116,13 +133,14 @@ class ProcessPlatform:
         instances: int,
         event: str,
         guard: Callable[[], None],
+        told: Callable[[str], None],
     ) -> None:
         """Give some of the slots to the new release: the kernel gives each an equal share."""
         new, old = manifest_of(desired, MANIFEST), manifest_of(before, MANIFEST)
         rest = new["instances"] - instances
         self._serve(new, [self._spec(new)] * instances + [self._spec(old)] * rest, event, guard)
 
-    def log(self, address: str, mark: str) -> tuple[bytes, str]:
+    def answered(self, address: str, mark: str) -> tuple[Side, str]:
         """Read on in a server's log file; a mark is a position."""
         path = self._actual().get("logs", {}).get(address)
         if path is None:
@@ -130,13 +148,17 @@ class ProcessPlatform:
         with Path(path).open("rb") as file:
             end = file.seek(0, os.SEEK_END)
             if not mark:
-                return b"", str(end)
+                return Side((), 0), str(end)
             # The supervisor cuts a log that has grown too long: then it begins anew.
             begin = file.seek(int(mark) if int(mark) <= end else 0)
             lines = file.read()
         # A line that is being written is read when it is whole.
         whole = lines.rfind(b"\n") + 1
-        return lines[:whole], str(begin + whole)
+        return side_of(lines[:whole]), str(begin + whole)
+
+    def replay(self, requests: Sequence[Any], per_second: int) -> Replay:
+        """Return who asks at the environment's address."""
+        return Replay(self.observe().endpoint, requests, per_second)
 
     def stop(self, event: str, guard: Callable[[], None]) -> None:
         """Drain every server and end the supervisor."""
@@ -174,6 +196,10 @@ class ProcessPlatform:
         instances = tuple(Instance(**instance) for instance in actual["instances"])
         endpoint = f"http://{actual['host']}:{actual['port']}"
         return Observation(endpoint, instances, actual["trouble"])
+
+    def changed(self, desired: Mapping[str, bytes]) -> str:
+        """Have nothing to say: `observe` has seen all that there is."""
+        return ""
 
     def _spec(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """Return how the supervisor starts a server of a state."""
@@ -312,22 +338,41 @@ def manifest_of(desired: Mapping[str, bytes], name: str) -> dict[str, Any]:
     return manifest
 
 
-def _lay_out(home: Path, bundle: Mapping[str, bytes]) -> None:
+def _lay_out(home: Path, bundle: Mapping[str, bytes], *uv_options: str) -> None:
     """Write a bundle's files, and install what it locks and holds."""
     (home / "bundle").mkdir(parents=True)
     for name, content in bundle.items():
         (home / "bundle" / name).write_bytes(content)
     wheels = [str(path) for path in (home / "bundle").glob("*.whl")]
-    for command in _install_commands(home / "venv", home / "bundle" / "requirements.txt", wheels):
+    lock = home / "bundle" / "requirements.txt"
+    for command in _install_commands(home / "venv", lock, wheels, uv_options):
         _install(command)
 
 
-def _install_commands(venv: Path, lock: Path, wheels: list[str]) -> list[list[str]]:
+def run_inside(bundle: Mapping[str, bytes], script: str) -> str:
+    """Run a Python script in a release's environment, made to be thrown away; return its output.
+
+    `NotServing` when the environment cannot be made, or the script fails there.
+    """
+    with tempfile.TemporaryDirectory() as desk:
+        _lay_out(Path(desk), bundle)
+        python = str(Path(desk, "venv", "bin", "python"))
+        done = subprocess.run(
+            [python, "-I", "-c", script], capture_output=True, text=True, check=False
+        )
+    if done.returncode:
+        raise NotServing(f"its Python fails: {done.stderr.strip()[-2000:]}")
+    return done.stdout
+
+
+def _install_commands(
+    venv: Path, lock: Path, wheels: list[str], uv_options: Iterable[str]
+) -> list[list[str]]:
     """Return the commands that make the release's environment: uv where it is, pip otherwise."""
     python = str(venv / "bin" / "python")
     uv = _uv()
     if uv:
-        install = [uv, "pip", "install", "--quiet", "--python", python, "--compile-bytecode"]
+        install = [uv, "pip", "install", "--quiet", "--python", python, *uv_options]
         make = [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, str(venv)]
     else:
         install = [python, "-m", "pip", "install", "--quiet"]

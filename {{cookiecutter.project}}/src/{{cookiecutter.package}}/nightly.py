@@ -10,6 +10,8 @@ from .reports import cell, table
 
 SCHEMA = 1
 METRIC = "roc_auc"
+# Worse, or no better, is not the same as: nobody could tell.
+PROPOSE, KEEP, UNKNOWN = "propose", "keep", "unknown"
 
 
 @dataclass(frozen=True)
@@ -18,8 +20,9 @@ class Decision:
 
     Attributes
     ----------
-    proposed
-        Whether it should be released to staging and proposed for prod.
+    decision
+        propose: it should be released to staging and proposed for prod; keep: it should not;
+        unknown: it could not be compared, and is not.
     sentence
         Why, or why not.
     gain, p_value
@@ -27,14 +30,14 @@ class Decision:
         no better would look so; None where there was none to compare with.
     """
 
-    proposed: bool
+    decision: str
     sentence: str
     gain: float | None = None
     p_value: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return it for reports/nightly.json."""
-        return {"decision": "propose" if self.proposed else "keep", **asdict(self)}
+        return asdict(self)
 
 
 def decide(document: Mapping[str, Any], told: Mapping[str, Any], policy: NightlyPolicy) -> Decision:
@@ -44,14 +47,14 @@ def decide(document: Mapping[str, Any], told: Mapping[str, Any], policy: Nightly
     nothing is a risk for nothing.
     """
     if document["verdict"] != "passed":
-        return Decision(False, f"kept back: the gate says {'; '.join(document['reasons'])}")
+        return Decision(KEEP, f"kept back: the gate says {'; '.join(document['reasons'])}")
     if told["state"] == champions.NONE_YET:
-        return Decision(True, "proposed: it passes its gate, and nothing has served yet")
+        return Decision(PROPOSE, "proposed: it passes its gate, and nothing has served yet")
     if told["state"] != champions.SCORED:
-        return Decision(False, f"kept back: the earlier champion could not be met: {told['why']}")
+        return Decision(UNKNOWN, f"kept back: the earlier champion could not be met: {told['why']}")
     found = next((one for one in told["comparisons"] if one["metric"] == METRIC), None)
     if found is None or None in (found["loss"], found["p_value"]):
-        return Decision(False, f"kept back: {METRIC} could not be compared")
+        return Decision(UNKNOWN, f"kept back: {METRIC} could not be compared")
     # The comparison asks how certainly it is worse; here the same is asked the other way round.
     gain, p_value = 0.0 - found["loss"], 1 - found["p_value"]
     figures = (
@@ -59,13 +62,13 @@ def decide(document: Mapping[str, Any], told: Mapping[str, Any], policy: Nightly
         f"{told['release']}, which served {policy.days_ago} days ago"
     )
     if gain > 0 and p_value < policy.significance:
-        return Decision(True, f"proposed: {figures} (p {p_value:.2g})", gain, p_value)
-    return Decision(False, f"kept back: no better: {figures} (p {p_value:.2g})", gain, p_value)
+        return Decision(PROPOSE, f"proposed: {figures} (p {p_value:.2g})", gain, p_value)
+    return Decision(KEEP, f"kept back: no better: {figures} (p {p_value:.2g})", gain, p_value)
 
 
 def to_markdown(decision: Decision, document: Mapping[str, Any]) -> str:
     """Return reports/nightly.json as Markdown."""
-    page = f"# Nightly training: {'propose' if decision.proposed else 'keep'}\n\n"
+    page = f"# Nightly training: {decision.decision}\n\n"
     page += f"{cell(decision.sentence)}\n\n"
     facts = {
         "gate": document["verdict"],

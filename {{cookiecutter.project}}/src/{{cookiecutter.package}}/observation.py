@@ -13,8 +13,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .drain import Drain
 from .logs import FIELDS
 
-# Predictions take less than a millisecond: Prometheus' own buckets begin at five.
-LATENCY_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+# Predictions take less than a millisecond, and Prometheus' own buckets begin at five. Each bound is
+# a quarter above the one before (Renard's series R10): wider ones would hide a tail that is slower.
+STEPS = ("1", "1.25", "1.6", "2", "2.5", "3.15", "4", "5", "6.3", "8")
+FASTEST_S, SLOWEST_S = 0.0005, 2.5
+LATENCY_BUCKETS_S = tuple(
+    bound
+    for bound in (float(f"{step}e{power}") for power in range(-4, 1) for step in STEPS)
+    if FASTEST_S <= bound <= SLOWEST_S
+)
 # Clients choose paths freely: unknown ones must become neither a time series nor a log each.
 OTHER_PATH = "other"
 # What a client may name its request; anything else could forge a log, and is replaced.

@@ -63,9 +63,13 @@ def train(places: Places) -> bool:
 
 
 def nightly(places: Places) -> bool:
-    """Train fully, and tell if the model is better than the champion of some days ago."""
+    """Train fully, and tell if the model is better than the champion of some days ago.
+
+    Leaves proposal.md where it is, and only there. Fails only if nobody could tell.
+    """
     told: Document = {}
-    reports.remove(places.reports, "nightly")  # Of another night.
+    for name in ("nightly", "proposal"):
+        reports.remove(places.reports, name)  # Of another night.
 
     def measure(data: Sound, policy: Policy) -> Document:
         trained = _train(places, data, policy)
@@ -75,10 +79,18 @@ def nightly(places: Places) -> bool:
 
     document = _judge_fully(places, measure)
     decision = nights.decide(document, told, policy_file.load(places.quality).nightly)
-    left = {"schema": nights.SCHEMA, **decision.as_json(), "earlier_champion": told}
-    reports.leave(places.reports, "nightly", left, nights.to_markdown(decision, document))
+    left = {
+        "schema": nights.SCHEMA,
+        **decision.as_json(),
+        "model_sha256": document["model_sha256"],
+        "earlier_champion": told,
+    }
+    page = nights.to_markdown(decision, document)
+    reports.leave(places.reports, "nightly", left, page)
+    if decision.decision == nights.PROPOSE:
+        reports.write_bytes(places.reports / "proposal.md", page.encode())
     say(f"nightly: {decision.sentence}")
-    return decision.proposed
+    return decision.decision != nights.UNKNOWN
 
 
 def _train(places: Places, data: Sound, policy: Policy) -> Trained:

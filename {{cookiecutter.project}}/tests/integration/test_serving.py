@@ -25,6 +25,7 @@ from {{ cookiecutter.package }} import table
 from {{ cookiecutter.package }} import training
 from {{ cookiecutter.package }}.api import MAX_BODY_BYTES
 from {{ cookiecutter.package }}.api import MAX_REFUSALS
+from release.canary.histogram import counts_in
 from tests import bundles
 from tests import customers
 
@@ -238,6 +239,15 @@ def test_metrics_count_requests_by_path_and_status(server: http.client.HTTPConne
     assert 'churn_requests_total{path="other",status="404"}' in text
     assert 'churn_request_seconds_bucket{le="0.001",path="/predict"}' in text
     assert "/no/such/path" not in text
+
+
+def test_a_canary_is_judged_by_what_these_metrics_count(server: http.client.HTTPConnection) -> None:
+    before = counts_in(ask(server, "/metrics")[1])
+    for _ in range(3):
+        ask(server, "/predict", CUSTOMER)
+    came = counts_in(ask(server, "/metrics")[1]).since(before)
+    assert (came.requests, came.errors) == (3, 0)
+    assert all(0 < latency < START_S * 1000 for latency in came.latencies_ms)
 
 
 def test_metrics_count_customers_by_what_they_look_like(

@@ -1,4 +1,4 @@
-"""The wings never import one another: the model, the release machine, security, and the doors."""
+"""The wings never import one another: model, release machine, security, pipelines, and doors."""
 
 import ast
 from collections.abc import Iterator
@@ -11,14 +11,16 @@ PACKAGE = next((ROOT / "src").glob("*/__init__.py")).parent.name
 MODEL = sorted((ROOT / "src").rglob("*.py"))
 RELEASE = sorted((ROOT / "release").rglob("*.py"))
 SECURITY = sorted((ROOT / "security").rglob("*.py"))
+PIPELINES = sorted((ROOT / "pipelines").rglob("*.py"))
 NOXFILE, TASKS = ROOT / "noxfile.py", ROOT / "tasks.py"
 
 FORBIDDEN = [
-    (MODEL, {"release", "security", "noxfile", "tasks"}),
-    (RELEASE, {PACKAGE, "security", "noxfile", "tasks"}),
-    (SECURITY, {PACKAGE, "release", "noxfile", "tasks"}),
-    ([NOXFILE], {PACKAGE, "release", "security", "tasks"}),
-    ([TASKS], {PACKAGE, "security", "noxfile"}),
+    (MODEL, {"release", "security", "pipelines", "noxfile", "tasks"}),
+    (RELEASE, {PACKAGE, "security", "pipelines", "noxfile", "tasks"}),
+    (SECURITY, {PACKAGE, "release", "pipelines", "noxfile", "tasks"}),
+    (PIPELINES, {PACKAGE, "release", "security", "noxfile", "tasks"}),
+    ([NOXFILE], {PACKAGE, "release", "security", "pipelines", "tasks"}),
+    ([TASKS], {PACKAGE, "security", "pipelines", "noxfile"}),
 ]
 
 
@@ -54,7 +56,8 @@ def test_a_wing_imports_no_other_wing(file: Path, forbidden: set[str]) -> None:
 
 
 def test_all_wings_are_there() -> None:
-    assert MODEL and RELEASE and SECURITY and NOXFILE.is_file() and TASKS.is_file()
+    assert MODEL and RELEASE and SECURITY and PIPELINES
+    assert NOXFILE.is_file() and TASKS.is_file()
 
 
 def test_an_import_is_found_wherever_it_stands() -> None:

@@ -15,11 +15,13 @@ from jsonschema import Draft202012Validator, ValidationError
 import tasks
 from release import errors
 from tests.door import Door
+from tests.listener import listening
+from tests.stand_in_forge import StandInForge, job
 from tests.workshop import Workshop, git
 
 PATH = Path(__file__).parents[3] / "release" / "answers.schema.json"
 SCHEMA = json.loads(PATH.read_text(encoding="utf-8"))
-SHARED = {"failure", "proof", "event", "plan", "record", "observation"}
+SHARED = {"failure", "proof", "event", "plan", "record", "observation", "figures"}
 TEXTS = {"name", "version", "commit", "digest", "sha256"}
 
 
@@ -95,6 +97,8 @@ def test_every_answer_of_a_long_story_fits(door: Door, workshop: Workshop, tmp_p
     second = released(b"two")
     assert ask("diff", *staging)["figures"] == {"roc_auc": [0.9, 0.9]}
     ask("promote", *staging, "--yes")
+    proposed = ask("propose", "--env", "prod")
+    assert (proposed["release"], proposed["figures"]) == (second, {"roc_auc": [None, 0.9]})
     assert ask("approve", "--env", "prod")["approved_by"] == ["Ada <ada@example.com>"]
     assert ask("drill", *staging, "--sandbox")["target"] == first
     assert ask("hold", *staging)["kind"] == "hold"
@@ -117,10 +121,25 @@ def test_every_answer_of_a_long_story_fits(door: Door, workshop: Workshop, tmp_p
     assert ask("champion", *staging)["release"] == first
 
 
+def test_what_the_forge_was_asked_to_protect_fits(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ruleset = workshop.folder / ".github" / "rulesets" / "main.json"
+    ruleset.parent.mkdir(parents=True)
+    ruleset.write_text('{"name": "main", "rules": []}', encoding="utf-8")
+    with listening(answer=StandInForge()) as listener:
+        for name, value in job("GitHub", listener.address).items():
+            monkeypatch.setenv(name, value)
+        told = fit("protect", Door(workshop.folder).ask("protect"))
+    assert told == {"forge": "GitHub", "rules": {"ruleset main": "created"}, "dry_run": False}
+
+
 @pytest.mark.parametrize(
     ("command", "code"),
     [
         (["promote", "--env", "nowhere"], 2),
+        (["propose", "--env", "prod"], 14),
+        (["protect"], 2),
         (["build"], 10),
         (["promote", "--env", "prod"], 14),
         (["rollback", "--env", "prod"], 40),

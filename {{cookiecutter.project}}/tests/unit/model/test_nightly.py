@@ -30,7 +30,7 @@ def scored(candidate: float, champion: float, p_value: float) -> dict[str, Any]:
 
 def test_a_certainly_better_model_is_proposed() -> None:
     decision = nightly.decide(PASSED, scored(0.87, 0.85, 0.99), POLICY)
-    assert decision.proposed
+    assert decision.decision == nightly.PROPOSE
     assert decision.sentence == (
         "proposed: roc_auc 0.8700 against 0.8500 of release c0ffee, which served 7 days ago "
         "(p 0.01)"
@@ -47,33 +47,33 @@ def test_a_model_that_is_not_certainly_better_is_kept_back(
     candidate: float, p_value: float
 ) -> None:
     decision = nightly.decide(PASSED, scored(candidate, 0.85, p_value), POLICY)
-    assert not decision.proposed
+    assert decision.decision == nightly.KEEP
     assert decision.sentence.startswith("kept back: no better: roc_auc")
 
 
 def test_a_model_that_fails_its_gate_is_kept_back_however_much_better() -> None:
     failed = PASSED | {"verdict": "failed", "reasons": ["brier is 0.3"]}
     decision = nightly.decide(failed, scored(0.95, 0.85, 0.999), POLICY)
-    assert (decision.proposed, decision.sentence) == (
-        *(False, "kept back: the gate says brier is 0.3"),
+    assert (decision.decision, decision.sentence) == (
+        *(nightly.KEEP, "kept back: the gate says brier is 0.3"),
     )
 
 
 def test_the_first_model_is_proposed_when_it_passes() -> None:
-    assert nightly.decide(PASSED, {"state": "none yet"}, POLICY).proposed
+    assert nightly.decide(PASSED, {"state": "none yet"}, POLICY).decision == nightly.PROPOSE
 
 
 @pytest.mark.parametrize("state", ["not fetched", "unscorable"])
 def test_without_a_champion_to_meet_nothing_is_proposed(state: str) -> None:
     decision = nightly.decide(PASSED, {"state": state, "why": "it is gone"}, POLICY)
-    assert not decision.proposed
+    assert decision.decision == nightly.UNKNOWN
     assert decision.sentence.endswith("could not be met: it is gone")
 
 
 @pytest.mark.parametrize("comparisons", [[], [{"metric": "roc_auc", "loss": None, "p_value": 0.9}]])
 def test_without_a_comparison_nothing_is_proposed(comparisons: list[dict[str, Any]]) -> None:
     told = {"state": "scored", "release": "c0ffee", "comparisons": comparisons}
-    assert not nightly.decide(PASSED, told, POLICY).proposed
+    assert nightly.decide(PASSED, told, POLICY).decision == nightly.UNKNOWN
 
 
 @pytest.fixture
@@ -99,19 +99,25 @@ def test_the_night_before_the_first_release_proposes_it(
     releases.lay_out(repository / "reports" / "champion-7-days-ago", {}, release=None)
     assert main(["nightly"]) == 0
     assert "nightly: proposed: " in capsys.readouterr().err
-    assert told(repository)["decision"] == "propose"
+    document = told(repository)
+    gate = json.loads((repository / "reports" / "gate.json").read_bytes())
+    assert (document["decision"], document["model_sha256"]) == ("propose", gate["model_sha256"])
     assert (repository / "reports" / "model" / "model.onnx").is_file()
+    proposal = (repository / "reports" / "proposal.md").read_text()
+    assert proposal == (repository / "reports" / "nightly.md").read_text()
 
 
-def test_the_same_model_again_is_kept_back(
+def test_the_same_model_again_is_kept_back_which_is_no_failure(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train"]) == 0
     files = {path.name: path.read_bytes() for path in (repository / "reports/model").iterdir()}
     for name in ("champion", "champion-7-days-ago"):
         releases.lay_out(repository / "reports" / name, files)
-    assert main(["nightly"]) == 1
+    (repository / "reports" / "proposal.md").write_text("of another night")
+    assert main(["nightly"]) == 0
     assert "nightly: kept back: no better: roc_auc" in capsys.readouterr().err
+    assert not (repository / "reports" / "proposal.md").exists()
     document = told(repository)
     assert (document["decision"], document["gain"], document["earlier_champion"]["state"]) == (
         *("keep", 0.0, "scored"),
@@ -120,18 +126,34 @@ def test_the_same_model_again_is_kept_back(
     assert gate["verdict"] == "passed"
 
 
-def test_a_night_that_finds_nothing_to_compare_with_keeps_its_model_back(
+def test_a_model_that_fails_its_gate_is_a_report_and_no_failure(repository: Path) -> None:
+    releases.lay_out(repository / "reports" / "champion-7-days-ago", {}, release=None)
+    quality = repository / "quality.toml"
+    rule = '\n[[rule]]\nmetric = "model_mb"\nmax = 0.000001\nreason = "none is that small"\n'
+    quality.write_text(quality.read_text() + rule)
+    assert main(["nightly"]) == 0
+    assert told(repository)["sentence"].startswith("kept back: the gate says model_mb")
+    assert not (repository / "reports" / "proposal.md").exists()
+
+
+def test_a_night_that_finds_nothing_to_compare_with_fails_and_keeps_its_model_back(
     repository: Path,
 ) -> None:
     assert main(["nightly"]) == 1
-    assert "could not be met" in told(repository)["sentence"]
+    document = told(repository)
+    assert document["decision"] == "unknown"
+    assert "could not be met" in document["sentence"]
+    assert not (repository / "reports" / "proposal.md").exists()
 
 
 def test_a_night_with_broken_data_leaves_a_failed_gate(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (repository / "data" / "customers.csv").unlink()
+    (repository / "reports").mkdir(exist_ok=True)
+    (repository / "reports" / "proposal.md").write_text("of another night")
     assert main(["nightly"]) == 1
     gate = json.loads((repository / "reports" / "gate.json").read_bytes())
     assert gate["verdict"] == "failed"
     assert not (repository / "reports" / "nightly.json").exists()
+    assert not (repository / "reports" / "proposal.md").exists()

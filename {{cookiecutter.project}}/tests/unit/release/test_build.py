@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from release.build import Built, Wish, build
+from release.build import CHECKSUMS, Built, Wish, build, checksums
 from release.errors import BuildFailed, GateRefused, PreconditionFailed, ReleaseError
+from release.images.record import FILE_NAME, ImageRecord
 from release.policy import Environment
 from release.progress import Progress
+from release.records import sha256
 from tests.workshop import PYPROJECT, Workshop, git
 
 
@@ -38,7 +42,8 @@ def built(shop: Workshop) -> Built:
 def test_a_bundle_is_in_the_tag_in_dist_and_at_the_remote(shop: Workshop, tmp_path: Path) -> None:
     release = built(shop)
     bundle = shop.ledger().bundle(release.record.version)
-    assert {path.name: path.read_bytes() for path in release.folder.iterdir()} == bundle
+    written = {path.name: path.read_bytes() for path in release.folder.iterdir()}
+    assert {name: written[name] for name in written if name != CHECKSUMS} == bundle
     assert bundle["model.onnx"] == b"model"
     tag = f"release/{release.record.version}"
     assert git(tmp_path / "remote.git", "rev-parse", tag) == git(shop.folder, "rev-parse", tag)
@@ -98,6 +103,62 @@ def test_the_papers_are_kept_with_the_release(shop: Workshop) -> None:
     record = built(shop).record
     bundle = shop.ledger().bundle(record.version)
     assert bundle["gate.html"] == b"<p>passed" and bundle["model_card.md"] == b"# a model"
+
+
+def test_what_an_environment_is_made_of_is_kept_with_its_release(shop: Workshop) -> None:
+    record = built(shop).record
+    bundle = shop.ledger().bundle(record.version)
+    bill = json.loads(bundle["sbom.json"])
+    whole = bill["metadata"]["component"]
+    assert (whole["type"], whole["name"]) == ("application", "workshop")
+    assert whole["version"] == record.version
+    assert "pkg:pypi/stand-in@1" in {one["purl"] for one in bill["components"]}
+    assert not any("pkg:deb" in one["purl"] for one in bill["components"])
+    assert "| stand-in | 1 | not told |" in bundle["licences.md"].decode()
+
+
+def test_a_release_whose_packages_cannot_be_had_is_refused(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = f"stand-in-too==1 --hash=sha256:{sha256(b'never seen')}\n"
+    (shop.folder / "requirements.txt").write_text(lock)
+    git(shop.folder, "commit", "--quiet", "--all", "--message=another lock")
+    shop.train(b"model")
+    for name in ("UV_DEFAULT_INDEX", "PIP_INDEX_URL"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    with pytest.raises(BuildFailed, match="cannot be told what the release is made of") as refusal:
+        built(shop)
+    assert "127.0.0.1:9" in refusal.value.why
+    assert "the package index" in refusal.value.next_step
+    assert shop.ledger().versions() == []
+
+
+def test_the_checksums_are_those_of_the_files(shop: Workshop) -> None:
+    release = built(shop)
+    lines = (release.folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
+    names = {path.name for path in release.folder.iterdir()} - {CHECKSUMS}
+    assert [line.split("  ")[1] for line in lines] == sorted(names)
+    latest = release.folder.parent / CHECKSUMS
+    assert latest.read_text(encoding="utf-8").splitlines() == lines
+    latest.unlink()
+    assert not built(shop).is_new and latest.exists()
+    check = ("sha256sum", "--check", "--strict", "--ignore-missing", CHECKSUMS)
+    subprocess.run(check, cwd=release.folder, check=True, capture_output=True)
+    (release.folder / "model.onnx").write_bytes(b"another")
+    altered = subprocess.run(check, cwd=release.folder, check=False, capture_output=True, text=True)
+    assert altered.returncode == 1 and "model.onnx: FAILED" in altered.stdout
+
+
+@pytest.mark.parametrize(("digest", "named"), [("sha256:" + "a" * 64, True), ("", False)])
+def test_the_checksums_name_an_image_that_was_pushed(
+    shop: Workshop, digest: str, named: bool
+) -> None:
+    record = shop.release()
+    image = ImageRecord("registry/models", "v", digest, "id", "python:3", record.digest, 3, 2)
+    lines = checksums(record, {FILE_NAME: image.to_json()}).decode().splitlines()
+    assert lines[0] == f"{sha256(image.to_json())}  image.json"
+    assert lines[1:] == ([f"{'a' * 64}  registry/models"] if named else [])
 
 
 def test_a_model_that_has_not_met_the_champion_is_refused(shop: Workshop) -> None:

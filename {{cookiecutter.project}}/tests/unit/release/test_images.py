@@ -7,6 +7,7 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,11 +15,11 @@ import pytest
 import requests
 from docker.errors import ImageNotFound
 
-from release.errors import BuildFailed, HistoryCorrupt, PushFailed, RegistryDiffers
-from release.images import inventory
+from release.errors import BuildFailed, GateRefused, HistoryCorrupt, PushFailed, RegistryDiffers
 from release.images.build import context, faults
 from release.images.host import Host
 from release.images.record import ImageRecord, parse
+from release.images.scan import require_passed
 from release.records import Record, digest_of, sha256
 
 DIGEST = "sha256:" + "a" * 64
@@ -200,33 +201,47 @@ def test_33_an_image_record_that_is_not_this_release_s_is_refused(content: bytes
     assert refusal.value.exit_code == 50
 
 
-COMPONENTS = [
-    inventory.Component("pypi", "numpy", "2.0", "BSD-3-Clause", 70),
-    inventory.Component("deb", "libc6", "2.36", "", 5),
-    inventory.Component("pypi", "anyio", "4.0", "", 1),
-]
+SCANNED = {"schema": 1, "image_id": OTHER, "verdict": "passed", "tree_clean": True}
 
 
-def test_a_bill_of_materials_names_every_component_and_is_the_same_twice() -> None:
-    bill = inventory.sbom(COMPONENTS, "registry/models", "v1")
-    assert bill == inventory.sbom(COMPONENTS, "registry/models", "v1")
-    document = json.loads(bill)
-    assert document["bomFormat"] == "CycloneDX"
-    assert {one["purl"] for one in document["components"]} == {
-        *("pkg:pypi/numpy@2.0", "pkg:deb/debian/libc6@2.36", "pkg:pypi/anyio@4.0"),
-    }
+def leave(root: Path, content: str) -> bytes:
+    """Leave a scan in reports/."""
+    file = root / "reports" / "scanned.json"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(content, encoding="utf-8")
+    return file.read_bytes()
 
 
-def test_licences_and_sizes_are_of_the_release_s_own_packages() -> None:
-    table = inventory.licences(COMPONENTS).decode()
-    assert "| numpy | 2.0 | BSD-3-Clause |" in table
-    assert "| anyio | 4.0 | not told |" in table
-    assert "libc6" not in table
-    assert [one.name for one in inventory.largest(COMPONENTS, 5)] == ["numpy", "anyio"]
+def test_an_image_that_has_passed_its_scan_may_be_pushed(tmp_path: Path) -> None:
+    content = leave(tmp_path, json.dumps(SCANNED))
+    assert require_passed(tmp_path, OTHER) == content
 
 
-def test_the_inventory_can_be_taken_by_any_python(capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile(inventory.script(), "script", "exec"), {"__name__": "__main__"})
-    found = {one.name: one for one in inventory.parse(capsys.readouterr().out)}
-    assert found["docker"].licence == "Apache-2.0"
-    assert found["docker"].bytes > 100_000
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"verdict": "failed"}, "its verdict is 'failed', not 'passed'"),
+        ({"verdict": None}, "its verdict is None"),
+        ({"image_id": DIGEST}, f"it is of the image {DIGEST}, and this is {OTHER}"),
+        ({"image_id": ""}, f"and this is {OTHER}"),
+        ({"tree_clean": False}, "uncommitted changes"),
+        ({"schema": 2}, "its schema is 2, not 1"),
+    ],
+)
+def test_an_image_that_has_not_passed_its_scan_is_refused(
+    tmp_path: Path, change: dict[str, object], why: str
+) -> None:
+    leave(tmp_path, json.dumps(SCANNED | change))
+    with pytest.raises(GateRefused) as refused:
+        require_passed(tmp_path, OTHER)
+    assert why in refused.value.why
+    assert refused.value.next_step.startswith("invoke build, then nox -s scan")
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"schema": 1', "\x00"])
+def test_a_scan_that_cannot_be_read_is_no_pass(tmp_path: Path, content: str) -> None:
+    with pytest.raises(GateRefused, match="has not passed a scan"):
+        require_passed(tmp_path, OTHER)
+    leave(tmp_path, content)
+    with pytest.raises(GateRefused, match="has not passed a scan"):
+        require_passed(tmp_path, OTHER)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from release.errors import ConfigurationError
-from release.policy import ImagePolicy, load
+from release.policy import ClusterEnvironment, ImagePolicy, load
 
 ROOT = Path(__file__).parents[3]
 GOOD = """
@@ -70,6 +70,7 @@ def test_this_repository_s_policy_is_read_in_the_order_of_its_environments() -> 
         ("instances = 1", "instances = 2", "must leave a server to compare with"),
         ("window_s = 10", "window_s = 60", "canary may take 1260 s, lease_s is 900"),
         ("instances = 2\n", "instances = 2\nsoak_minutes = 5\n", "no environment before it"),
+        ("instances = 2\n", 'instances = 2\nnightly = "maybe"\n', "must be propose or promote"),
         ("[environments.prod.approval]", "[[freezes]]", "freezes.needed is not a setting"),
     ],
 )
@@ -119,6 +120,61 @@ def test_an_image_policy_that_is_not_understood_is_refused(
     with pytest.raises(ConfigurationError) as refusal:
         load(path)
     assert why in refusal.value.why
+
+
+CLUSTER = """
+[environments.europe]
+platform = "kubernetes"
+cluster = "11111111-2222-3333-4444-555555555555"
+namespace = "churn-europe"
+timeout_s = 60
+
+[environments.europe.canary]
+instances = 1
+"""
+
+
+def test_an_environment_may_be_in_a_cluster(tmp_path: Path) -> None:
+    path = tmp_path / "release.toml"
+    path.write_text(GOOD + CLUSTER + IMAGE, encoding="utf-8")
+    policy = load(path)
+    europe = policy.environment("europe")
+    assert isinstance(europe, ClusterEnvironment)
+    assert (europe.namespace, europe.timeout_s, europe.agent) == ("churn-europe", 60, "")
+    assert europe.after == "prod" and policy.root == tmp_path
+    assert europe.place.startswith("namespace churn-europe of cluster 1111")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("timeout_s = 60", 'host = "127.0.0.1"', "europe.host is not a setting"),
+        ("timeout_s = 60", "instances = 2", "europe.instances is not a setting"),
+        ("timeout_s = 60", "ready_timeout_s = 2", "europe.ready_timeout_s is not a setting"),
+        ("timeout_s = 60", "timeout_s = 300", "a change may take 1110 s with its way back"),
+        ('namespace = "churn-europe"\n', "", "europe.namespace is missing"),
+        ("cluster = ", "cluters = ", "europe.cluters is not a setting"),
+        ("timeout_s = 60", 'gitops = "jenkins"', "gitops must be argocd or flux, not 'jenkins'"),
+        ("timeout_s = 60", 'gitops = "flux"', "europe.canary cannot be: flux changes all pods"),
+        (IMAGE, "", "europe wants the image of a release"),
+    ],
+)
+def test_an_environment_in_a_cluster_that_is_not_understood_is_refused(
+    tmp_path: Path, old: str, new: str, why: str
+) -> None:
+    path = tmp_path / "release.toml"
+    path.write_text((GOOD + CLUSTER + IMAGE).replace(old, new), encoding="utf-8")
+    with pytest.raises(ConfigurationError) as refusal:
+        load(path)
+    assert why in refusal.value.why
+
+
+def test_a_cluster_is_no_setting_of_a_machine(tmp_path: Path) -> None:
+    path = tmp_path / "release.toml"
+    path.write_text(GOOD.replace("port = 8101", 'port = 8101\ncluster = "x"'), encoding="utf-8")
+    with pytest.raises(ConfigurationError) as refusal:
+        load(path)
+    assert "environments.staging.cluster is not a setting" in refusal.value.why
 
 
 def test_an_unknown_environment_is_answered_with_the_known_ones() -> None:

@@ -1,4 +1,4 @@
-"""Runs inside an image, by the image's own Python, and prints what is in it as JSON.
+"""Runs inside an image or an environment, by its own Python, and prints what is in it as JSON.
 
 It is handed over as a text, so it imports the standard library alone.
 """

@@ -1,6 +1,7 @@
-"""What is in an image: its Python distributions and its base's packages, with sizes and licences.
+"""What a release is made of: Python distributions and a base's packages, with sizes and licences.
 
-The list is made inside the image, by `inside`: of what is there, not of what was asked for.
+The list is made in the image or the environment that serves, by `inside`: of what is there, not of
+what was asked for.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from dataclasses import dataclass
 
 from . import inside
 
+SBOM, LICENCES = "sbom.json", "licences.md"
+
 
 @dataclass(frozen=True)
 class Component:
-    """One package in an image.
+    """One package of a release.
 
     Parameters
     ----------
@@ -35,7 +38,7 @@ class Component:
 
 
 def script() -> str:
-    """Return the Python that prints an image's components, when it is run there."""
+    """Return the Python that prints the components of the place in which it is run."""
     return inspect.getsource(inside)
 
 
@@ -45,7 +48,20 @@ def parse(output: str) -> list[Component]:
     return sorted(components, key=lambda one: (one.kind, one.name.lower()))
 
 
-def sbom(components: Sequence[Component], name: str, version: str) -> bytes:
+def papers(components: Sequence[Component], kind: str, name: str, version: str) -> dict[str, bytes]:
+    """Return what is kept with a release: ``sbom.json`` and ``licences.md``.
+
+    Parameters
+    ----------
+    kind : str
+        What is made of the components, in the words of CycloneDX: ``container``, ``application``.
+    name, version : str
+        Its own.
+    """
+    return {SBOM: sbom(components, kind, name, version), LICENCES: licences(components)}
+
+
+def sbom(components: Sequence[Component], kind: str, name: str, version: str) -> bytes:
     """Return a CycloneDX bill of materials; the same components give the same bytes."""
     from cyclonedx.model.bom import Bom
     from cyclonedx.model.component import Component as Part
@@ -55,9 +71,9 @@ def sbom(components: Sequence[Component], name: str, version: str) -> bytes:
     from packageurl import PackageURL
 
     bom = Bom()
-    # References are random unless they are given; two bills of one image must be the same.
-    image = Part(name=name, version=version, type=ComponentType.CONTAINER, bom_ref=name)
-    bom.metadata.component = image
+    # References are random unless they are given; two bills of one release must be the same.
+    whole = Part(name=name, version=version, type=ComponentType(kind), bom_ref=name)
+    bom.metadata.component = whole
     for one in components:
         namespace = "debian" if one.kind == "deb" else None
         purl = PackageURL(one.kind, namespace, one.name, one.version)
@@ -71,14 +87,14 @@ def sbom(components: Sequence[Component], name: str, version: str) -> bytes:
         if one.licence:
             part.licenses.add(DisjunctiveLicense(name=one.licence))
         bom.components.add(part)
-    bom.register_dependency(image, bom.components)
+    bom.register_dependency(whole, bom.components)
     document = json.loads(JsonV1Dot6(bom).output_as_string())
     del document["serialNumber"], document["metadata"]["timestamp"]
     return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()
 
 
 def licences(components: Sequence[Component]) -> bytes:
-    """Return a table of the licences that the image's own packages name."""
+    """Return a table of the licences that the release's own packages name."""
     rows = [
         f"| {one.name} | {one.version} | {one.licence or 'not told'} |"
         for one in components
@@ -89,6 +105,6 @@ def licences(components: Sequence[Component]) -> bytes:
 
 
 def largest(components: Sequence[Component], count: int) -> list[Component]:
-    """Return the image's own packages that take most, the largest first."""
+    """Return the release's own packages that take most, the largest first."""
     own = [one for one in components if one.kind == "pypi"]
     return sorted(own, key=lambda one: -one.bytes)[:count]

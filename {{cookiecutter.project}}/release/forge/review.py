@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
-import urllib.request
 from collections.abc import Mapping
 
-TIMEOUT_S = 5
+from .client import GITHUB, Forge, ForgeFailed
 
 
 def reviewer(variables: Mapping[str, str] = os.environ) -> str:
@@ -26,18 +23,11 @@ def reviewer(variables: Mapping[str, str] = os.environ) -> str:
 
 
 def _github_reviewers(variables: Mapping[str, str]) -> list[str]:
-    run = f"repos/{variables['GITHUB_REPOSITORY']}/actions/runs/{variables['GITHUB_RUN_ID']}"
-    request = urllib.request.Request(
-        f"{variables['GITHUB_API_URL']}/{run}/approvals",
-        headers={
-            "Accept": "application/vnd.github+json",
-            "Authorization": f"Bearer {variables['GITHUB_TOKEN']}",
-        },
-    )
+    address = f"{variables['GITHUB_API_URL']}/repos/{variables['GITHUB_REPOSITORY']}"
+    forge = Forge(GITHUB, address, variables["GITHUB_TOKEN"])
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
-            reviews = json.loads(response.read())
+        reviews = forge.ask("GET", f"/actions/runs/{variables['GITHUB_RUN_ID']}/approvals")
         return sorted({one["user"]["login"] for one in reviews if one["state"] == "approved"})
-    except (OSError, http.client.HTTPException, ValueError, TypeError, KeyError):
+    except (ForgeFailed, TypeError, KeyError):
         # The release goes on by its own approvals; that the forge could not be asked is recorded.
         return ["somebody, who could not be read"]

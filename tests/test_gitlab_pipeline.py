@@ -1,0 +1,215 @@
+"""The GitLab pipeline of a fresh repository, run: green, red where it must be, released and back."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import gitlab_runner
+import ci_project
+import pytest
+from engine import CACHE_VARIABLE
+from gitlab_runner import GitLab, Pipeline, RunnerMissing
+from living import Living
+from ci_project import FAULTS, TOKEN, Project, write_a_sentence
+
+from demo.changes import learn_more_slowly
+
+MERGE_REQUEST = "merge_request_event"
+HARMLESS = "harmless"
+
+
+@pytest.fixture(scope="module")
+def tool(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Return how gitlab-ci-local is called, installed now unless a cache has it."""
+    cache = os.environ.get(CACHE_VARIABLE)
+    folder = Path(cache, "gitlab-ci-local") if cache else tmp_path_factory.mktemp("npm")
+    try:
+        return gitlab_runner.install(folder)
+    except RunnerMissing as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="module")
+def project(
+    tool: list[str], living: Living, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Project]:
+    with ci_project.project(living, tmp_path_factory.mktemp("gitlab")) as project:
+        yield project
+
+
+@pytest.fixture(scope="module")
+def gitlab(tool: list[str], project: Project) -> GitLab:
+    return GitLab(project.machine, project.remote, tool)
+
+
+@pytest.fixture(scope="module")
+def checks(project: Project, gitlab: GitLab) -> dict[str, str]:
+    """Return the name of each session's job."""
+    jobs = gitlab.jobs(source=MERGE_REQUEST)
+    named = {name: re.fullmatch(r"check: \[(\w+)(,.*)?\]", name) for name in jobs}
+    return {match[1]: name for name, match in named.items() if match}
+
+
+@pytest.fixture(scope="module")
+def begun(
+    project: Project, gitlab: GitLab, checks: dict[str, str]
+) -> Iterator[dict[str, Future[Pipeline]]]:
+    """Begin the pipelines of merge requests, by branch, and do not wait for them.
+
+    One breaks nothing and runs every check; the others have a fault each and run the check that
+    must find it.
+    """
+    chosen = {branch: [checks[fault.session]] for branch, fault in FAULTS.items()}
+    project.propose(HARMLESS, write_a_sentence)
+    for branch, fault in FAULTS.items():
+        project.propose(branch, fault.plant)
+    with ThreadPoolExecutor(1) as threads:
+        yield {
+            branch: threads.submit(
+                gitlab.run, *chosen.get(branch, []), source=MERGE_REQUEST, branch=branch
+            )
+            for branch in (HARMLESS, *FAULTS)
+        }
+
+
+@pytest.fixture(scope="module")
+def green(begun: dict[str, Future[Pipeline]]) -> Pipeline:
+    """Return the pipeline of the merge request that breaks nothing."""
+    done = begun[HARMLESS].result()
+    print(done)
+    return done
+
+
+@dataclass(frozen=True)
+class Story:
+    """Two commits on main: the first goes to prod, the second to staging and back.
+
+    Parameters
+    ----------
+    refused : Pipeline
+        The job ``production`` before the first one was approved.
+    jobs : list of Pipeline
+        All the others, in their order.
+    first : (str, str)
+        What staging and prod served after the first commit.
+    second : str
+        What staging served after the second commit.
+    last : str
+        What staging served after the rollback.
+    """
+
+    refused: Pipeline
+    jobs: list[Pipeline]
+    first: tuple[str, str]
+    second: str
+    last: str
+
+
+@pytest.fixture(scope="module")
+def story(project: Project, gitlab: GitLab, begun: dict[str, Future[Pipeline]]) -> Story:
+    """Return two releases and a rollback.
+
+    The checks of merge requests run meanwhile: one job at a time would leave half of the machine
+    idle.
+    """
+    repository = project.repository
+    jobs = [gitlab.run("release")]
+    refused = gitlab.run("production", CI_JOB_MANUAL="true")
+    repository.ask("approve", "--env", "prod")
+    jobs.append(gitlab.run("production", CI_JOB_MANUAL="true"))
+    first = project.served("staging"), project.served("prod")
+    learn_more_slowly(repository)
+    repository.git("push", "--quiet", "origin", "main")
+    jobs.append(gitlab.run("release"))
+    second = project.served("staging")
+    jobs.append(gitlab.run("rollback-staging", CI_JOB_MANUAL="true", REASON="it was slow"))
+    print(*jobs, sep="\n")
+    return Story(refused, jobs, first, second, project.served("staging"))
+
+
+def test_a_commit_on_main_is_scanned_then_served_in_staging(story: Story) -> None:
+    for pipeline in story.jobs:
+        assert pipeline.is_green, pipeline.said
+    assert "Session scan was successful" in story.jobs[0].said
+    assert story.second != story.first[0]
+
+
+def test_prod_serves_it_once_it_is_approved_and_not_before(story: Story) -> None:
+    assert story.refused.jobs["production"].result == "failed"
+    assert "is not approved for prod" in story.refused.said
+    in_staging, in_prod = story.first
+    assert in_prod == in_staging
+
+
+def test_the_rollback_button_brings_the_release_before_back(project: Project, story: Story) -> None:
+    assert story.last == story.first[0]
+    newest = project.repository.ask("history", "--env", "staging")[0]
+    assert (newest["kind"], newest["reason"]) == ("rollback", "it was slow")
+
+
+def test_main_is_released_after_its_checks_and_prod_and_rollbacks_are_buttons(
+    gitlab: GitLab, checks: dict[str, str]
+) -> None:
+    jobs = gitlab.jobs()
+    assert set(checks.values()) < set(jobs)
+    assert (jobs["release"]["when"], jobs["release"]["stage"]) == ("on_success", "release")
+    for button in ("production", "rollback-staging", "rollback-prod"):
+        assert jobs[button]["when"] == "manual"
+
+
+def test_a_merge_request_releases_nothing(gitlab: GitLab) -> None:
+    jobs = gitlab.jobs(source=MERGE_REQUEST)
+    assert {job["stage"] for job in jobs.values()} == {"check"}
+
+
+def test_a_merge_request_is_green_on_a_fresh_repository(
+    project: Project, checks: dict[str, str], green: Pipeline
+) -> None:
+    assert green.is_green, green.said
+    assert set(checks) == set(project.sessions)
+    ended = {name: job.result for name, job in green.jobs.items()}
+    assert ended == dict.fromkeys(checks.values(), "success")
+
+
+def test_a_check_keeps_its_reports(checks: dict[str, str], green: Pipeline) -> None:
+    for session, name in checks.items():
+        report = "quick-gate" if session == "gate" else session
+        kept = green.jobs[name].artifacts / "reports"
+        assert {f"{report}.json", f"{report}.md"} <= {path.name for path in kept.iterdir()}
+
+
+@pytest.mark.parametrize("branch", FAULTS)
+def test_a_fault_turns_its_check_and_the_pipeline_red(
+    checks: dict[str, str], begun: dict[str, Future[Pipeline]], branch: str
+) -> None:
+    pipeline = begun[branch].result()
+    check = pipeline.jobs[checks[FAULTS[branch].session]]
+    assert check.result == "failed"
+    assert FAULTS[branch].said in check.log
+    assert list((check.artifacts / "reports").glob("*.md"))
+    assert TOKEN not in pipeline.said
+    assert not pipeline.is_green
+
+
+def test_no_planted_token_is_in_anything_that_was_left_behind(
+    project: Project, begun: dict[str, Future[Pipeline]], story: Story
+) -> None:
+    said = [each.result().said for each in begun.values()] + [each.said for each in story.jobs]
+    assert not [each for each in said if project.machine.mark in each]
+    assert project.machine.leaks(project.remote) == []
+
+
+@pytest.mark.parametrize("missing", ["npm", "rsync"])
+def test_a_machine_without_a_tool_is_told_which_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    for program in {"npm", "rsync"} - {missing}:
+        (tmp_path / program).touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RunnerMissing, match=f"{missing} is not installed"):
+        gitlab_runner.install(tmp_path / "tool")

@@ -1,0 +1,101 @@
+"""What every command of the release door does alike: it answers, asks, refuses, and ends.
+
+People read standard error; machines read the one JSON document on standard output.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+
+from .errors import ConfigurationError, Interrupted, PreconditionFailed, ReleaseError
+from .git import GitFailed
+
+
+def door(body: Callable[..., Any]) -> Callable[..., None]:
+    """Print what a task returns, and turn its errors into one message and their exit code."""
+
+    @functools.wraps(body)
+    def run(c: Context, *arguments: Any, **options: Any) -> None:
+        as_json = options.get("json", False)
+        # A cancelled CI job and a lost terminal must end as cleanly as Ctrl-C does.
+        # SIGINT too: whoever was begun in a script's background would not hear it.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, signal.default_int_handler)
+        try:
+            answer = body(c, *arguments, **options)
+            if as_json:
+                print_json(answer)
+            return
+        except KeyboardInterrupt:
+            said: ReleaseError = Interrupted(
+                "interrupted",
+                state="no promotion, rollback or recovery was under way",
+                next_step="invoke status",
+            )
+        except ReleaseError as error:
+            said = error
+        except (GitFailed, OSError) as error:
+            # A full disk or a broken repository: whatever was under way has kept its lock.
+            said = PreconditionFailed(
+                "the command could not go on", why=str(error), next_step="invoke status"
+            )
+        if as_json:
+            print_json({"error": vars(said), "exit_code": said.exit_code})
+        raise Exit(str(said), code=said.exit_code)
+
+    return run
+
+
+def print_json(answer: Any) -> None:
+    """Put an answer on standard output, for machines."""
+    print(json.dumps(answer, indent=2, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can hold of a dataclass or a path; release/answers.schema.json says what."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is nothing for machines to read")
+
+
+def say(text: object) -> None:
+    """Tell people something, on standard error."""
+    print(text, file=sys.stderr)
+
+
+def refuse_dry(c: Context, command: str) -> None:
+    """Refuse ``invoke --dry`` where a dry run would be a real one: Invoke runs all Python."""
+    if c.config.run.dry:
+        raise ConfigurationError(
+            f"{command} has no dry run",
+            state="nothing was changed",
+            next_step="invoke status shows what is; invoke --help COMMAND what it would do",
+        )
+
+
+def confirm(question: str, command: str, state: str) -> None:
+    """Ask on a terminal; without one, ``--yes`` should have said so."""
+    if not sys.stdin.isatty() or os.environ.get("CI"):
+        raise ConfigurationError(
+            f"not confirmed: {question}",
+            why="there is no terminal to ask on",
+            state=state,
+            next_step=f"invoke {command} --yes",
+        )
+    print(f"{question} [y/N] ", file=sys.stderr, end="", flush=True)
+    if sys.stdin.readline().strip().lower() != "y":
+        raise Interrupted("not done", state=state)

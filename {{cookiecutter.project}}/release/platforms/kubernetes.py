@@ -1,0 +1,438 @@
+"""The ``kubernetes`` platform: a release's image in a cluster, through kubectl and kustomize.
+
+The cluster changes its pods over; here is decided what it should run, and proved what it does. Pods
+are reached through the API server's proxy alone, so a command can be typed wherever kubectl can.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+import requests
+
+from ..canary.histogram import Counts, counts_in
+from ..canary.traffic import PATH, SERVER_ERROR, Replay, Reply
+from ..canary.verdict import Side
+from ..errors import ArtifactGone, NotServing, PreconditionFailed, Undecided, Unreachable
+from ..images import registry
+from ..images.host import login
+from ..images.record import ImageRecord, image_of
+from ..policy import ClusterEnvironment, Policy
+from ..records import Record
+from . import Instance, Observation, manifests
+from .kubectl import Kubectl, KubectlFailed, patiently
+from .manifests import CANARY, CONTAINER, DIGEST, IMAGE_ID, PORT, STABLE, TRACK, VERSION, Manifests
+from .rollout import Rollout, has_ended, is_new, is_ready, is_settled, one_line
+
+# An API server that is restarted is back after this; longer it is an outage.
+PATIENCE_S = 20
+# Objects are the same if these are: all else is how the cluster remembers them.
+COMPARED = ("spec", "data", "automountServiceAccountToken")
+
+
+@contextmanager
+def serving(what: str) -> Iterator[None]:
+    """Turn a refusal by the cluster into `NotServing`."""
+    try:
+        yield
+    except KubectlFailed as error:
+        raise NotServing(f"{what}: {error}") from None
+
+
+class KubernetesPlatform:
+    """Drives one environment's Deployment.
+
+    Parameters
+    ----------
+    environment : ClusterEnvironment
+    policy : Policy
+    """
+
+    def __init__(self, environment: ClusterEnvironment, policy: Policy) -> None:
+        self.environment = environment
+        self.policy = policy
+        self._labels = manifests.labels_of(environment, policy)
+        self._patience_s = min(PATIENCE_S, environment.timeout_s)
+
+    def locate(self) -> None:
+        """Ask the cluster who it is; one that does not answer is not the right one either."""
+        try:
+            _ = self._cluster
+        except Unreachable as error:
+            raise self._refusal(
+                f"the cluster of {self.environment.name} does not answer",
+                str(error),
+                "see that kubectl reaches it: kubectl get namespaces",
+            ) from None
+
+    def render(
+        self, record: Record, bundle: Callable[[], Mapping[str, bytes]], event: str
+    ) -> dict[str, bytes]:
+        """Return the overlay's manifests with the release's image by digest, read back."""
+        image = image_of(record, bundle())
+        rendered = manifests.render(self.environment, self.policy, record, image, event)
+        return {manifests.MANIFEST: rendered, manifests.INDEX: manifests.index()}
+
+    def examine(self, desired: Mapping[str, bytes]) -> None:
+        """Ask the registry for the image, and the cluster for a dry run of all objects.
+
+        What somebody else has set is not taken over in passing, but for what an agent has.
+        """
+        state, name = manifests.read(desired), self.environment.name
+        reference = _server(state.deployment["spec"]["template"])["image"]
+        repository, _, digest = reference.partition("@")
+        gone = self._missing(repository.rpartition(":")[0], digest)
+        if gone:
+            raise self._refusal(f"{reference} is gone", gone, "push it again: invoke build --push")
+        try:
+            forced = ("--force-conflicts",) if self.environment.agent else ()
+            self._cluster.would_apply(state.objects, *forced)
+        except KubectlFailed as error:
+            mend = "mend the manifests, or what in the cluster refuses them"
+            if "conflict" in str(error):
+                mend = f"somebody else has set these fields: invoke deploy --env {name} takes over"
+            what = f"the cluster does not take the manifests of {name}"
+            raise self._refusal(what, str(error), mend) from None
+        except Unreachable as error:
+            what = f"the cluster of {name} does not answer"
+            raise self._refusal(what, str(error), "try again when it does") from None
+
+    def require(self, record: Record, bundle: Mapping[str, bytes]) -> None:
+        """Ask the registry for the image; while it is silent, the nodes may have it."""
+        image = image_of(record, bundle)
+        gone = self._missing(image.repository, image.digest)
+        if gone:
+            raise ArtifactGone(
+                f"the image of release {record.version} is gone",
+                why=gone,
+                state=f"{self.environment.name} unchanged",
+                next_step="bring it back to the registry, or choose another release",
+            )
+
+    def warning(self, record: Record, bundle: Mapping[str, bytes]) -> str:
+        """Hold the tag at the registry against the release, whose digest is what runs."""
+        image = image_of(record, bundle)
+        tag = f"{image.repository}:{image.tag}"
+        try:
+            held = registry.held(image.repository, image.tag, login())
+            if held == image.digest or _holds(image, held):
+                return ""
+        except requests.RequestException as error:
+            return f"what {tag} is at the registry cannot be told: {error}"
+        return (
+            f"{tag} is {held or 'gone'} at the registry, the release is {image.digest}: "
+            "the digest wins"
+        )
+
+    def preflight(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> None:
+        """Leave it to the nodes: they pull the image by its digest."""
+
+    def apply(
+        self,
+        desired: Mapping[str, bytes],
+        event: str,
+        guard: Callable[[], None],
+        told: Callable[[str], None],
+    ) -> None:
+        """Apply all objects, once a dry run of all has gone well, and watch the pods change.
+
+        Where an agent does that, wait for it.
+        """
+        state = manifests.read(desired)
+        rollout = self._rollout(state, state.name, told)
+        if self.environment.agent:
+            guard()
+            waiting = f"waiting for {self.environment.agent} to bring event {event[:12]}"
+            told(f"  {waiting} of the branch env/{self.environment.name}")
+            rollout.wait(waiting)
+            return
+        with serving("the cluster does not take the manifests"):
+            self._remove_canary()
+            self._patiently(lambda: self._cluster.would_apply(state.objects, "--force-conflicts"))
+            guard()
+            self._patiently(lambda: self._cluster.apply(state.objects, self.environment.timeout_s))
+        rollout.wait()
+
+    def canary(
+        self,
+        desired: Mapping[str, bytes],
+        before: Mapping[str, bytes],
+        instances: int,
+        event: str,
+        guard: Callable[[], None],
+        told: Callable[[str], None],
+    ) -> None:
+        """Put some pods of the release beside the others, under the same Service."""
+        state = manifests.read(desired)
+        deployment = state.canary(instances)
+        rollout = self._rollout(state, deployment["metadata"]["name"], told)
+        with serving("the cluster does not take the canary"):
+            self._patiently(lambda: self._cluster.would_apply([deployment], "--force-conflicts"))
+            guard()
+            self._patiently(lambda: self._cluster.apply([deployment], self.environment.timeout_s))
+        rollout.wait()
+
+    def answered(self, address: str, mark: str) -> tuple[Side, str]:
+        """Read the counts of a pod's metrics; a mark is the counts of then."""
+        try:
+            text = self._cluster.read(f"{address}/proxy/metrics").decode()
+            now = counts_in(text)
+        except (KubectlFailed, Unreachable, ValueError) as error:
+            if not mark:
+                raise Undecided(f"the metrics of {address} cannot be read: {error}") from None
+            # They are counted on: the next time tells what this one has not.
+            return Side((), 0), mark
+        return now.since(Counts.read(mark) if mark else now), now.mark()
+
+    def replay(self, requests: Sequence[Any], per_second: int) -> Replay:
+        """Return who asks the Service through the API server's proxy, which chooses a pod."""
+        return _Proxied(self, requests, per_second)
+
+    def stop(self, event: str, guard: Callable[[], None]) -> None:
+        """Delete the Deployments; what stands around them costs nothing."""
+        with serving("the cluster does not do as it is told"):
+            guard()
+            self._delete({})
+
+    def observe(self) -> Observation:
+        """Look at the pods, and at what each of them really runs."""
+        kinds = "deployments.apps,services,pods"
+        try:
+            found = self._patiently(lambda: self._cluster.get(kinds, self._labels))
+        except KubectlFailed as error:
+            return Observation("", (), f"the cluster does not show what runs: {error}")
+        deployments = [one for one in found if one["kind"] == "Deployment"]
+        services = [one["metadata"]["name"] for one in found if one["kind"] == "Service"]
+        pods = [one for one in found if one["kind"] == "Pod" and not has_ended(one)]
+        if not deployments and not pods:
+            return Observation("", (), "nothing runs")
+        settled = {_track(one) for one in deployments if is_settled(one)}
+        counted = [one for one in pods if not (_track(one) in settled and is_new(one))]
+        trouble = [*map(self._strange, counted), *map(_shortage, deployments)]
+        if not services:
+            trouble.append("the Service is gone")
+        if STABLE not in {_track(one) for one in deployments}:
+            trouble.append("the Deployment is gone")
+        return Observation(
+            endpoint=f"services/{services[0]}:{PORT}" if services else "",
+            instances=tuple(_instance(one) for one in counted),
+            trouble="; ".join(one for one in trouble if one),
+        )
+
+    def changed(self, desired: Mapping[str, bytes]) -> str:
+        """Say what an apply would change: fields that somebody has set, objects that are gone."""
+        state = manifests.read(desired)
+        try:
+            wanted = self._cluster.would_apply(state.objects, "--force-conflicts")
+            live = {_name(one): one for one in self._cluster.live(state.objects)}
+        except KubectlFailed as error:
+            return f"whether anything was changed by hand cannot be told: {error}"
+        told = []
+        for one in wanted:
+            now = live.get(_name(one))
+            if now is None:
+                told.append(f"{_name(one)} is gone")
+            else:
+                told += _differences(_name(one), _compared(one), _compared(now))
+        return "; ".join(told)
+
+    def stored(self) -> list[str]:
+        """Return nothing: the cluster's nodes look after their images themselves."""
+        return []
+
+    def discard(self, release: str) -> None:
+        """Leave it to the nodes."""
+
+    def ask(self, address: str, path: str, body: Any = None) -> Any:
+        """Return the JSON that a pod or the Service answers through the API server's proxy."""
+        where = f"{address}/proxy{path}"
+        with serving(f"{address}{path} does not answer"):
+            if body is None:
+                said = self._patiently(lambda: self._cluster.read(where))
+            else:
+                content = json.dumps(body).encode()
+                said = self._patiently(lambda: self._cluster.send(where, content))
+        try:
+            return json.loads(said)
+        except ValueError:
+            raise NotServing(f"{address}{path} answers {said[:200]!r}") from None
+
+    @cached_property
+    def _cluster(self) -> Kubectl:
+        """The cluster that release.toml means, and no other."""
+        environment, name = self.environment, self.environment.name
+        manager = f"release-{self.policy.project}"
+        cluster = Kubectl.choose(environment.context, environment.namespace, manager)
+        where = f"context {cluster.context}" if cluster.context else "kubectl, without a context,"
+        try:
+            found = cluster.cluster()
+        except KubectlFailed as error:
+            what = f"the cluster of {name} does not say which one it is"
+            raise self._refusal(what, f"{where}: {error}", "kubectl config get-contexts") from None
+        if found != environment.cluster:
+            raise self._refusal(
+                f"{where} leads to another cluster than that of {name}",
+                f"its kube-system has the UID {found}, release.toml says {environment.cluster}",
+                f"choose the right context; or write that UID into [environments.{name}]",
+            )
+        return cluster
+
+    def _patiently(self, call: Callable[[], Any]) -> Any:
+        return patiently(call, self._patience_s)
+
+    def _refusal(self, what: str, why: str, next_step: str) -> PreconditionFailed:
+        return PreconditionFailed(what, why, f"{self.environment.name} unchanged", next_step)
+
+    def _rollout(self, state: Manifests, name: str, told: Callable[[str], None]) -> Rollout:
+        timeout_s = self.environment.timeout_s
+        cluster = self._patiently(lambda: self._cluster)
+        rollout = Rollout(cluster, self._labels, name, state.annotations, timeout_s, told)
+        with serving("the cluster does not show its events"):
+            self._patiently(rollout.begin)
+        return rollout
+
+    def _remove_canary(self) -> None:
+        self._delete({TRACK: CANARY})
+
+    def _delete(self, more: Mapping[str, str]) -> None:
+        labels, timeout_s = {**self._labels, **more}, self.environment.timeout_s
+        self._patiently(lambda: self._cluster.delete("deployments.apps", labels, timeout_s))
+
+    def _missing(self, repository: str, digest: str) -> str:
+        """Say that an image is nowhere to be had; a silent registry has not said so."""
+        try:
+            if registry.held(repository, digest, login()):
+                return ""
+        except requests.RequestException:
+            return ""
+        try:
+            nodes = self._cluster.get("nodes")
+        except (KubectlFailed, Unreachable):
+            nodes = []
+        names = (
+            name
+            for node in nodes
+            for image in node.get("status", {}).get("images", ())
+            for name in image.get("names") or ()
+        )
+        if any(name.endswith(f"@{digest}") for name in names):
+            return ""
+        return f"neither the registry nor a node has {repository}@{digest}"
+
+    def _strange(self, pod: Mapping[str, Any]) -> str:
+        """Say that a pod runs another image than it was told to, or return an empty text."""
+        reference = _server(pod)["image"]
+        repository, _, wanted = reference.rpartition("@")
+        statuses = pod.get("status", {}).get("containerStatuses", ())
+        runs = next((one.get("imageID", "") for one in statuses if one["name"] == CONTAINER), "")
+        digest = runs.rpartition("@")[2].removeprefix("docker://")
+        if digest in ("", wanted, pod["metadata"].get("annotations", {}).get(IMAGE_ID)):
+            return ""
+        # A runtime may name what it has chosen of an index.
+        try:
+            linux = {"os": "linux"}
+            if registry.lists(repository.rpartition(":")[0], wanted, digest, linux, login()):
+                return ""
+            said = "which is not of it"
+        except requests.RequestException:
+            said = "and the registry does not say whether that is of it"
+        return f"{pod['metadata']['name']} runs {digest} instead of {wanted}, {said}"
+
+
+class _Proxied(Replay):
+    """Asks through the API server's proxy, where an answer does not tell its release."""
+
+    def __init__(
+        self, platform: KubernetesPlatform, requests: Sequence[Any], per_second: int
+    ) -> None:
+        super().__init__(platform.observe().endpoint, requests, per_second)
+        self._platform = platform
+
+    def send(self, body: bytes) -> Reply:
+        """Ask about one customer; what a pod does not answer its own metrics tell."""
+        try:
+            answer = self._platform.ask(self._endpoint, PATH, json.loads(body))
+        except NotServing:
+            return Reply("", SERVER_ERROR, None)
+        except Unreachable:
+            return Reply("", 0, None)
+        return Reply("", 200, answer)
+
+
+def _holds(image: ImageRecord, index: str) -> bool:
+    """Tell whether what the tag names is an index that has the image."""
+    linux = {"os": "linux"}
+    return bool(index) and registry.lists(image.repository, index, image.digest, linux, login())
+
+
+def _server(part: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the server's container of a pod; a mesh may have put its own beside it."""
+    containers = part["spec"]["containers"]
+    found: Mapping[str, Any] = next(
+        (one for one in containers if one["name"] == CONTAINER), containers[0]
+    )
+    return found
+
+
+def _track(part: Mapping[str, Any]) -> str:
+    return str(part["metadata"].get("labels", {}).get(TRACK, STABLE))
+
+
+def _instance(pod: Mapping[str, Any]) -> Instance:
+    metadata, container = pod["metadata"], _server(pod)
+    annotations = metadata.get("annotations", {})
+    # The proxy knows a Service's ports by name, and a pod's by number only.
+    ports = [one["containerPort"] for one in container.get("ports", ()) if one.get("name") == PORT]
+    statuses = pod.get("status", {}).get("containerStatuses", ())
+    restarts = sum(one.get("restartCount", 0) for one in statuses)
+    return Instance(
+        release=annotations.get(VERSION, ""),
+        digest=annotations.get(DIGEST, ""),
+        address=f"pods/{metadata['name']}:{ports[0] if ports else ''}",
+        pid=0,
+        state="ready" if is_ready(pod) else "failed" if restarts else "starting",
+        restarts=restarts,
+    )
+
+
+def _shortage(deployment: Mapping[str, Any]) -> str:
+    """Say that there are not the pods that a Deployment wants, and why."""
+    wanted = deployment["spec"].get("replicas", 1)
+    status = deployment.get("status", {})
+    refused = [
+        one_line(f", {one.get('reason')}: {one.get('message')}")
+        for one in status.get("conditions", ())
+        if one["type"] == "ReplicaFailure" and one["status"] == "True"
+    ]
+    name = deployment["metadata"]["name"]
+    if not wanted:
+        return f"{name} is scaled to none"
+    return f"{name} lacks pods{refused[0]}" if refused else ""
+
+
+def _name(part: Mapping[str, Any]) -> str:
+    return f"{part['kind']} {part['metadata']['name']}"
+
+
+def _compared(part: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = part["metadata"]
+    kept = {key: part[key] for key in COMPARED if key in part}
+    return kept | {key: metadata.get(key, {}) for key in ("labels", "annotations")}
+
+
+def _differences(where: str, wanted: Any, now: Any) -> list[str]:
+    """Say where what is differs from what should be."""
+    if isinstance(wanted, dict) and isinstance(now, dict):
+        return [
+            found
+            for key in sorted(wanted.keys() | now.keys())
+            for found in _differences(f"{where} {key}", wanted.get(key), now.get(key))
+        ]
+    if isinstance(wanted, list) and isinstance(now, list) and len(wanted) == len(now):
+        pairs = zip(wanted, now, strict=True)
+        return [found for one, other in pairs for found in _differences(where, one, other)]
+    return [] if wanted == now else [f"{where} is {json.dumps(now)}, not {json.dumps(wanted)}"]

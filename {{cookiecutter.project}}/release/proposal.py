@@ -1,0 +1,149 @@
+"""A release that is proposed for an environment: what it would change, why, and what to type."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from . import difference, notice
+from .checks import CHECKS, Candidate
+from .errors import ReleaseError
+from .event import Event
+from .forge import issues
+from .git import Repository
+from .ledger import Ledger
+from .plan import chosen_release
+from .policy import Environment, Policy
+from .progress import Progress
+from .records import Record
+
+# What a release must have passed to be proposed; what else keeps it out may pass until it comes.
+REQUIRED = ("gate", "order")
+NIGHTLY = Path("reports", "nightly.json")
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One release, proposed for one environment.
+
+    Parameters
+    ----------
+    environment : str
+    release, digest : str
+        What is proposed.
+    serves : str
+        What serves there, or empty.
+    why : str
+        What the nightly training said of this release's model, or empty.
+    figures : dict of str to tuple
+        The gate's figures of what serves and of what is proposed.
+    obstacles : tuple of str
+        What would keep it out in this moment.
+    commands : tuple of str
+        What to type to promote it.
+    issue : str
+        The address of the issue that proposes it, or empty.
+    """
+
+    environment: str
+    release: str
+    digest: str
+    serves: str
+    why: str = ""
+    figures: dict[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    obstacles: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    issue: str = ""
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """Whether the release serves there already."""
+        return self.serves == self.release
+
+    @property
+    def title(self) -> str:
+        """The title of its issue."""
+        return f"Promote {self.release} to {self.environment}"
+
+    def __str__(self) -> str:
+        """Return the text of its issue, in Markdown."""
+        before = f"{self.serves} serves" if self.serves else "nothing serves"
+        lines = [f"In {self.environment} {before} now.", *([f"\nWhy: {self.why}"] * bool(self.why))]
+        lines += ["", "| figure | serves | proposed |", "| --- | --- | --- |"]
+        for name, figures in self.figures.items():
+            lines.append(f"| {name} | {' | '.join(map(difference.number, figures))} |")
+        if self.obstacles:
+            lines += ["", "Before it can come:", "", *(f"- {one}" for one in self.obstacles)]
+        lines += ["", "To promote it:", "", "```console"]
+        lines += [*(f"$ {command}" for command in self.commands), "```", ""]
+        card = f"git show release/{self.release}:model_card.md"
+        return "\n".join([*lines, f"Its model card: `{card}`; `gate.html` is there too."])
+
+
+def propose(
+    ledger: Ledger, policy: Policy, environment: Environment, version: str | None
+) -> Proposal:
+    """Propose what the environment before serves, or a release that is named. Writes nothing.
+
+    Raises
+    ------
+    GateRefused, PreconditionFailed
+        Its gate has not passed, it was not verified in the environment before, or was found bad.
+    """
+    name = environment.name
+    ledger.require_remote(f"{name} unchanged")
+    record = chosen_release(ledger, environment, version)
+    found = difference.compare(ledger, environment, record.version)
+    proposal = Proposal(name, record.version, record.digest, found.serves)
+    if proposal.nothing_to_do:
+        return proposal
+    candidate = Candidate(
+        *(ledger, policy, environment, record, tuple(ledger.history(name))),
+        is_named=version is not None,
+        now=datetime.now(UTC),
+    )
+    return replace(
+        proposal,
+        why=_why(ledger.repository.root, record),
+        figures=found.figures,
+        obstacles=_obstacles(candidate),
+        commands=_commands(environment, record),
+    )
+
+
+def tell(repository: Repository, proposal: Proposal, progress: Progress) -> Proposal:
+    """Open its issue, and tell whoever wants to know; return it with the issue's address."""
+    address = issues.tell(repository, proposal.title, str(proposal), progress)
+    event = Event("propose", proposal.release, proposal.digest, "proposed", reason=address)
+    notice.tell(proposal.environment, event, progress)
+    return replace(proposal, issue=address)
+
+
+def _obstacles(candidate: Candidate) -> tuple[str, ...]:
+    obstacles = []
+    for name, ask in CHECKS:
+        try:
+            ask(candidate)
+        except ReleaseError as error:
+            if name in REQUIRED:
+                raise
+            obstacles.append(f"{error.what}; {error.next_step}")
+    return tuple(obstacles)
+
+
+def _why(root: Path, record: Record) -> str:
+    """Return the nightly training's sentence, if it is about this release's model."""
+    try:
+        told = json.loads((root / NIGHTLY).read_bytes())
+        return str(told["sentence"]) if told["model_sha256"] == record.model_sha256 else ""
+    except (OSError, ValueError, TypeError, KeyError):
+        return ""
+
+
+def _commands(environment: Environment, record: Record) -> tuple[str, ...]:
+    which = f"--env {environment.name} --version {record.version}"
+    approve = f'invoke approve {which} --reason "what you have looked at"'
+    promote = f"invoke promote {which}"
+    return (approve, promote) if environment.approval else (promote,)

@@ -1,0 +1,101 @@
+"""A forge in memory, GitHub or GitLab, as far as this repository speaks with one."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+TOKEN = "planted-token"
+GITHUB, GITLAB = "/repos/team/churn", "/projects/7"
+ENTRY = re.compile(r"/(\w+)/([^/]+)(/\w+)?")
+
+
+def job(forge: str, address: str) -> dict[str, str]:
+    """Return what a job of a forge's CI is told, and the token that it is given."""
+    if forge == "GitHub":
+        known = {"GITHUB_REPOSITORY": "team/churn", "GITHUB_TOKEN": TOKEN}
+        return known | {"GITHUB_ACTIONS": "true", "GITHUB_API_URL": address}
+    known = {"CI_PROJECT_ID": "7", "FORGE_TOKEN": TOKEN}
+    return known | {"GITLAB_CI": "true", "CI_API_V4_URL": address}
+
+
+@dataclass
+class StandInForge:
+    """Keeps what it is told, and gives it back as the real one does: by pages, with more fields.
+
+    Parameters
+    ----------
+    lists : dict of str to list
+        Issues, rulesets, protected branches and tags.
+    comments : list of (str, str)
+        The number of an issue, and what was written below it.
+    project : dict
+        The project's settings.
+    refused : str
+        The beginning of a "METHOD path" that is answered with 403.
+    calls : list of str
+        "METHOD path" of each request.
+    """
+
+    lists: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    comments: list[tuple[str, str]] = field(default_factory=list)
+    project: dict[str, Any] = field(default_factory=dict)
+    refused: str = "nothing"
+    calls: list[str] = field(default_factory=list)
+
+    def written(self) -> list[str]:
+        """Return the requests that have changed something."""
+        return [call for call in self.calls if not call.startswith("GET ")]
+
+    def __call__(self, method: str, path: str, sent: bytes) -> tuple[int, bytes]:
+        """Answer a request."""
+        at = urlsplit(path)
+        inside = at.path.removeprefix(GITHUB).removeprefix(GITLAB)
+        self.calls.append(f"{method} {inside}")
+        if self.calls[-1].startswith(self.refused):
+            return 403, json.dumps({"message": f"not with {TOKEN}"}).encode()
+        page = re.search(r"\bpage=(\d+)", at.query)
+        body = json.loads(sent) if sent else {}
+        answer = self._answer(method, inside, int(page[1]) if page else 1, body)
+        return (404, b"{}") if answer is None else (200, json.dumps(answer).encode())
+
+    def _answer(self, method: str, path: str, page: int, body: Any) -> Any:
+        if not path:
+            self.project |= body
+            return self.project
+        if named := ENTRY.fullmatch(path):
+            return self._entry(method, named, body)
+        entries = self.lists.setdefault(path.strip("/"), [])
+        if method == "POST":
+            number = len(entries) + 1
+            links = dict.fromkeys(("html_url", "web_url"), f"https://forge.example/{number}")
+            kept = {"body": "", "description": ""} | _as_told(body)
+            entries.append(kept | links | dict.fromkeys(("id", "number", "iid"), number))
+            return entries[-1]
+        return entries[(page - 1) * 100 : page * 100]
+
+    def _entry(self, method: str, named: re.Match[str], body: Any) -> Any:
+        entries = self.lists.setdefault(named[1], [])
+        if named[3]:
+            self.comments.append((named[2], body["body"]))
+            return {}
+        wanted = unquote(named[2])
+        for entry in entries:
+            if wanted in (str(entry["id"]), entry.get("name")):
+                if method == "DELETE":
+                    entries.remove(entry)
+                entry |= body
+                return entry
+        return None
+
+
+def _as_told(asked: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry as it is told: GitLab lists who may, where it was asked for one level."""
+    told = dict(asked)
+    for name in asked:
+        if name.endswith("_access_level"):
+            told[f"{name}s"] = [{"id": 1, "access_level": told.pop(name)}]
+    return told
