@@ -233,6 +233,32 @@ def test_a_type_fault_is_named(repository: Repository) -> None:
     fails(repository, "types", "src/churn_model/fault.py:1", "assignment")
 
 
+def test_a_fault_in_a_ci_file_is_named_by_the_tool_that_sees_it(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = [
+        ("main.yml", "run: nox -s train", "run: nox -s trian"),
+        ("pull-request.yml", "steps.check.outcome", "steps.chekc.outcome"),
+        ("pull-request.yml", "persist-credentials: false", "clean: true"),
+        ("drill.yml", "runs-on", "run-on"),
+    ]
+    for name, right, wrong in planted:
+        file = repository.folder / ".github" / "workflows" / name
+        file.write_text(file.read_text().replace(right, wrong, 1))
+    # What colours a terminal must not hide a finding.
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    fails(repository, "pipelines", "check-jsonschema and actionlint and zizmor failed", "run-on")
+    named = {
+        (found["path"].rpartition("/")[2], found["code"])
+        for found in findings(repository, "pipelines")
+    }
+    assert {
+        ("main.yml", "session"),
+        ("pull-request.yml", "expression"),
+        ("pull-request.yml", "artipacked"),
+    } <= named
+
+
 def test_a_failing_test_is_named(repository: Repository) -> None:
     test = repository.folder / "tests/unit/test_fault.py"
     test.write_text("def test_fault() -> None:\n    assert 1 == 2\n")

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ci_machine import Machine, run
@@ -20,7 +21,7 @@ Drive = Callable[..., Run]
 def drive(tmp_path: Path) -> Drive:
     """Return a function that commits workflows, and runs the first one of them."""
 
-    def drive(jobs: str, on: str = "push:", called: str = "", **options: object) -> Run:
+    def drive(jobs: str, on: str = "push:", called: str = "", **options: Any) -> Run:
         work, remote = tmp_path / "work", tmp_path / "remote.git"
         workflows = work / ".github" / "workflows"
         workflows.mkdir(parents=True)
@@ -33,7 +34,7 @@ def drive(tmp_path: Path) -> Drive:
         run("git", *name, "commit", "--quiet", "--message", "Begin", cwd=work)
         run("git", "clone", "--quiet", "--bare", str(work), str(remote))
         forge = GitHub(Machine(tmp_path / "machine", {"TOLD": "by the machine"}), remote)
-        return forge.run("first.yml", on.partition(":")[0], **options)  # type: ignore[arg-type]
+        return forge.run("first.yml", on.partition(":")[0], **options)
 
     return drive
 

@@ -37,6 +37,8 @@ REPORTS = Path("reports")
 TYPED = ("src", "release", "security", "pipelines", "tests", "noxfile.py", "tasks.py")
 # The package runs from src, as it stands: nothing to build, nothing that could be out of date.
 FROM_SOURCE = {"PYTHONPATH": "src"}
+# What tools say is read, also where somebody has asked for colours: nox takes only one of these.
+PLAIN: Mapping[str, str | None] = {"NO_COLOR": "1", "FORCE_COLOR": None}
 # The threads of linear algebra wait for one another by spinning, and several tests run at a time.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -267,7 +269,7 @@ def check(session: nox.Session, tools: Mapping[tuple[str, ...], re.Pattern[str]]
     for command, finding in tools.items():
         with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
             try:
-                session.run(*command, stdout=output, stderr=subprocess.STDOUT)
+                session.run(*command, env=PLAIN, stdout=output, stderr=subprocess.STDOUT)
             except CommandFailed:
                 failed.append(command[2] if command[0] == "python" else command[0])
             output.seek(0)

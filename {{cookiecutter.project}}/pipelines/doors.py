@@ -53,10 +53,12 @@ class Doors:
 
 
 def _ask_nox(root: Path, *options: str) -> str:
+    # It takes no wish for colours beside the one for none.
+    plain = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
     done = subprocess.run(
         [sys.executable, "-m", "nox", *options],
         cwd=root,
-        env=os.environ | {"NO_COLOR": "1"},
+        env=plain | {"NO_COLOR": "1"},
         capture_output=True,
         text=True,
         check=False,

@@ -30,11 +30,13 @@ LOGIN = re.compile(r"(?<=//)[^/@\s]+@")
 
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """Run a command that asks nobody anything; `CannotTell` when it does not end."""
+    # Colours would stand between a login and what it is found by.
+    plain = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
     try:
         return subprocess.run(
             command,
             cwd=folder,
-            env=os.environ | {"GIT_TERMINAL_PROMPT": "0"},
+            env=plain | {"GIT_TERMINAL_PROMPT": "0", "NO_COLOR": "1"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

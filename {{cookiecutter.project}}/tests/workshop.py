@@ -192,11 +192,11 @@ class Workshop:
         (reports / "model_card.md").write_text("# a model")
 
     def promote(self, record: Record, environment: Environment) -> Event:
-        """Promote a release, approved where that is wanted."""
+        """Promote a release, approved where that is wanted; what serves already is left alone."""
         if environment.approval and not self.ledger().approvals(environment.name, record.version):
             self.ledger().add_approval(environment.name, record, "looked at it", signed=False)
         plan = self.machine.plan_promotion(environment, record.version)
-        return self.machine.promote(plan, Progress())
+        return plan.history[0] if plan.nothing_to_do else self.machine.promote(plan, Progress())
 
     def tell(self, record: Record, environment: Environment, outcome: str = VERIFIED) -> Event:
         """Write how a promotion ended, as if there had been one: no server is started."""

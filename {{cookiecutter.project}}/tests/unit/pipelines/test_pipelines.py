@@ -81,7 +81,8 @@ def test_a_file_that_cannot_be_read_is_no_pass(tmp_path: Path, content: str) -> 
         read(tmp_path, WORKFLOW, content)
 
 
-def test_the_doors_say_themselves_what_they_know() -> None:
+def test_the_doors_say_themselves_what_they_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
     doors = Doors.of(ROOT)
     assert {"lint", "train", "nightly"} <= doors.sessions
     assert "pipelines" in doors.checks

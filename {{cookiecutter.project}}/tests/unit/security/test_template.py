@@ -142,8 +142,14 @@ def test_a_repository_that_is_not_linked_is_told_how_to_be(
     ],
 )
 def test_what_cannot_be_compared_is_no_pass(
-    made: Path, capsys: pytest.CaptureFixture[str], name: str, value: str, reason: str
+    made: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str,
+    reason: str,
 ) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
     link = json.loads((made / ".cruft.json").read_bytes())
     (made / ".cruft.json").write_text(json.dumps(link | {name: value}))
     commit(made, "another link")
