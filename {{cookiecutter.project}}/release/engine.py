@@ -122,7 +122,8 @@ class Machine:
                 else "mend the machine, and promote it again",
             ) from None
         except Undecided as error:
-            change.undo(ROLLED_BACK, str(error))
+            # What nobody could judge is not known to be bad: it may come again, too.
+            change.undo(ABORTED, str(error))
             raise CanaryInconclusive(
                 f"nobody can say yet whether {plan.record.version} is sound, rolled back",
                 why=str(error),

@@ -43,5 +43,6 @@ def prune(machine: Machine, releases: list[str]) -> None:
     """Remove releases from this machine; a rollback to one of them would have to bring it again."""
     for environment in machine.policy.environments:
         platform = platform_of(environment, machine.policy)
-        for release in releases:
+        # Environments may share a host, where the first has removed what the others had.
+        for release in set(releases).intersection(platform.stored()):
             platform.discard(release)

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from release.audit import audit
 from release.canary.traffic import Replay
+from release.checks import known_bad
 from release.errors import CanaryInconclusive, Locked, RolledBack
 from release.policy import CanaryPolicy, Environment, Policy
 from release.status import look
@@ -81,7 +83,10 @@ def test_37_a_canary_that_nobody_asks_never_passes(workshop: Workshop) -> None:
         shop.promote(second, shop.staging)
     assert refusal.value.exit_code == 33
     assert serving(shop, shop.staging) == first.version
-    assert shop.ledger().history("staging")[0].canary.startswith("inconclusive: ")
+    newest = shop.ledger().history("staging")[0]
+    assert (newest.outcome, newest.canary[:14]) == ("aborted", "inconclusive: ")
+    assert second.version not in known_bad(shop.ledger().history("staging"))
+    assert audit(shop.ledger(), shop.machine.policy).findings == []
 
 
 def test_39_another_release_is_refused_and_a_rollback_goes_first(workshop: Workshop) -> None:
