@@ -67,10 +67,10 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         session.run("pytest", *session.posargs)
         return
-    # Most tests wait for processes: two files at a time. What measures or loads the machine comes
-    # after them, by itself.
-    session.run("pytest", "-m", "not options and not alone", "-n", "2", "--dist", "loadfile")
+    # What measures or loads the machine runs by itself, and first: after the others pytest would
+    # remove their many files, for a minute. Most of those wait for processes: two at a time.
     session.run("pytest", "-m", "alone")
+    session.run("pytest", "-m", "not options and not alone", "-n", "2", "--dist", "loadfile")
 
 
 @nox.session(default=False)
