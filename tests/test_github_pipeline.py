@@ -125,6 +125,27 @@ def rollback(github: GitHub, story: Story) -> Run:
     return done
 
 
+@pytest.fixture(scope="module")
+def night(project: Project, github: GitHub, rollback: Run) -> Run:
+    """Return the nightly run after the rollback, of a policy by which a little better is enough."""
+    repository = project.repository
+    days = "days_ago = 7\nsignificance = "
+    repository.replace("quality.toml", f"{days}0.05", f"{days}0.5")
+    repository.commit("Take what is likely to be better")
+    repository.git("push", "--quiet", "origin", "main")
+    done = github.run("nightly.yml", "schedule")
+    print(done)
+    return done
+
+
+@pytest.fixture(scope="module")
+def drill(github: GitHub, night: Run) -> Run:
+    """Return the run of the monthly drill, after the night."""
+    done = github.run("drill.yml", "schedule")
+    print(done)
+    return done
+
+
 def test_a_commit_on_main_is_checked_then_scanned_then_served_in_staging(story: Story) -> None:
     first, second = story.staged
     assert first.jobs["checks / check data"].result == "success"
@@ -155,6 +176,29 @@ def test_the_rollback_button_brings_the_release_before_back(
     assert project.served("prod") == first
     assert project.served("staging") == second
     assert project.repository.ask("history", "--env", "prod")[0]["reason"] == "customers complained"
+
+
+def test_a_better_model_of_the_night_is_in_staging_and_only_proposed_for_prod(
+    project: Project, story: Story, night: Run
+) -> None:
+    job = night.jobs["train, compare, propose"]
+    assert night.result == "success", job.log
+    assert "proposed: roc_auc " in job.summary
+    assert "Session scan was successful" in job.log
+    (first, _), (second, _) = story.served
+    in_staging = project.served("staging")
+    assert in_staging not in (first, second)
+    assert f"In prod {first} serves now" in job.log
+    assert f"invoke promote --env prod --version {in_staging}" in job.log
+    assert project.served("prod") == first
+    assert len(night.attested) == 1
+
+
+def test_the_monthly_drill_leaves_what_serves_and_is_recorded(project: Project, drill: Run) -> None:
+    assert drill.result == "success", drill.jobs["practise a rollback"].log
+    newest = project.repository.ask("history", "--env", "staging")
+    assert (newest[0]["kind"], newest[0]["outcome"]) == ("drill", "noted")
+    assert project.served("staging") == newest[1]["release"]
 
 
 def test_a_pull_request_is_green_on_a_fresh_repository(project: Project, green: Run) -> None:
@@ -201,7 +245,7 @@ def test_the_gate_is_red_when_nothing_was_planned(github: GitHub) -> None:
 
 
 def test_no_planted_token_is_in_anything_that_was_left_behind(
-    project: Project, begun: dict[str, Future[Run]], rollback: Run
+    project: Project, begun: dict[str, Future[Run]], drill: Run
 ) -> None:
     wait(begun.values())
     assert project.machine.leaks(project.remote) == []

@@ -93,20 +93,27 @@ class Story:
     ----------
     refused : Pipeline
         The job ``production`` before the first one was approved.
+    night, drill : Pipeline
+        What the schedules have run, when staging served the second.
     jobs : list of Pipeline
         All the others, in their order.
     first : (str, str)
         What staging and prod served after the first commit.
     second : str
         What staging served after the second commit.
+    practised : str
+        What it served after the drill.
     last : str
-        What staging served after the rollback.
+        What it served after the rollback.
     """
 
     refused: Pipeline
+    night: Pipeline
+    drill: Pipeline
     jobs: list[Pipeline]
     first: tuple[str, str]
     second: str
+    practised: str
     last: str
 
 
@@ -127,9 +134,14 @@ def story(project: Project, gitlab: GitLab, begun: dict[str, Future[Pipeline]]) 
     repository.git("push", "--quiet", "origin", "main")
     jobs.append(gitlab.run("release"))
     second = project.served("staging")
+    night, drill = (
+        gitlab.run(name, source="schedule", SCHEDULE=name) for name in ("nightly", "drill")
+    )
+    practised = project.served("staging")
     jobs.append(gitlab.run("rollback-staging", CI_JOB_MANUAL="true", REASON="it was slow"))
-    print(*jobs, sep="\n")
-    return Story(refused, jobs, first, second, project.served("staging"))
+    print(*jobs, night, drill, sep="\n")
+    last = project.served("staging")
+    return Story(refused, night, drill, jobs, first, second, practised, last)
 
 
 def test_a_commit_on_main_is_scanned_then_served_in_staging(story: Story) -> None:
@@ -144,6 +156,24 @@ def test_prod_serves_it_once_it_is_approved_and_not_before(story: Story) -> None
     assert "is not approved for prod" in story.refused.said
     in_staging, in_prod = story.first
     assert in_prod == in_staging
+
+
+def test_a_model_of_the_night_that_is_no_better_is_a_report_and_nothing_else(
+    story: Story,
+) -> None:
+    assert story.night.is_green, story.night.said
+    kept = story.night.jobs["nightly"].artifacts / "reports"
+    assert "kept back: no better" in (kept / "nightly.md").read_text(encoding="utf-8")
+    assert "$ invoke build" not in story.night.said
+
+
+def test_the_monthly_drill_leaves_what_serves_and_is_recorded(
+    project: Project, story: Story
+) -> None:
+    assert story.drill.is_green, story.drill.said
+    assert story.practised == story.second
+    before_the_rollback = project.repository.ask("history", "--env", "staging")[1]
+    assert (before_the_rollback["kind"], before_the_rollback["outcome"]) == ("drill", "noted")
 
 
 def test_the_rollback_button_brings_the_release_before_back(project: Project, story: Story) -> None:
@@ -199,8 +229,9 @@ def test_a_fault_turns_its_check_and_the_pipeline_red(
 def test_no_planted_token_is_in_anything_that_was_left_behind(
     project: Project, begun: dict[str, Future[Pipeline]], story: Story
 ) -> None:
-    said = [each.result().said for each in begun.values()] + [each.said for each in story.jobs]
-    assert not [each for each in said if project.machine.mark in each]
+    proposed = [each.result() for each in begun.values()]
+    ran = [*proposed, *story.jobs, story.night, story.drill]
+    assert not [each for each in ran if project.machine.mark in each.said]
     assert project.machine.leaks(project.remote) == []
 
 
