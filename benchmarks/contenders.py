@@ -157,6 +157,7 @@ def fastapi_app(path: Path) -> Any:
     from fastapi import FastAPI
 
     model: OnFrames = joblib.load(path)
+    # Made while it runs, from the table: no type checker can know it.
     customer_type = model.customer()
     app = FastAPI()
 
@@ -181,6 +182,7 @@ def bentoml_service(path: str) -> Any:
     import bentoml
 
     model: OnFrames = joblib.load(path)
+    # Made while it runs, from the table: no type checker can know it.
     customer_type = model.customer()
 
     @bentoml.service(workers=1)

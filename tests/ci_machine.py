@@ -13,8 +13,9 @@ from pathlib import Path
 
 from demo.repository import FOREIGN, free_ports
 
-# What the forge that runs these tests has set would be taken for the tested one's.
-FORGE = re.compile(r"(CI|GCL|GITHUB|GITLAB|RUNNER)(_|$)")
+# What the forge that runs these tests has set would be taken for the tested one's. Nox takes no
+# wish for colours beside the one for none.
+FORGE = re.compile(r"(CI|GCL|GITHUB|GITLAB|RUNNER|FORCE_COLOR)(_|$)")
 
 
 def run(*command: str, cwd: Path | None = None) -> str:
