@@ -114,7 +114,7 @@ class Repository:
     def install_doors(self) -> None:
         """Install nox and invoke as the repository's README says."""
         self.run([sys.executable, "-m", "venv", str(self.doors.parent)])
-        lock = ["--require-hashes", "--requirement", "requirements-doors.txt"]
+        lock = ["--require-hashes", "--requirement", "requirements/tools.txt"]
         self.run([str(self.doors / "python"), "-m", "pip", "install", "--quiet", *lock])
 
     @property

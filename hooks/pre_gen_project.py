@@ -19,7 +19,7 @@ LONGEST_TEXT = 200
 # Folders and doors of the repository, and what it imports: a package of that name would hide one
 # of them, or be hidden.
 TAKEN = frozenset(
-    "build data deploy dist docs noxfile pipelines release reports security src tasks test tests "
+    "build data deploy dist docs noxfile reports requirements src tasks test tests toolkit "
     "detect_secrets fastapi invoke nox numpy onnx onnxruntime pandas pandera prometheus_client "
     "pydantic pytest skl2onnx sklearn starlette uvicorn".split()
 )

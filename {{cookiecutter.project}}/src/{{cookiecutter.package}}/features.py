@@ -1,121 +1,31 @@
-"""From a customer's columns to the matrix that a model sees: one place for training and serving.
+"""Features derived from the table's columns, for training and for the server alike.
 
-The model is a function of a float32 matrix [n, k]; this module alone knows what the k columns are.
-Nulls are NaN. Numpy only: a server imports it.
+Add a function and an entry in `FEATURES`; nothing else needs to know. A function is given the
+columns it names, each [n], NaN for a null, and returns the feature, [n]. It is asked about a
+thousand customers in training and about one in the server, so it may look at nothing but its
+arguments. A feature whose columns are not all in data/contract.toml is left out.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
-
-from .contract import Column, Contract
-
-Vector = npt.NDArray[np.float64]
-Matrix = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Derived:
-    """A feature computed from columns; it steps aside where the contract does not have them all.
-
-    Attributes
-    ----------
-    inputs
-        The names of numeric columns.
-    compute
-        From the inputs, each [n] with NaN for nulls, to the feature, [n].
-    """
-
-    name: str
-    inputs: tuple[str, ...]
-    compute: Callable[..., Vector]
+from toolkit.model.features import DerivedFeature, Vector
 
 
 def is_new_customer(tenure_months: Vector) -> Vector:
-    """Return 1 for a customer of this month, the cold start, and 0 for others."""
+    """Return 1 for a customer in the first month, else 0; null where the tenure is null."""
     return np.where(np.isnan(tenure_months), np.nan, tenure_months == 0)
 
 
 def spend_per_tenure_month(monthly_spend: Vector, tenure_months: Vector) -> Vector:
-    """Return what a month's bill weighs against the months stayed; the first month counts as one.
+    """Return the monthly spend divided by the months of tenure; the first month counts as one.
 
     Rounded, so that two values are far enough apart for the float32 thresholds of the ONNX model.
     """
     return np.round(monthly_spend / np.maximum(tenure_months, 1.0), 3)
 
 
-DERIVED = (
-    Derived("is_new_customer", ("tenure_months",), is_new_customer),
-    Derived("spend_per_tenure_month", ("monthly_spend", "tenure_months"), spend_per_tenure_month),
+FEATURES = (
+    DerivedFeature("is_new_customer", ("tenure_months",), is_new_customer),
+    DerivedFeature(
+        "spend_per_tenure_month", ("monthly_spend", "tenure_months"), spend_per_tenure_month
+    ),
 )
-
-
-class Features:
-    """The features of one contract.
-
-    Attributes
-    ----------
-    names
-        The features in the order of the matrix, [k].
-    """
-
-    def __init__(self, contract: Contract) -> None:
-        self._numbers = tuple(column.name for column in contract.features if column.is_numeric)
-        self._categories = tuple(
-            _OneHot(column) for column in contract.features if not column.is_numeric
-        )
-        self._derived = tuple(
-            derived for derived in DERIVED if set(derived.inputs) <= set(self._numbers)
-        )
-        self.names = (
-            *self._numbers,
-            *(name for one_hot in self._categories for name in one_hot.names),
-            *(derived.name for derived in self._derived),
-        )
-
-    def matrix(self, columns: Mapping[str, Sequence[Any] | npt.NDArray[Any]]) -> Matrix:
-        """Return the features of n customers, [n, k].
-
-        Parameters
-        ----------
-        columns
-            The contract's features by name, each [n]; None or NaN for a null.
-
-        Raises
-        ------
-        KeyError
-            A column is missing, or a category is not in the contract.
-        """
-        blocks = [np.asarray(columns[name], dtype=np.float64) for name in self._numbers]
-        blocks += [one_hot.block(columns[one_hot.column]) for one_hot in self._categories]
-        blocks += self.derived(columns).values()
-        return np.column_stack(blocks).astype(np.float32)
-
-    def derived(self, columns: Mapping[str, Sequence[Any] | npt.NDArray[Any]]) -> dict[str, Vector]:
-        """Return the features that are computed from columns, by name, [n] each."""
-        return {
-            derived.name: derived.compute(
-                *(np.asarray(columns[name], dtype=np.float64) for name in derived.inputs)
-            )
-            for derived in self._derived
-        }
-
-
-class _OneHot:
-    """A category as one column a value: 1 where it has the value, NaN everywhere for a null."""
-
-    def __init__(self, column: Column) -> None:
-        count = len(column.categories)
-        self.column = column.name
-        self.names = tuple(f"{column.name}={category}" for category in column.categories)
-        self._row_of: dict[str | None, int] = {
-            category: row for row, category in enumerate((*column.categories, None))
-        }
-        self._rows = np.vstack([np.eye(count), np.full(count, np.nan)])
-
-    def block(self, values: Sequence[Any] | npt.NDArray[Any]) -> Vector:
-        """Return the columns of n values, [n, number of categories]."""
-        return self._rows[[self._row_of[value] for value in values]]

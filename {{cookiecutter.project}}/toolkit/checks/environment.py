@@ -1,0 +1,68 @@
+"""Virtual environments, one a lock, shared by all sessions that want the same lock."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+LOCKS = Path("requirements")
+ENVIRONMENTS = Path(".nox")
+# Each lock, and what of pyproject.toml is in it: the dependencies of a server, or groups.
+SOURCES = {
+    "toolkit": ("--group", "toolkit", "pyproject.toml"),
+    "model": ("--group", "model", "pyproject.toml"),
+    "serving": ("pyproject.toml",),
+    "checks": ("--group", "pyproject.toml:checks"),
+    "tools": ("--group", "pyproject.toml:tools"),
+    "template": ("--group", "pyproject.toml:template"),
+}
+# Says which lock and which Python an environment was made with.
+STAMP = "installed"
+
+
+def activate(session: nox.Session, lock: str) -> Path:
+    """Let a session use the environment with exactly what a lock names; return its `bin` folder.
+
+    Parameters
+    ----------
+    lock
+        The name of a file in `requirements/`, without its ending.
+    """
+    programs = install(session, lock, ENVIRONMENTS / lock)
+    # Tools look for one another: actionlint asks shellcheck.
+    session.env["PATH"] = f"{programs.absolute()}{os.pathsep}{os.environ['PATH']}"
+    return programs
+
+
+def install(session: nox.Session, lock: str, folder: Path) -> Path:
+    """Make an environment in a folder, or leave one that is up to date; return its `bin` folder."""
+    path = LOCKS / f"{lock}.txt"
+    programs, stamp = folder / "bin", folder / STAMP
+    wanted = f"{hashlib.sha256(path.read_bytes()).hexdigest()} {sys.version}\n"
+    if not (stamp.exists() and stamp.read_text(encoding="utf-8") == wanted):
+        stamp.unlink(missing_ok=True)
+        for command in _commands(folder, programs / "python", path):
+            # uv would fetch an interpreter that nobody asked for.
+            session.run(*command, external=True, env={"UV_PYTHON_DOWNLOADS": "never"})
+        stamp.write_text(wanted, encoding="utf-8")
+    return programs
+
+
+def _commands(folder: Path, interpreter: Path, lock: Path) -> tuple[tuple[str, ...], ...]:
+    """Return what makes an environment: uv where it is installed, virtualenv and pip elsewhere."""
+    wanted = ("--require-hashes", "--requirement", str(lock))
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if uv:
+        make = uv, "venv", "--quiet", "--clear", "--no-project", "--python", sys.executable
+        # Without bytecode every first run would compile pandas and scikit-learn: seconds each time.
+        bring = (uv, "pip", "install", "--quiet", "--compile-bytecode", "--python")
+        return (*make, str(folder)), (*bring, str(interpreter), *wanted)
+    return (
+        (sys.executable, "-m", "virtualenv", "--quiet", "--clear", str(folder)),
+        (str(interpreter), "-m", "pip", "install", "--quiet", *wanted),
+    )

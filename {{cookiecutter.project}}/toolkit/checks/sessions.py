@@ -1,0 +1,137 @@
+"""What the sessions of noxfile.py do: each takes nox's session and raises where the check fails."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import nox
+
+from . import checksums, environment, findings, reports, results
+from .findings import FINDING
+
+# The owner's code runs from src as it stands: nothing to build, nothing that could be out of date.
+FROM_SOURCE = {"PYTHONPATH": f"src{os.pathsep}."}
+TOOLKIT = Path("toolkit")
+SETTINGS = TOOLKIT / "pyproject.toml"
+
+
+def lint(session: nox.Session, paths: Sequence[str]) -> None:
+    """Run flake8 and ruff's format over the owner's code."""
+    formatting = ("ruff", "format", "--check", "--output-format", "concise", *paths)
+    tools = {("flake8", *paths): findings.LINT, formatting: findings.LINT}
+    findings.run(session, environment.activate(session, "checks"), tools)
+
+
+def types(session: nox.Session, paths: Sequence[str]) -> None:
+    """Run mypy over the owner's code."""
+    programs = environment.activate(session, "model")
+    findings.run(session, programs, {("mypy", *paths): findings.MYPY})
+
+
+def tests(session: nox.Session) -> None:
+    """Run the owner's tests; what stands after -- goes to pytest."""
+    results.run(session, environment.activate(session, "model"), session.posargs)
+
+
+def model(session: nox.Session, command: str) -> None:
+    """Run a command of `python -m toolkit`, which leaves its own reports."""
+    programs = environment.activate(session, "model")
+    session.run(
+        *(str(programs / "python"), "-m", "toolkit", command, *session.posargs),
+        external=True,
+        env=FROM_SOURCE,
+    )
+
+
+def security(session: nox.Session, command: str, lock: str = "checks") -> None:
+    """Run a module of toolkit.security, which prints a finding a line."""
+    programs = environment.activate(session, lock)
+    module = ("python", "-m", f"toolkit.security.{command}", *session.posargs)
+    findings.run(session, programs, {module: FINDING})
+
+
+def pipelines(session: nox.Session) -> None:
+    """Hold the CI files against their schemas, their linters, and what they call."""
+    tools: dict[tuple[str, ...], findings.Pattern] = {
+        ("python", "-m", "toolkit.pipelines"): FINDING
+    }
+    workflows = [str(path) for path in sorted(Path(".github/workflows").glob("*.yml"))]
+    if workflows:
+        schema = ("check-jsonschema", "--builtin-schema", "vendor.github-workflows")
+        zizmor = ("zizmor", "--offline", "--no-progress", "--persona", "pedantic")
+        tools[*schema, *workflows] = FINDING
+        labels = ("-config-file", ".github/actionlint.yaml")
+        tools["actionlint", "-oneline", *labels, *workflows] = findings.ACTIONLINT
+        tools[*zizmor, "--format", "github", *workflows] = findings.ZIZMOR
+    if Path(".gitlab-ci.yml").exists():
+        schema = ("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci")
+        tools[*schema, "--data-transform", "gitlab-ci", ".gitlab-ci.yml"] = FINDING
+    findings.run(session, environment.activate(session, "checks"), tools)
+
+
+def toolkit(session: nox.Session) -> None:
+    """Hold the toolkit against its CHECKSUMS, and run its own checks where it was changed."""
+    changes = checksums.differences(TOOLKIT)
+    document = {
+        "schema": 1,
+        "verdict": "changed" if changes else "passed",
+        "findings": [{"path": f"toolkit/{name}", "change": change} for name, change in changes],
+    }
+    page = reports.table(("file", "change"), changes) if changes else "No file was changed.\n"
+    reports.write(session.name, document, page)
+    if not changes:
+        session.log("toolkit: every file is as toolkit/CHECKSUMS says, tested by the template")
+        return
+    for name, change in changes:
+        session.log(f"toolkit/{name}: {change}")
+    session.log(f"toolkit: {len(changes)} files are not as the template has tested them")
+    session.notify("toolkit_tests")
+
+
+def toolkit_tests(session: nox.Session) -> None:
+    """Run the toolkit's lint, types and tests; with arguments after --, pytest alone with them."""
+    programs = environment.activate(session, "toolkit")
+    if not session.posargs:
+        style = ("--config", str(SETTINGS), "toolkit")
+        formatting = ("ruff", "format", "--check", "--output-format", "concise", *style)
+        tools = {
+            ("flake8", "--toml-config", str(SETTINGS), "toolkit"): findings.LINT,
+            formatting: findings.LINT,
+            ("lint-imports", "--config", str(SETTINGS)): FINDING,
+            ("mypy", "--config-file", str(SETTINGS), "toolkit"): findings.MYPY,
+        }
+        findings.run(session, programs, tools)
+    pytest(session, *session.posargs)
+
+
+def pytest(session: nox.Session, *arguments: str) -> None:
+    """Run tests of the toolkit."""
+    programs = environment.activate(session, "toolkit")
+    # Many tests wait for processes: three at a time keep two cores busy.
+    chosen = arguments or ("--numprocesses", "3", "--dist", "worksteal")
+    results.run(session, programs, ("--config-file", str(SETTINGS), *chosen))
+
+
+def develop(session: nox.Session) -> None:
+    """Fill .venv with everything that is locked."""
+    programs = environment.install(session, "toolkit", Path(".venv"))
+    session.log(f"ready: {programs}")
+
+
+def lock(session: nox.Session) -> None:
+    """Compile the locks anew: the first takes what is asked for, and the others follow it."""
+    programs = environment.activate(session, "tools")
+    first, *_ = environment.SOURCES
+    for name, sources in environment.SOURCES.items():
+        followed = ("--constraint", str(environment.LOCKS / f"{first}.txt"))
+        session.run(
+            *(str(programs / "uv"), "pip", "compile", "--quiet", "--universal"),
+            *("--generate-hashes", "--python-version", "3.11", "--fork-strategy", "fewest"),
+            *("--no-annotate", "--no-header"),
+            *("--output-file", str(environment.LOCKS / f"{name}.txt")),
+            *(session.posargs if name == first else followed),
+            *sources,
+            external=True,
+        )

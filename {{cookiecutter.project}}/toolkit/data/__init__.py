@@ -1,0 +1,1 @@
+"""The data contract, reading tables, validation, the reference, drift, and adoption."""

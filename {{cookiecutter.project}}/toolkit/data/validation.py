@@ -1,0 +1,243 @@
+"""Holds a table against its contract and reports everything that is wrong at once."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from pandera.errors import SchemaError, SchemaErrors
+
+from ..errors import ConfigurationError
+from .contract import Column, Contract
+from .table import Positions, Table, in_words
+
+SHOWN = 5
+# Without it pandera formats every one of a million failures.
+FAILURE_CASES = 10
+# Where the sun is ahead of UTC, today is tomorrow.
+FUTURE = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One way in which a table breaks its contract.
+
+    Attributes
+    ----------
+    check
+        ``rows``, ``schema``, ``order``, ``fields``, ``type``, ``nulls``, ``unique``, ``range``,
+        ``category``, ``freshness`` or ``rule``.
+    column
+        The column; None for the whole table.
+    observed, limit
+        What was found, and what the contract allows.
+    rows, share
+        How many rows are affected, and which share of all; None where rows do not matter.
+    unit, places
+        The first of them: as lines of the file, or as rows where the file has no lines.
+    """
+
+    check: str
+    column: str | None
+    observed: str
+    limit: str
+    rows: int | None = None
+    share: float | None = None
+    unit: str = "line"
+    places: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        subject = self.check if self.column is None else f"{self.column}: {self.check}"
+        sentence = f"{subject}: {self.observed}; allowed: {self.limit}"
+        if self.rows is None:
+            return sentence
+        return f"{sentence} ({self.share:.2%}: {in_words(self.rows, self.unit, self.places)})"
+
+
+def validate(table: Table, contract: Contract, now: datetime | None = None) -> list[Finding]:
+    """Return everything that is wrong with a table.
+
+    Parameters
+    ----------
+    now
+        What the freshness of dates is held against, in UTC; the present where it is None.
+
+    Raises
+    ------
+    ConfigurationError
+        A rule of the contract cannot be computed from its columns.
+    """
+    findings = [*_row_count(table, contract), *_header(table, contract)]
+    if len(table.ragged):
+        fewer = f"fewer fields than the {len(table.header)} of the header"
+        findings.append(_at("fields", None, fewer, "as many fields", table, table.ragged))
+    for column in contract.columns:
+        if column.name in table.values:
+            findings += [*_types(table, column), *_nulls(table, column)]
+            findings += _freshness(table, column, now or datetime.now(UTC))
+    try:
+        _schema(table, contract).validate(table.values, lazy=True)
+    except SchemaErrors as errors:
+        for error in errors.schema_errors:
+            findings += _findings(error, table, contract)
+    return [*findings, *_rules(table, contract)]
+
+
+def _row_count(table: Table, contract: Contract) -> Iterator[Finding]:
+    if len(table) < contract.min_rows:
+        yield Finding("rows", None, str(len(table)), f"at least {contract.min_rows}")
+    if contract.max_rows is not None and len(table) > contract.max_rows:
+        yield Finding("rows", None, str(len(table)), f"at most {contract.max_rows}")
+
+
+def _header(table: Table, contract: Contract) -> Iterator[Finding]:
+    expected = [column.name for column in contract.columns]
+    count_of = Counter(table.header)
+    known = {*expected, *contract.extra_columns}
+    for name in expected:
+        if name not in count_of:
+            yield Finding("schema", name, "missing", "in the contract")
+    for name, count in count_of.items():
+        if name not in known:
+            yield Finding("schema", name, "in the file", "not in the contract")
+        elif count > 1:
+            yield Finding("schema", name, f"{count} times", "once")
+    found = [name for name in table.header if name in table.values]
+    wanted = [name for name in expected if name in table.values]
+    moved = [pair for pair in zip(found, wanted, strict=True) if pair[0] != pair[1]]
+    if contract.ordered and moved:
+        # One that has moved from end to end has moved all between by one: those are not named.
+        for name, other in (moved[0], moved[-1]):
+            observed = f"stands where the contract has {other}"
+            yield Finding("order", name, observed, "the contract's order")
+
+
+def _types(table: Table, column: Column) -> Iterator[Finding]:
+    if column.name in table.unreadable:
+        texts = table.unreadable[column.name]
+        positions = texts.index.to_numpy()
+        yield _at("type", column.name, _shown(texts), column.type, table, positions)
+
+
+def _nulls(table: Table, column: Column) -> Iterator[Finding]:
+    missing = table.values[column.name].isna().to_numpy(copy=True)
+    if column.name in table.unreadable:
+        missing[table.unreadable[column.name].index] = False
+    rate = float(missing.mean()) if len(table) else 0.0
+    if rate > column.max_null_rate:
+        limit = f"{column.max_null_rate:.2%}"
+        yield _at("nulls", column.name, f"{rate:.2%}", limit, table, np.flatnonzero(missing))
+
+
+def _freshness(table: Table, column: Column, now: datetime) -> Iterator[Finding]:
+    if column.max_age_days is None:
+        return
+    dates = table.values[column.name]
+    newest, oldest_allowed = dates.max(), now - timedelta(days=column.max_age_days)
+    limit = f"the newest no older than {column.max_age_days:g} days"
+    if pd.isna(newest):
+        yield Finding("freshness", column.name, "no date at all", limit)
+    elif newest < oldest_allowed:
+        observed = f"the newest is {newest:%Y-%m-%d}, {(now - newest).days} days old"
+        yield Finding("freshness", column.name, observed, limit)
+    future = dates > now + FUTURE
+    if future.any():
+        positions = np.flatnonzero(future)
+        shown = _shown(dates[future].dt.strftime("%Y-%m-%d"))
+        yield _at("freshness", column.name, shown, "no date to come", table, positions)
+
+
+def _rules(table: Table, contract: Contract) -> Iterator[Finding]:
+    for rule in contract.rules:
+        if not set(rule.columns) <= set(table.values):
+            continue  # That a column is missing is a finding already.
+        columns = table.values[list(rule.columns)]
+        refusal = f"{contract.path}: the rule {rule.holds!r}"
+        try:
+            holds = columns.eval(rule.holds)
+        except Exception as error:  # Whatever pandas meets in types that do not compare.
+            why = " ".join(str(error).split())
+            raise ConfigurationError(f"{refusal}: {why}", f"mend {contract.path}") from None
+        if not isinstance(holds, pd.Series) or not pd.api.types.is_bool_dtype(holds):
+            raise ConfigurationError(
+                f"{refusal}: it gives no yes or no for each row", f"mend {contract.path}"
+            )
+        broken = np.flatnonzero(~holds & columns.notna().all(axis="columns"))
+        if len(broken):
+            first = columns.iloc[broken[0]]
+            observed = ", ".join(f"{name} {_text(value)}" for name, value in first.items())
+            yield _at("rule", None, observed, f"{rule.holds}: {rule.reason}", table, broken)
+
+
+def _schema(table: Table, contract: Contract) -> pa.DataFrameSchema:
+    """Return the rules that pandera checks: those on the values of one column."""
+    return pa.DataFrameSchema(
+        {
+            column.name: pa.Column(
+                checks=list(_checks(column)),
+                nullable=True,
+                unique=column.unique,
+                report_duplicates="exclude_first",
+            )
+            for column in contract.columns
+            if column.name in table.values
+        }
+    )
+
+
+def _checks(column: Column) -> Iterator[pa.Check]:
+    low, high = column.minimum, column.maximum
+    if low is not None and high is not None:
+        yield pa.Check.in_range(low, high, name="range", n_failure_cases=FAILURE_CASES)
+    elif low is not None:
+        yield pa.Check.ge(low, name="range", n_failure_cases=FAILURE_CASES)
+    elif high is not None:
+        yield pa.Check.le(high, name="range", n_failure_cases=FAILURE_CASES)
+    if column.categories:
+        yield pa.Check.isin(column.categories, name="category", n_failure_cases=FAILURE_CASES)
+
+
+def _findings(error: SchemaError, table: Table, contract: Contract) -> Iterator[Finding]:
+    column = next(column for column in contract.columns if column.name == error.schema.name)
+    series = table.values[column.name]
+    if error.check == "field_uniqueness":
+        check, limit = "unique", "each value once"
+        wrong = (series.duplicated() & series.notna()).to_numpy()
+    else:
+        check = error.check.name
+        limit = ", ".join(column.categories) if check == "category" else _range(column)
+        passed = error.check_output.reindex(series.index, fill_value=True)
+        wrong = ~passed.to_numpy(dtype=bool)
+    positions = np.flatnonzero(wrong)
+    if len(positions):  # To pandera two nulls are the same value twice: to us they are nulls.
+        yield _at(check, column.name, _shown(series[wrong]), limit, table, positions)
+
+
+def _range(column: Column) -> str:
+    if column.maximum is None:
+        return f"at least {_text(column.minimum)}"
+    if column.minimum is None:
+        return f"at most {_text(column.maximum)}"
+    return f"{_text(column.minimum)} to {_text(column.maximum)}"
+
+
+def _shown(values: pd.Series) -> str:
+    return ", ".join(map(_text, values.drop_duplicates()[:SHOWN]))
+
+
+def _text(value: object) -> str:
+    """Return a number as it may stand in the file: 17, not 17.0."""
+    if isinstance(value, float) and value.is_integer():
+        return f"{value:.0f}"
+    return str(value)
+
+
+def _at(
+    check: str, column: str | None, observed: str, limit: str, table: Table, positions: Positions
+) -> Finding:
+    """Return a finding in some rows."""
+    count, places = len(positions), table.places(positions[:SHOWN])
+    return Finding(check, column, observed, limit, count, count / len(table), table.unit, places)

@@ -1,0 +1,174 @@
+"""The runs that train: each leaves its evidence, and tells if all was well.
+
+A run that cannot be carried out leaves a failed report too, and raises what is wrong.
+"""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ..data import contract as contracts
+from ..data.examination import Sound, sound
+from ..data.expectation import EXPECTATION_FILE
+from ..data.progress import say, step
+from ..data.reference import expectation
+from ..errors import ModelWingError
+from ..places import Places
+from ..reports import files as reports
+from ..reports import gate_report, model_card
+from . import champion, evidence, gates, measurement, policy_file, training
+from . import nightly as nights
+from .evaluation import best_threshold
+from .policy import Policy
+from .predictor import CONTRACT_FILE, MODEL_FILE
+from .training import Trained, Trial
+
+Document = dict[str, Any]
+Measure = Callable[[Sound, Policy], Document]
+
+
+def gate(places: Places) -> bool:
+    """Hold a quick training against the policy; leaves quick-gate.json, .md and .html."""
+
+    def measure(data: Sound, policy: Policy) -> Document:
+        trial = training.cross_validate(data.dataset, data.contract, policy.training)
+        measured = measurement.measure(trial, data.contract, data.reference, policy)
+        met = trial
+        if places.champion.is_dir():
+            threshold = best_threshold(trial.judged.labels, trial.judged.probabilities)
+            met = training.challenge(data.dataset, data.contract, policy.training, threshold)
+        return measured | {"champion": _meet(places.champion, met, data, policy)}
+
+    return _passed(_judge(places, "quick", "quick-gate", measure))
+
+
+def train(places: Places) -> bool:
+    """Train fully and hold the model against the policy; leaves model/, gate.* and the card."""
+
+    def measure(data: Sound, policy: Policy) -> Document:
+        return _measure_fully(places, _train(places, data, policy), data, policy)
+
+    return _passed(_judge_fully(places, measure))
+
+
+def nightly(places: Places) -> bool:
+    """Train fully, and tell if the model is better than the champion of some days ago.
+
+    Leaves proposal.md where it is, and only there. Fails only if nobody could tell.
+    """
+    told: Document = {}
+    for name in ("nightly", "proposal"):
+        reports.remove(places.reports, name)  # Of another night.
+
+    def measure(data: Sound, policy: Policy) -> Document:
+        trained = _train(places, data, policy)
+        folder = places.earlier_champion(policy.nightly.days_ago)
+        told.update(_meet(folder, trained.trial, data, policy))
+        return _measure_fully(places, trained, data, policy)
+
+    package = contracts.load(places.contract).package
+    document = _judge_fully(places, measure)
+    decision = nights.decide(document, told, policy_file.load(places.quality, package).nightly)
+    left = {
+        "schema": nights.SCHEMA,
+        **decision.as_json(),
+        "model_sha256": document["model_sha256"],
+        "earlier_champion": told,
+    }
+    page = nights.to_markdown(decision, document)
+    reports.leave(places.reports, "nightly", left, page)
+    if decision.decision == nights.PROPOSE:
+        reports.write_bytes(places.reports / "proposal.md", page.encode())
+    say(f"nightly: {decision.sentence}")
+    return decision.decision != nights.UNKNOWN
+
+
+def _train(places: Places, data: Sound, policy: Policy) -> Trained:
+    model_card.load(places.card)  # What is wrong with it is better known before than after.
+    trained = training.train(data.dataset, data.contract, policy.training)
+    reports.write_bytes(places.model / MODEL_FILE, trained.model)
+    reports.write_bytes(places.model / CONTRACT_FILE, data.contract.path.read_bytes())
+    reports.write_json(places.model / "smoke.json", trained.smoke)
+    expected = expectation(data.reference, data.contract, trained.trial.judged.probabilities)
+    reports.write_json(places.model / EXPECTATION_FILE, asdict(expected))
+    return trained
+
+
+def _measure_fully(places: Places, trained: Trained, data: Sound, policy: Policy) -> Document:
+    measured = measurement.measure(trained.trial, data.contract, data.reference, policy)
+    measured["metrics"] |= measurement.of_the_model(trained)
+    return measured | {
+        "model_sha256": evidence.sha256(places.model / MODEL_FILE),
+        "champion": _meet(places.champion, trained.trial, data, policy),
+    }
+
+
+def _meet(folder: Path, trial: Trial, data: Sound, policy: Policy) -> Document:
+    with step("measuring the champion on the same customers"):
+        requests = training.as_requests(trial.customers, data.contract)
+        met = champion.load(folder, requests)
+        return measurement.meet(trial, met, data.contract, data.reference, policy)
+
+
+def _judge_fully(places: Places, measure: Measure) -> Document:
+    """Judge a full training: what an earlier one has left must not be taken for this one's."""
+    shutil.rmtree(places.model, ignore_errors=True)
+    reports.remove(places.reports, model_card.NAME)
+    document = _judge(places, "full", "gate", measure)
+    model_card.leave(places, document)
+    return document
+
+
+def _judge(places: Places, kind: str, name: str, measure: Measure) -> Document:
+    """Measure, decide, and leave the evidence: also of a run that could not be carried out."""
+    started = time.monotonic()
+    document: Document = {
+        "schema": gates.EVIDENCE_SCHEMA,
+        "training": kind,
+        "verdict": "failed",
+        "reasons": ["the run was interrupted"],
+        "warnings": [],
+        "commit": evidence.commit(places.root),
+        "tree_clean": evidence.tree_is_clean(places.root),
+        "data_sha256": None,
+        "contract_sha256": evidence.sha256(places.contract),
+        "policy_sha256": evidence.sha256(places.quality),
+        "model_sha256": None,
+        "created": evidence.now(),
+        "seconds": 0.0,
+        "environment": evidence.environment(places.root),
+        "rows": {},
+        "metrics": {},
+        "slices": [],
+        "fairness": [],
+        "curves": {},
+        "champion": None,
+        "rules": [],
+    }
+    try:
+        contract = contracts.load(places.contract)
+        policy = policy_file.load(places.quality, contract.package)
+        data = sound(contract, policy.drift)
+        document["data_sha256"] = data.sha256
+        document |= measure(data, policy)
+        verdict = gates.decide(document, policy)
+        document |= verdict.as_json()
+    except ModelWingError as error:
+        document["reasons"] = str(error).splitlines()
+        raise
+    finally:
+        document["seconds"] = round(time.monotonic() - started, 3)
+        reports.leave(places.reports, name, document, gate_report.to_markdown(document))
+        page = gate_report.to_html(document)
+        reports.write_bytes(places.reports / f"{name}.html", page.encode())
+    for sentence in (*verdict.reasons, *verdict.warnings):
+        say(sentence)
+    say(f"gate: {document['verdict']}, see {places.reports / name}.html")
+    return document
+
+
+def _passed(document: Document) -> bool:
+    return bool(document["verdict"] == "passed")

@@ -1,0 +1,49 @@
+"""What a verdict is about: the commit, the bytes, and the machine."""
+
+import hashlib
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+LOCK = "requirements/model.txt"
+
+
+def sha256(path: Path) -> str | None:
+    """Return the sha256 of a file in hex, None where there is no file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def now() -> str:
+    """Return the time in UTC as ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def commit(root: Path) -> str | None:
+    """Return the commit that is checked out, None outside of a git repository."""
+    return _git(root, "rev-parse", "--verify", "HEAD")
+
+
+def tree_is_clean(root: Path) -> bool:
+    """Tell whether the working tree is exactly the commit: nothing changed, nothing untracked."""
+    return _git(root, "status", "--porcelain") == ""
+
+
+def environment(root: Path) -> dict[str, Any]:
+    """Return what the numbers may depend on beside the commit and the data."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "lock_sha256": sha256(root / LOCK),
+    }
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):  # No git, no repository, or no commit yet.
+        return None
+    return done.stdout.strip()

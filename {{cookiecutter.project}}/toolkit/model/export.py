@@ -1,0 +1,63 @@
+"""Makes the ONNX file, whose sha256 is the model's identity, and proves that it is the pipeline."""
+
+import json
+
+import numpy as np
+import onnx
+from skl2onnx import to_onnx
+from skl2onnx.common.data_types import FloatTensorType
+from sklearn.pipeline import Pipeline
+
+from ..data.contract import Contract
+from ..errors import ExportError
+from .features import Features, Matrix
+from .predictor import CONTRACT_SHA256, FEATURE_NAMES, INPUT, THRESHOLD, Predictor
+
+# Of a probability: ONNX computes in float32, where rounding alone makes about 1e-6.
+TOLERANCE = 1e-5
+
+
+def export(pipeline: Pipeline, contract: Contract, threshold: float, proof: Matrix) -> bytes:
+    """Return the pipeline as an ONNX file: the same pipeline gives the same bytes.
+
+    Parameters
+    ----------
+    pipeline
+        Trained on the contract's features.
+    threshold
+        From this probability on, the model says that a customer leaves.
+    proof
+        Customers' features, [n, k]: the file must answer them as the pipeline does.
+
+    Raises
+    ------
+    ExportError
+        An answer differs by more than `TOLERANCE`.
+    """
+    names = Features(contract).names
+    model = to_onnx(
+        pipeline,
+        # Without a name skl2onnx draws a random one.
+        name="churn",
+        initial_types=[(INPUT, FloatTensorType([None, len(names)]))],
+        options={"zipmap": False},
+    )
+    onnx.helper.set_model_props(
+        model,
+        {
+            FEATURE_NAMES: json.dumps(names),
+            THRESHOLD: repr(threshold),
+            CONTRACT_SHA256: contract.sha256,
+        },
+    )
+    content: bytes = model.SerializeToString(deterministic=True)
+    answered = Predictor(contract, content).probabilities(proof)
+    expected = pipeline.predict_proba(proof)[:, 1]
+    difference = float(np.max(np.abs(answered - expected), initial=0.0))
+    if not difference <= TOLERANCE:  # Written so that a NaN is refused too.
+        raise ExportError(
+            f"the ONNX model differs from the pipeline by {difference:.1e} in a probability, "
+            f"and {TOLERANCE:.0e} is allowed",
+            "keep the last pipeline in src, or lock other versions of skl2onnx and onnxruntime",
+        )
+    return content

@@ -1,0 +1,232 @@
+"""The policy, quality.toml: how a model is trained, and what data and model must reach."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TrainingPolicy:
+    """How a model is trained and measured.
+
+    Attributes
+    ----------
+    package
+        The owner's Python package.
+    estimator
+        One of its `estimators.ESTIMATORS`.
+    seed
+        Of everything that is random.
+    quick_rows
+        How many customers the quick gate looks at.
+    folds
+        How many folds out-of-fold predictions are made in.
+    holdout_share
+        The share of customers that is never trained on, 0 to 1.
+    """
+
+    package: str
+    estimator: str
+    seed: int
+    quick_rows: int
+    folds: int
+    holdout_share: float
+
+
+@dataclass(frozen=True)
+class Levels:
+    """From which effect on a significant change warns, and from which it fails."""
+
+    warn: float
+    fail: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class DriftPolicy:
+    """What counts as drift.
+
+    Attributes
+    ----------
+    significance
+        The chance that a table in which nothing has changed gets any verdict but ``ok``.
+    min_rows
+        With fewer values nothing is said.
+    numbers, predictions
+        Wasserstein distance, in standard deviations of the reference.
+    categories, target
+        Total variation: the share of rows that would have to change their category.
+    come_and_gone
+        The share of rows in categories that were not there before, or are there no more.
+    nulls
+        The change of the share of nulls.
+    """
+
+    significance: float
+    min_rows: int
+    numbers: Levels
+    predictions: Levels
+    categories: Levels
+    target: Levels
+    come_and_gone: Levels
+    nulls: Levels
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One bound of one metric.
+
+    Attributes
+    ----------
+    bound
+        ``min`` or ``max``; the threshold itself passes.
+    level
+        What breaking it means: ``fail`` or ``warn``.
+    """
+
+    metric: str
+    bound: str
+    threshold: float
+    reason: str
+    level: str = "fail"
+
+
+@dataclass(frozen=True)
+class SliceRule:
+    """A bound of one metric in every slice.
+
+    Attributes
+    ----------
+    kind
+        ``min``; ``max_below``: below the metric of all customers; or ``max_loss``: below the
+        champion's in the same slice.
+    """
+
+    metric: str
+    kind: str
+    threshold: float
+    reason: str
+    level: str
+
+
+@dataclass(frozen=True)
+class SlicePolicy:
+    """How customers are divided, and what must hold of each part.
+
+    Attributes
+    ----------
+    min_rows, min_of_each
+        A slice with fewer customers, or fewer who left or who stayed, says nothing.
+    bands
+        How many parts a number is divided into.
+    significance
+        The chance that a sound model breaks a rule in any slice.
+    """
+
+    min_rows: int
+    min_of_each: int
+    bands: int
+    significance: float
+    rules: tuple[SliceRule, ...]
+
+
+@dataclass(frozen=True)
+class ChampionRule:
+    """How much worse than the champion a candidate may be.
+
+    Attributes
+    ----------
+    kind
+        ``max_loss``, in the metric's own unit, or ``max_relative_loss``, as a share of the
+        champion's.
+    """
+
+    metric: str
+    kind: str
+    threshold: float
+    reason: str
+    level: str
+
+
+@dataclass(frozen=True)
+class ChampionPolicy:
+    """How the candidate is compared with what serves.
+
+    Attributes
+    ----------
+    significance
+        The chance that a model as good as the champion breaks a rule.
+    max_age_days
+        How long ago the champion may have been fetched.
+    min_rows_share
+        How large the hold-out must be, as a share of what the champion was judged by.
+    max_refused
+        The share of customers that the champion may refuse to answer.
+    other_features
+        What it means that the champion is asked with other columns: ``fail`` or ``warn``.
+    """
+
+    significance: float
+    max_age_days: float
+    min_rows_share: float
+    max_refused: float
+    other_features: str
+    rules: tuple[ChampionRule, ...]
+
+
+@dataclass(frozen=True)
+class FairnessRule:
+    """How far the groups of a protected column may be apart in one share."""
+
+    metric: str
+    max_gap: float
+    reason: str
+    level: str
+
+
+@dataclass(frozen=True)
+class FairnessPolicy:
+    """The protected columns, and what must hold between their groups.
+
+    Attributes
+    ----------
+    columns
+        Categories of the contract; none where nothing is protected.
+    min_rows
+        A group with fewer customers says nothing.
+    significance
+        The chance that groups which are treated the same break a rule.
+    """
+
+    columns: tuple[str, ...]
+    min_rows: int
+    significance: float
+    rules: tuple[FairnessRule, ...]
+
+
+@dataclass(frozen=True)
+class NightlyPolicy:
+    """When the nightly training is proposed for release.
+
+    Attributes
+    ----------
+    days_ago
+        Of when the champion is that it is compared with.
+    significance
+        The chance that a model no better than that champion is proposed.
+    """
+
+    days_ago: int
+    significance: float
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The whole of quality.toml; `sha256` is of its bytes."""
+
+    sha256: str
+    training: TrainingPolicy
+    drift: DriftPolicy
+    slices: SlicePolicy
+    champion: ChampionPolicy
+    fairness: FairnessPolicy
+    nightly: NightlyPolicy
+    rules: tuple[Rule, ...]

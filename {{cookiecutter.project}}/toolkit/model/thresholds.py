@@ -1,0 +1,75 @@
+"""Proposes thresholds for a table: what cross-validation reaches, minus what noise may take."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from ..data.contract import Contract
+from ..data.dataset import Dataset
+from ..errors import DataError
+from . import training
+from .policy import Rule, TrainingPolicy
+
+# Twice the noise would stop one sound pull request in forty.
+MARGIN_SD = 3.0
+RESAMPLES = 200
+ROWS = 20_000
+# A model that is nearly always right has seen the answer.
+TOO_GOOD = Rule("roc_auc", "max", 0.99, "above it a column knows the answer")
+# Not accuracy: the decision threshold is tuned for F1, which pays for recall with accuracy.
+BOUNDS = {
+    "average_precision": "min",
+    "f1": "min",
+    "brier": "max",
+    "calibration_error": "max",
+    "roc_auc": "min",
+}
+
+
+def propose(dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> list[Rule]:
+    """Return rules that a sound model of this table passes, quickly and fully trained.
+
+    Raises
+    ------
+    DataError
+        No column tells who leaves.
+    """
+    quick, large = (
+        training.cross_validate(dataset, contract, replace(policy, quick_rows=count)).judged
+        for count in (policy.quick_rows, ROWS)
+    )
+    judged = min(policy.quick_rows, round(policy.holdout_share * len(dataset)))
+    rng = np.random.default_rng(policy.seed)
+    drawn = [
+        large.metrics(counts.astype(np.float64))
+        for counts in rng.multinomial(judged, np.full(len(large), 1 / len(large)), RESAMPLES)
+    ]
+    noise = {name: float(np.nanstd([one[name] for one in drawn])) for name in BOUNDS}
+    reached = quick.metrics(), large.metrics()
+    auc = min(metrics["roc_auc"] for metrics in reached)
+    if auc - MARGIN_SD * noise["roc_auc"] <= 0.5:
+        raise DataError(
+            f"no column tells who leaves: cross-validation reaches an AUC of {auc:.3f}, and "
+            f"guessing 0.5, with a standard deviation of {noise['roc_auc']:.3f}",
+            "add columns that have to do with leaving, or more rows",
+        )
+    rules = []
+    for metric, bound in BOUNDS.items():
+        worst = (min if bound == "min" else max)(metrics[metric] for metrics in reached)
+        rules.append(_rule(metric, bound, worst, noise[metric], judged))
+    trained = training.train(dataset, contract, policy)
+    gap = trained.known.metrics()["roc_auc"] - trained.trial.judged.metrics()["roc_auc"]
+    rules.append(_rule("train_test_gap", "max", gap, noise["roc_auc"], judged))
+    return [*rules, TOO_GOOD]
+
+
+def _rule(metric: str, bound: str, reached: float, sd: float, judged: int) -> Rule:
+    """Return the rule that leaves room for noise, rounded so that it leaves a bit more."""
+    limit = reached + (MARGIN_SD * sd if bound == "max" else -MARGIN_SD * sd)
+    rounded = (math.ceil if bound == "max" else math.floor)(100 * limit) / 100
+    reason = (
+        f"a sound training reaches {reached:.3f}; this is {MARGIN_SD:g} standard deviations "
+        f"({sd:.3f} with {judged} customers) off"
+    )
+    return Rule(metric, bound, rounded, reason)

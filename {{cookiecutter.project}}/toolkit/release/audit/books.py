@@ -1,0 +1,176 @@
+"""Everything that an audit looks up: chains, releases and policies, each read once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from ..approvals import sort
+from ..checks import PASSED
+from ..errors import ConfigurationError, HistoryCorrupt
+from ..git import GitFailed
+from ..ledger import Ledger, address_of, approval_of
+from ..objects import Objects
+from ..policy import ApprovalPolicy, Environment, Policy
+from ..policy import parse as parse_policy
+from ..records import EVIDENCE_NAME, FILE_NAME, Record, parse
+from ..references import RELEASES
+from .chain import Chain
+
+POLICY_NAME = "release.toml"
+
+
+@dataclass(frozen=True)
+class Release:
+    """What its tag holds of a release.
+
+    Parameters
+    ----------
+    record : Record or None
+        None where it cannot be had.
+    damage : str
+        Why its bytes are not those that were released, or empty.
+    ungated : str
+        Why its evidence does not say that the gate let it pass, or empty.
+    """
+
+    record: Record | None
+    damage: str = ""
+    ungated: str = ""
+
+
+@dataclass(frozen=True)
+class Books:
+    """What git says, now and at the commits of the releases.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    policy : Policy
+        Today's.
+    objects : Objects
+    chains : mapping of str to Chain
+        By environment.
+    """
+
+    ledger: Ledger
+    policy: Policy
+    objects: Objects
+    chains: Mapping[str, Chain]
+    _releases: dict[str, Release] = field(default_factory=dict)
+    _policies: dict[str, Policy] = field(default_factory=dict)
+    _approvals: dict[tuple[str, str, ApprovalPolicy], tuple[list[str], list[str]]] = field(
+        default_factory=dict
+    )
+
+    def release(self, version: str) -> Release:
+        """Return a release as its tag has it, read and proved one time."""
+        if version not in self._releases:
+            self._releases[version] = self._read_release(version)
+        return self._releases[version]
+
+    def _read_release(self, version: str) -> Release:
+        name = RELEASES + version
+        here, there = self.ledger.local.get(name), (self.ledger.remote or {}).get(name)
+        tag = here or there
+        if tag is None:
+            return Release(None, f"there is no tag release/{version}")
+        if self.ledger.remote is not None and here and here != there:
+            said = f"another one, {there[:12]}" if there else "none"
+            return Release(None, f"the tag release/{version} is {tag[:12]}, origin has {said}")
+        try:
+            commit = self.objects.commit(self.objects.commit(tag).named("object")[0])
+            blobs = self.objects.tree(commit.named("tree")[0])
+            files = {file: self.objects.read(blob)[1] for file, blob in blobs.items()}
+            record = parse(files.get(FILE_NAME, b""), f"the tag release/{version}")
+        except GitFailed as error:
+            return Release(None, f"its bundle cannot be read: {error}")
+        except HistoryCorrupt as error:
+            return Release(None, f"{error.what}: {error.why}")
+        except IndexError:
+            return Release(None, f"the tag release/{version} is not one of a release")
+        damage = record.damage(files) or ""
+        if record.version != version:
+            damage = f"the tag release/{version} holds release {record.version}"
+        elif commit.named("parent") != (record.commit,):
+            damage = "the release's commit does not follow the commit that it was built from"
+        return Release(record, damage, _ungated(record, files))
+
+    def policy_of(self, record: Record) -> Policy:
+        """Return the policy at a release's own commit; today's where that cannot be read.
+
+        Whoever relaxes it on the way to production, and tells nobody, is found out by that.
+        """
+        try:
+            sha, content = self.objects.read(f"{record.commit}:{POLICY_NAME}")
+            if sha not in self._policies:
+                self._policies[sha] = parse_policy(content, Path(POLICY_NAME))
+            return self._policies[sha]
+        except (GitFailed, ConfigurationError):
+            return self.policy
+
+    def environment(self, name: str, record: Record) -> Environment | None:
+        """Return what the policy at a release's commit says of an environment, or today's does."""
+        for policy in (self.policy_of(record), self.policy):
+            for environment in policy.environments:
+                if environment.name == name:
+                    return environment
+        return None
+
+    def approvals(
+        self, environment: str, record: Record, policy: ApprovalPolicy
+    ) -> tuple[list[str], list[str]]:
+        """Weigh the approvals that there are today; whose word counts, and why others' does not."""
+        key = (environment, record.version, policy)
+        if key not in self._approvals:
+            self._approvals[key] = self._weigh(environment, record, policy)
+        return self._approvals[key]
+
+    def _weigh(
+        self, environment: str, record: Record, policy: ApprovalPolicy
+    ) -> tuple[list[str], list[str]]:
+        approvals, unread = [], []
+        for tag in self.ledger.approval_tags(environment, record.version):
+            try:
+                text = self.objects.read(tag)[1].decode("utf-8", "replace")
+                approvals.append(approval_of(tag, text))
+            except (GitFailed, LookupError, ValueError):
+                unread.append(f"{tag[:12]} cannot be read as an approval")
+        try:
+            person = self.objects.commit(record.commit).named("author")[0].rsplit(" ", 2)[0]
+        except (GitFailed, LookupError) as error:
+            return [], [f"the released commit cannot be read: {error}"]
+        author = address_of(person)
+        approvers, others = sort(self.ledger.repository, approvals, record, policy, author)
+        return approvers, others + unread
+
+    @cached_property
+    def ids(self) -> dict[str, str]:
+        """Return ``{event id: commit}``, of each id the first event that has it."""
+        found: dict[str, str] = {}
+        for chain in self.chains.values():
+            for link in chain.links:
+                if link.event:
+                    found.setdefault(link.event.id, link.sha)
+        return found
+
+
+def _ungated(record: Record, files: Mapping[str, bytes]) -> str:
+    """Say why the evidence in a bundle is not that of a passed gate for this model, or nothing."""
+    if record.gate != PASSED:
+        return f"its gate's verdict is {record.gate!r}"
+    if EVIDENCE_NAME not in record.evidence:
+        return f"its record names no {EVIDENCE_NAME}"
+    try:
+        evidence = json.loads(files.get(EVIDENCE_NAME, b""))
+        verdict, model = evidence["verdict"], evidence["model_sha256"]
+    except (ValueError, TypeError, KeyError) as error:
+        return f"its {EVIDENCE_NAME} is no evidence: {error!r}"
+    if verdict != PASSED:
+        return f"the verdict in its {EVIDENCE_NAME} is {verdict!r}"
+    if model != record.model_sha256:
+        return f"its {EVIDENCE_NAME} is about another model, {str(model)[:12]}"
+    return ""

@@ -1,0 +1,84 @@
+"""The champion: what an environment serves, or served, laid out for a gate to compare with."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from .event import VERIFIED, Event
+from .files import write_folder
+from .ledger import Ledger
+from .records import sha256
+
+SCHEMA = 1
+FILE_NAME = "champion.json"
+
+
+@dataclass(frozen=True)
+class Champion:
+    """What ``champion.json`` says.
+
+    Parameters
+    ----------
+    environment : str
+    release : str or None
+        None where nothing was ever verified there.
+    served_since : str or None
+        When that release was verified.
+    fetched : str
+        When this was asked, in UTC.
+    checksums : dict of str to str
+        File name to its SHA-256, of every file of the release.
+    """
+
+    environment: str
+    release: str | None
+    served_since: str | None
+    fetched: str
+    checksums: dict[str, str]
+
+
+def fetch(
+    ledger: Ledger, environment: str, days_ago: int, folder: Path, now: datetime | None = None
+) -> Champion:
+    """Write the release that an environment served some days ago, proved against its record.
+
+    Where the environment is younger than that, its first release is the champion.
+
+    Raises
+    ------
+    HistoryCorrupt
+        The release's bundle is not what was released.
+    ArtifactGone
+        There is no such release any more.
+    """
+    asked = now or datetime.now(UTC)
+    event = _serving_at(ledger.history(environment), asked - timedelta(days=days_ago))
+    files = ledger.bundle(event.release) if event else {}
+    champion = Champion(
+        environment=environment,
+        release=event.release if event else None,
+        served_since=event.time if event else None,
+        fetched=asked.isoformat(timespec="seconds"),
+        checksums={name: sha256(content) for name, content in files.items()},
+    )
+    told = {"schema": SCHEMA, **asdict(champion)}
+    write_folder(folder, files | {FILE_NAME: (json.dumps(told, indent=2) + "\n").encode()})
+    return champion
+
+
+def serving_release(ledger: Ledger, environment: str) -> str | None:
+    """Return the release that an environment is meant to serve now; None before the first."""
+    event = _serving_at(ledger.history(environment), datetime.max.replace(tzinfo=UTC))
+    return event.release if event else None
+
+
+def _serving_at(history: list[Event], when: datetime) -> Event | None:
+    """Return the event that brought what served at a time; the newest stands first."""
+    verified = [event for event in history if event.outcome == VERIFIED]
+    for event in verified:
+        if datetime.fromisoformat(event.time) <= when:
+            return event
+    return verified[-1] if verified else None

@@ -1,0 +1,403 @@
+"""A change under way: from the event that locks an environment to the one that ends it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from . import notice
+from .canary.picture import picture
+from .canary.trial import Trial, conclude, try_out
+from .checks import refuse_a_lock
+from .errors import (
+    HeadMoved,
+    Interrupted,
+    Locked,
+    MachineFailed,
+    NotServing,
+    OutcomeUnknown,
+    PreconditionFailed,
+    RollbackFailed,
+    Unreachable,
+)
+from .event import FAILED, Event, new_id
+from .files import write_file
+from .git import GitFailed, Repository
+from .ledger import CANARY, Ledger
+from .plan import Plan, Serving
+from .platforms import Platform
+from .progress import Progress
+from .records import Record
+from .smoke import FILE_NAME as SMOKE_NAME
+from .smoke import smoke
+
+PICTURE = "canary.svg"
+TRIES = 3
+# Promotions that begin at the same moment may each be faster once; a rollback outlasts them.
+ROLLBACK_TRIES = 50
+
+
+def expect_head(repository: Repository, environment: str, head: str) -> Ledger:
+    """Return the ledger, or `Locked` when another command has written the newest event."""
+    ledger = Ledger.open(repository)
+    if ledger.head(environment) != head:
+        newest = ledger.newest(environment)
+        assert newest, "a history only grows"
+        raise Locked(
+            f"{environment} was taken over by a {newest.kind} of {newest.release}",
+            why=f"{newest.actor} began it at {newest.time}",
+            state=f"what {newest.actor} began decides what {environment} serves",
+            next_step=f"invoke history --env {environment}",
+        )
+    return ledger
+
+
+def verify(platform: Platform, record: Record, cases: bytes) -> None:
+    """Hold every running server, and the environment's own address, against a release.
+
+    `NotServing` names the first that is not what it should be.
+    """
+    observation = platform.observe()
+    if observation.trouble or not observation.instances:
+        raise NotServing(observation.trouble or "nothing runs")
+    for instance in observation.instances:
+        if instance.digest != record.digest or instance.state != "ready":
+            raise NotServing(f"{instance.address} runs {instance.release}, {instance.state}")
+        smoke(instance.address, record, cases, platform.ask)
+    smoke(observation.endpoint, record, cases, platform.ask)
+
+
+def as_before(plan: Plan) -> str:
+    """Say that an environment serves what it did before this plan."""
+    return f"{plan.environment.name} serves {plan.before.version or 'nothing'}, as before"
+
+
+@contextmanager
+def on_this_machine() -> Iterator[None]:
+    """Tell a full disk, or a daemon that is gone, from a release that does not serve."""
+    try:
+        yield
+    except OSError as error:
+        raise MachineFailed(str(error)) from None
+
+
+@dataclass
+class Change:
+    """Holds an environment's lock from `open` until the terminal event.
+
+    `open` sets `sha`, the pending event's commit, and `ledger`, what git said at that moment: the
+    bundles are read from it. `work` sets `trial`, where there was a canary. `touched` says whether
+    the platform was told anything yet: what was never changed need not be brought back.
+
+    Parameters
+    ----------
+    repository : Repository
+    plan : Plan
+    platform : Platform
+    progress : Progress
+    event : Event
+        The pending event; the terminal one is made from it.
+    files : mapping of str to bytes
+        The desired state.
+    """
+
+    repository: Repository
+    plan: Plan
+    platform: Platform
+    progress: Progress
+    event: Event
+    files: Mapping[str, bytes]
+    sha: str = field(init=False, default="")
+    ledger: Ledger = field(init=False)
+    trial: Trial | None = field(init=False, default=None)
+    touched: bool = field(init=False, default=False)
+
+    def open(self) -> None:
+        """Write the pending event; `Locked` when somebody else was faster."""
+        with self._step("lock"):
+            try:
+                self._open()
+            except (GitFailed, OSError) as error:
+                raise self._unwritten(
+                    f"the {self.plan.command} of {self.plan.environment.name} could not begin",
+                    str(error),
+                    as_before(self.plan),
+                ) from None
+
+    def _open(self) -> None:
+        environment = self.plan.environment.name
+        is_rollback = self.plan.command == "rollback"
+        for _ in range(ROLLBACK_TRIES if is_rollback else TRIES):
+            ledger = Ledger.open(self.repository)
+            if not is_rollback:
+                history = ledger.history(environment)
+                if self.plan.command != "recover":
+                    refuse_a_lock(history, environment)
+                if tuple(history) != self.plan.history:
+                    break
+            try:
+                self._lock(ledger)
+            except HeadMoved:
+                continue
+            return
+        raise Locked(
+            f"{environment} changed while this {self.plan.command} was being planned",
+            why="another command wrote to its history first",
+            state=f"{environment} unchanged by this command",
+            next_step=f"invoke history --env {environment}, then try again",
+        )
+
+    def _lock(self, ledger: Ledger) -> None:
+        """Write the pending event; a promotion needs the remote's word for it, and an agent."""
+        name = self.plan.environment.name
+        if self.plan.command in ("promote", "drill") or self.plan.environment.agent:
+            self.sha = ledger.append(name, self.event, self.files)
+        else:
+            self.sha, owed = ledger.append_owing(name, self.event, self.files)
+            self._say_owed(owed)
+        self.ledger = ledger
+
+    def find_lock(self) -> bool:
+        """Tell whether the lock is held, though `open` did not come to its end."""
+        if not self.sha:
+            lock = self._lock_now()
+            if lock:
+                self.ledger = Ledger.open(self.repository)
+                self.sha = lock.sha
+        return bool(self.sha)
+
+    def _lock_now(self) -> Event | None:
+        """Return this change's pending event if it is the newest one: then the lock is held."""
+        newest = Ledger.open(self.repository).newest(self.plan.environment.name)
+        return newest if newest and newest.id == self.event.id else None
+
+    def _unwritten(self, what: str, why: str, state: str) -> PreconditionFailed:
+        """Return what to say when an event could not be written, for want of room most likely."""
+        next_step = "make room, or let .git be written, and try again"
+        if self._lock_now():
+            state += f"; locked until {self.event.lease_until}"
+            recover = f"invoke recover --env {self.plan.environment.name}"
+            next_step = f"make room, and when the lock has run out: {recover}"
+        return PreconditionFailed(what, why=why, state=state, next_step=next_step)
+
+    @contextmanager
+    def told_when_interrupted(self) -> Iterator[None]:
+        """Say in what state an interrupt leaves what nothing undoes any more."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            name, plan = self.plan.environment.name, self.plan
+            if self._lock_now():
+                state = f"{name} may serve either release; locked until {self.event.lease_until}"
+                next_step = f"when the lock has run out: invoke recover --env {name}"
+            else:
+                state = f"{name} is not locked by this command"
+                next_step = f"invoke status --env {name}"
+            raise Interrupted(
+                f"the {plan.command} to {plan.record.version} was interrupted at its end",
+                state=state,
+                next_step=next_step,
+            ) from None
+
+    def work(self) -> None:
+        """Carry out the plan's steps between the lock and the record, in their order."""
+        with self._told_when_unknown():
+            self._work()
+
+    def _work(self) -> None:
+        doing: dict[str, Callable[[], None]] = {
+            "preflight": lambda: self._preflight(self.plan.record),
+            "canary": self._try_out,
+            "apply": lambda: self._apply(self.files),
+            "verify": lambda: self._verify(self.plan.record),
+        }
+        for step in self.plan.steps:
+            if step.name in doing:
+                with self._step(step.name), on_this_machine():
+                    doing[step.name]()
+
+    @contextmanager
+    def _told_when_unknown(self) -> Iterator[None]:
+        """Keep the lock where the platform has fallen silent: nobody knows what to undo."""
+        try:
+            yield
+        except Unreachable as error:
+            name, version = self.plan.environment.name, self.plan.record.version
+            raise OutcomeUnknown(
+                f"nobody can say what the {self.plan.command} to {version} has done in {name}",
+                why=str(error),
+                state=f"{name} may serve either release; locked until {self.event.lease_until}",
+                next_step=f"when it answers again: invoke status --env {name}; then invoke "
+                f"rollback, which goes first, or after the lock's end invoke recover --env {name}",
+            ) from None
+
+    @contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        """Announce a step of the plan with its number there."""
+        steps = self.plan.steps
+        number = [step.name for step in steps].index(name)
+        with self.progress.step(f"{number + 1}/{len(steps)} {steps[number].text}"):
+            yield
+
+    def _try_out(self) -> None:
+        """Let some servers run the release, prove those, and watch both sides."""
+        canary, before = self.plan.environment.canary, self.plan.before
+        assert canary and before.record, "the plan has a canary only where both are"
+        record, cases = self.plan.record, self.ledger.bundle(self.plan.record.version)[SMOKE_NAME]
+        self._preflight(before.record)
+        self.touched = True
+        self.platform.canary(
+            *(self.files, before.files, canary.instances),
+            *(self.sha, self._guard, self.progress.say),
+        )
+        for instance in self.platform.observe().instances:
+            if instance.release == record.version:
+                smoke(instance.address, record, cases, self.platform.ask)
+        self.trial = try_out(
+            *(self.platform, record, before.version, cases, canary, self.progress, self._guard)
+        )
+        self.progress.say(f"canary {self.trial}")
+        self._report(self.trial)
+        conclude(self.trial)
+
+    def _report(self, trial: Trial) -> None:
+        """Leave what was measured, and its picture, beside the other reports."""
+        told = trial.to_json()
+        reports = self.repository.root / "reports"
+        try:
+            write_file(reports / CANARY, told)
+            write_file(reports / PICTURE, picture(json.loads(told)).encode())
+            self.progress.say(f"see {reports / PICTURE}")
+        except OSError as error:
+            # The event keeps the same: a full disk here is no reason to undo a release.
+            self.progress.say(f"the canary's report could not be written: {error}")
+
+    def undo(self, outcome: str, why: str) -> Event:
+        """Bring back what served before, verify it, and write down how this ended."""
+        with self.told_when_interrupted(), self._told_when_unknown():
+            return self._undo(outcome, why)
+
+    def _undo(self, outcome: str, why: str) -> Event:
+        before = self.plan.before
+        name = self.plan.environment.name
+        ended: Event | None = None
+        if self.plan.environment.agent:
+            # An agent brings back what the branch says, so that has to be said first.
+            ended = self._end(outcome, why, before.files)
+            self.sha = ended.sha
+        try:
+            with self.progress.step(
+                f"undo: bring back {before.version or 'the empty environment'}"
+            ):
+                if self._is_disturbed(before):
+                    self.bring(before)
+        except NotServing as error:
+            if not ended:
+                self._end(FAILED, why, self.files)
+            raise RollbackFailed(
+                f"release {self.plan.record.version} failed in {name}, and so did the way back",
+                why=f"{why}\nthen: {error}",
+                state=f"{name} is not verified; invoke status --env {name} shows what runs",
+                next_step=f"invoke rollback --env {name} goes further back",
+            ) from None
+        return ended or self._end(outcome, why, before.files)
+
+    def _is_disturbed(self, before: Serving) -> bool:
+        """Tell whether there is anything to bring back: a full disk would not let it be."""
+        if self.touched or self.plan.command == "recover" or self.plan.environment.agent:
+            return True
+        try:
+            if before.record:
+                self._verify(before.record)
+        except NotServing:
+            return True
+        return False
+
+    def bring(self, state: Serving) -> None:
+        """Make the platform serve a state, and prove it; or nothing, where nothing served."""
+        if state.damaged:
+            raise NotServing(f"the record of {state.damaged} is damaged: it cannot be brought back")
+        with on_this_machine(), self._told_when_unknown():
+            if state.record is None:
+                self.platform.stop(self.sha, self._guard)
+                return
+            self._preflight(state.record)
+            self._apply(state.files)
+            self._verify(state.record)
+
+    def close(self, outcome: str, reason: str = "", seconds: float | None = None) -> Event:
+        """Write the terminal event of a change that went well; it frees the lock."""
+        with self.told_when_interrupted():
+            return self._end(outcome, reason or self.event.reason, self.files, seconds)
+
+    def _apply(self, files: Mapping[str, bytes]) -> None:
+        self.touched = True
+        self.platform.apply(files, self.sha, self._guard, self.progress.say)
+
+    def _preflight(self, record: Record) -> None:
+        self.platform.preflight(record, lambda: self.ledger.bundle(record.version))
+
+    def _verify(self, record: Record) -> None:
+        verify(self.platform, record, self.ledger.bundle(record.version)[SMOKE_NAME])
+
+    def _guard(self) -> None:
+        expect_head(self.repository, self.plan.environment.name, self.sha)
+
+    def _end(
+        self,
+        outcome: str,
+        reason: str,
+        files: Mapping[str, bytes],
+        seconds: float | None = None,
+    ) -> Event:
+        name = self.plan.environment.name
+        event = replace(
+            self.event,
+            outcome=outcome,
+            # What a server's log said is for whoever types the command; a history wants one line.
+            reason=reason.partition("\n")[0],
+            lease_until="",
+            id=new_id(),
+            canary=str(self.trial or ""),
+            duration_s=f"{self.progress.seconds if seconds is None else seconds:.1f}",
+            caused_by=self.sha,
+        )
+        if self.trial:
+            files = {**files, CANARY: self.trial.to_json()}
+        with self._step("record"):
+            try:
+                sha, owed = self._write_end(event, files)
+            except (GitFailed, OSError) as error:
+                raise self._unwritten(
+                    f"how the {self.plan.command} of {name} ended could not be recorded",
+                    str(error),
+                    f"{self.plan.record.version} in {name}: {outcome}",
+                ) from None
+        self.progress.say(f"recorded as {outcome}")
+        self._say_owed(owed)
+        notice.tell(name, event, self.progress)
+        return replace(event, sha=sha)
+
+    def _write_end(self, event: Event, files: Mapping[str, bytes]) -> tuple[str, str]:
+        """Write the terminal event; whoever was refused in passing looks again who has the lock."""
+        name = self.plan.environment.name
+        for _ in range(TRIES):
+            ledger = expect_head(self.repository, name, self.sha)
+            try:
+                return ledger.append_owing(name, event, files)
+            except HeadMoved as error:
+                why = str(error)
+        raise Locked(
+            f"{name} was taken over in the last moment",
+            why=why,
+            state=f"whoever took over decides what {name} serves",
+            next_step=f"invoke history --env {name}",
+        )
+
+    def _say_owed(self, owed: str) -> None:
+        if owed:
+            self.progress.say(
+                f"the push is owed, the remote did not take it: {owed.splitlines()[-1]}"
+            )

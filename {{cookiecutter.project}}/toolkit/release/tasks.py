@@ -1,0 +1,473 @@
+"""The release door: what a release engineer types. ``invoke --list`` shows it all.
+
+Every task parses, asks the release machine, prints, and exits; people read standard error, machines
+read the one JSON document that ``--json`` puts on standard output.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from textwrap import indent
+from typing import Any
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
+
+from toolkit.release import audit as auditing
+from toolkit.release import build as building
+from toolkit.release import champion as champions
+from toolkit.release import difference, policy
+from toolkit.release import drill as drills
+from toolkit.release import proposal as proposals
+from toolkit.release import prune as pruning
+from toolkit.release import status as looking
+from toolkit.release.approvals import weigh
+from toolkit.release.door import confirm, door, print_json, refuse_dry, say
+from toolkit.release.engine import Machine
+from toolkit.release.errors import DrillFailed
+from toolkit.release.files import write_file
+from toolkit.release.forge import client, issues, protection
+from toolkit.release.git import Repository
+from toolkit.release.ledger import Ledger
+from toolkit.release.plan import chosen_release
+from toolkit.release.progress import Progress
+
+ENV = "the environment, one of those in release.toml"
+VERSION = "the release; left out, HEAD's in the first environment, else what the one before serves"
+DRY_RUN = "check and print the plan, change nothing; a refusal has the real run's exit code"
+YES = "do not ask; needed where there is no terminal"
+DRIFTED = 3
+JSON = "print one JSON document on standard output"
+
+
+def _machine() -> Machine:
+    repository = Repository.containing(Path.cwd())
+    return Machine(repository, policy.load(repository.root / "release.toml"))
+
+
+def _say_what_is_known(ledger: Ledger) -> None:
+    if ledger.unreachable:
+        say(f"the git remote does not answer, this is what is known here: {ledger.unreachable}")
+
+
+@task(
+    auto_shortflags=False,
+    help={"env": ENV, "days-ago": "what it served so many days ago; left out, now", "json": JSON},
+)
+@door
+def champion(c: Context, env: str, days_ago: int = 0, json: bool = False) -> champions.Champion:
+    """Lay out what an environment serves in reports/champion/, for the gate to compare with."""
+    machine = _machine()
+    machine.policy.environment(env)
+    name = f"champion-{days_ago}-days-ago" if days_ago else "champion"
+    folder = machine.repository.root / "reports" / name
+    found = champions.fetch(Ledger.open(machine.repository), env, days_ago, folder)
+    when = f"{days_ago} days ago" if days_ago else "now"
+    say(f"{env} serves {found.release or 'nothing'} ({when}): see {folder}")
+    return found
+
+
+@task(
+    auto_shortflags=False,
+    help={
+        "push": "send the image to the registry; where release.toml wants one, only that releases",
+        "base": "the image to build on, instead of the Dockerfile's",
+        "allow-dirty": "build in spite of uncommitted changes, to look at; it is never released",
+        "json": JSON,
+    },
+)
+@door
+def build(
+    c: Context,
+    push: bool = False,
+    base: str | None = None,
+    allow_dirty: bool = False,
+    json: bool = False,
+) -> building.Built:
+    """Make the release of HEAD from what `nox -s train` left in reports/, and tag it."""
+    refuse_dry(c, "build")
+    machine = _machine()
+    progress = Progress()
+    wish = building.Wish(push, base, allow_dirty)
+    built = building.build(Ledger.open(machine.repository), machine.policy, progress, wish)
+    if not built.is_released:
+        hint = "nox -s scan, then invoke build --push releases it"
+        if allow_dirty:
+            hint = "a dirty tree is never released"
+        progress.say(f"made and proved, see {built.folder}; {hint}")
+    elif built.is_new:
+        progress.say(f"built {built.record.version} in {built.folder}")
+    else:
+        progress.say(f"{built.record.version} is built already: nothing to do")
+    return built
+
+
+@task(
+    auto_shortflags=False,
+    help={
+        "env": ENV,
+        "version": VERSION,
+        "dry-run": DRY_RUN,
+        "yes": YES,
+        "json": JSON,
+    },
+)
+@door
+def promote(
+    c: Context,
+    env: str,
+    version: str | None = None,
+    dry_run: bool = False,
+    yes: bool = False,
+    json: bool = False,
+) -> Any:
+    """Make an environment serve a release, verify it, and bring back the old one if it fails."""
+    return _promote(_machine(), env, version, dry_run or c.config.run.dry, yes)
+
+
+def _promote(machine: Machine, env: str, version: str | None, dry_run: bool, yes: bool) -> Any:
+    plan = machine.plan_promotion(machine.policy.environment(env), version)
+    say(plan)
+    if plan.nothing_to_do or dry_run:
+        return plan.told()
+    if not yes:
+        confirm(
+            f"promote {plan.record.version} to {env}?", f"promote --env {env}", f"{env} unchanged"
+        )
+    progress = Progress()
+    event = machine.promote(plan, progress)
+    progress.say(f"{env} serves {event.release}, verified")
+    return event
+
+
+@task(
+    auto_shortflags=False,
+    help={
+        "env": ENV,
+        "version": VERSION,
+        "dry-run": "print what would be proposed, and open no issue",
+        "json": JSON,
+    },
+)
+@door
+def propose(
+    c: Context, env: str, version: str | None = None, dry_run: bool = False, json: bool = False
+) -> Any:
+    """Propose a release for an environment by an issue; or promote it, if release.toml says so."""
+    machine = _machine()
+    environment = machine.policy.environment(env)
+    dry_run = dry_run or c.config.run.dry
+    if environment.nightly == policy.PROMOTE:
+        return _promote(machine, env, version, dry_run, yes=True)
+    ledger = Ledger.open(machine.repository)
+    found = proposals.propose(ledger, machine.policy, environment, version)
+    if found.nothing_to_do:
+        say(f"{env} serves {found.release} already: nothing to do")
+        return found
+    if not json:
+        print(f"# {found.title}\n\n{found}")
+    return found if dry_run else proposals.tell(machine.repository, found, Progress())
+
+
+@task(
+    auto_shortflags=False,
+    help={
+        "env": ENV,
+        "version": "where to go back to; left out, the last known good release",
+        "reason": "why, for the history",
+        "dry-run": DRY_RUN,
+        "json": JSON,
+    },
+)
+@door
+def rollback(
+    c: Context,
+    env: str,
+    version: str | None = None,
+    reason: str = "",
+    dry_run: bool = False,
+    json: bool = False,
+) -> Any:
+    """Go back to the last known good release; asks nothing, waits for nobody, needs no approval."""
+    machine = _machine()
+    plan = machine.plan_rollback(machine.policy.environment(env), version)
+    say(plan)
+    if dry_run or c.config.run.dry:
+        return plan.told()
+    progress = Progress()
+    event = machine.rollback(plan, progress, reason)
+    progress.say(f"{env} serves {event.release}, verified")
+    return event
+
+
+@task(
+    auto_shortflags=False,
+    help={"env": ENV, "version": VERSION, "reason": "what you have looked at", "json": JSON},
+)
+@door
+def approve(
+    c: Context, env: str, version: str | None = None, reason: str = "", json: bool = False
+) -> Any:
+    """Approve a release for an environment, in your own name; release.toml says who may."""
+    machine = _machine()
+    environment = machine.policy.environment(env)
+    ledger = Ledger.open(machine.repository)
+    record = chosen_release(ledger, environment, version)
+    rule = environment.approval or policy.ApprovalPolicy()
+    machine.repository.require_writing()
+    actor = machine.repository.actor()
+    approvers, _ = weigh(ledger, env, record, rule)
+    if actor in approvers:
+        say(f"you have approved {record.version} for {env} already: nothing to do")
+    else:
+        say(f"{actor} approves {record.version} for {env}, digest {record.digest}")
+        if not c.config.run.dry:
+            ledger.add_approval(env, record, reason, rule.signed)
+            approvers, complaints = weigh(Ledger.open(machine.repository), env, record, rule)
+            for complaint in complaints:
+                say(f"does not count: {complaint}")
+    say(f"{len(approvers)} of {rule.needed} approvals")
+    return {
+        "environment": env,
+        "release": record.version,
+        "digest": record.digest,
+        "approved_by": approvers,
+        "needed": rule.needed,
+    }
+
+
+@task(
+    auto_shortflags=False,
+    help={"env": ENV, "reason": "why, for the history", "json": JSON},
+)
+@door
+def hold(c: Context, env: str, reason: str = "", json: bool = False) -> Any:
+    """Keep releases out of an environment until `invoke unhold`; a rollback does so by itself."""
+    refuse_dry(c, "hold")
+    machine = _machine()
+    event = machine.hold(machine.policy.environment(env), reason, Progress())
+    say(f"{env} is on hold" if event else f"{env} is on hold already: nothing to do")
+    return event
+
+
+@task(
+    auto_shortflags=False,
+    help={"env": ENV, "reason": "why releases may go on, for the history", "json": JSON},
+)
+@door
+def unhold(c: Context, env: str, reason: str = "", json: bool = False) -> Any:
+    """Let releases into an environment again, after a hold or a rollback."""
+    refuse_dry(c, "unhold")
+    machine = _machine()
+    event = machine.unhold(machine.policy.environment(env), reason, Progress())
+    say(f"{env} takes releases again" if event else f"{env} is not on hold: nothing to do")
+    return event
+
+
+@task(
+    auto_shortflags=False,
+    help={
+        "env": "only this environment",
+        "exit-code": "exit 3 when an environment does not run what git says",
+        "json": JSON,
+    },
+)
+@door
+def status(c: Context, env: str | None = None, exit_code: bool = False, json: bool = False) -> Any:
+    """Show what every environment should serve, what runs there, and what to do about it."""
+    machine = _machine()
+    ledger = Ledger.open(machine.repository)
+    chosen = [machine.policy.environment(env)] if env else machine.policy.environments
+    looks = [looking.look(machine, ledger, environment) for environment in chosen]
+    _say_what_is_known(ledger)
+    if not json:
+        for look in looks:
+            print(look)
+    drifted = [look.environment for look in looks if look.drift]
+    if exit_code and drifted:
+        if json:
+            print_json(looks)
+        raise Exit(f"{', '.join(drifted)} does not run what git says", code=DRIFTED)
+    return looks
+
+
+@task(auto_shortflags=False, help={"env": ENV, "json": JSON})
+@door
+def history(c: Context, env: str, json: bool = False) -> Any:
+    """Tell what was released to an environment, when, by whom, and how it ended."""
+    machine = _machine()
+    machine.policy.environment(env)
+    ledger = Ledger.open(machine.repository)
+    events = looking.story(ledger.history(env))
+    _say_what_is_known(ledger)
+    if not json:
+        for event in events:
+            print(looking.describe(event))
+        if not events:
+            print(f"{env}: nothing was ever released here")
+    if events:
+        say("a release's model card: git show release/VERSION:model_card.md; also gate.html there")
+    return events
+
+
+@task(
+    auto_shortflags=False,
+    help={
+        "html": "also write the release board, reports/audit.html: what serves, and its history",
+        "json": JSON,
+    },
+)
+@door
+def audit(c: Context, html: bool = False, json: bool = False) -> Any:
+    """Prove from git that every release came in as it must, and that no history was changed."""
+    machine = _machine()
+    ledger = Ledger.open(machine.repository)
+    found = auditing.audit(ledger, machine.policy)
+    if html:
+        # Imported here: Jinja takes longer to import than most commands take.
+        from toolkit.release import board
+
+        path = machine.repository.root / "reports" / "audit.html"
+        write_file(path, board.page(found, ledger, machine.policy, datetime.now(UTC)))
+        say(f"see {path}")
+    answer = {"environments": found.proofs, "unreachable": found.unreachable}
+    if not json:
+        for proof in found.proofs:
+            print(proof)
+        if not found.proofs:
+            print("nothing was ever released")
+    trouble = found.trouble
+    if trouble:
+        if json:
+            print_json(answer | {"error": vars(trouble), "exit_code": trouble.exit_code})
+        raise Exit(str(trouble), code=trouble.exit_code)
+    return answer
+
+
+@task(auto_shortflags=False, help={"env": ENV, "version": VERSION, "json": JSON})
+@door
+def diff(c: Context, env: str, version: str | None = None, json: bool = False) -> Any:
+    """Show what a promotion would change: commits, files, and the gate's figures."""
+    machine = _machine()
+    environment = machine.policy.environment(env)
+    found = difference.compare(Ledger.open(machine.repository), environment, version)
+    if not json:
+        print(found)
+    return found
+
+
+@task(
+    auto_shortflags=False,
+    help={
+        "env": ENV,
+        "sandbox": "practise with servers of its own on this machine, beside those that serve",
+        "issue": "open an issue at the forge when the drill fails",
+        "yes": YES,
+        "json": JSON,
+    },
+)
+@door
+def drill(
+    c: Context,
+    env: str,
+    sandbox: bool = False,
+    issue: bool = False,
+    yes: bool = False,
+    json: bool = False,
+) -> drills.Drill:
+    """Practise a rollback: go back, prove it, come forward again, and time it."""
+    refuse_dry(c, "drill")
+    machine = _machine()
+    environment = machine.policy.environment(env)
+    if not sandbox and not yes:
+        question = f"roll {env} back and forward again, on the servers that serve?"
+        confirm(question, f"drill --env {env}", f"{env} unchanged")
+    progress = Progress()
+    try:
+        done = drills.practise(machine, environment, sandbox, progress)
+    except DrillFailed as failed:
+        if issue:
+            title, text = f"The drill of {env} failed", indent(str(failed), "    ")
+            issues.tell(machine.repository, title, text, progress)
+        raise
+    progress.say(f"{done.seconds:.1f} s of {done.budget_s}: {done}")
+    return done
+
+
+@task(
+    auto_shortflags=False,
+    help={"dry-run": "say what would be removed, and remove nothing", "yes": YES, "json": JSON},
+)
+@door
+def prune(c: Context, dry_run: bool = False, yes: bool = False, json: bool = False) -> Any:
+    """Remove releases from this machine that no environment may have to serve; git keeps all."""
+    machine = _machine()
+    releases = pruning.unneeded(machine)
+    say("\n".join(releases) or "nothing to remove")
+    if releases and not dry_run and not c.config.run.dry:
+        if not yes:
+            question = f"remove {len(releases)} releases from this machine?"
+            confirm(question, "prune", "nothing was removed")
+        pruning.prune(machine, releases)
+    return {"removed": [] if dry_run or c.config.run.dry else releases, "unneeded": releases}
+
+
+@task(
+    auto_shortflags=False,
+    help={"dry-run": "say what would be changed at the forge, and change nothing", "json": JSON},
+)
+@door
+def protect(c: Context, dry_run: bool = False, json: bool = False) -> Any:
+    """Let the forge protect main and the release ledger as this repository's files say."""
+    repository = Repository.containing(Path.cwd())
+    forge = client.find(repository)
+    changes = protection.plan(forge, repository.root)
+    dry_run = dry_run or c.config.run.dry
+    if dry_run:
+        say("\n".join(f"{change.rule}: {change.outcome}, in a real run" for change in changes))
+    else:
+        protection.apply(forge, changes, Progress())
+    return {
+        "forge": forge.name,
+        "rules": {change.rule: change.outcome for change in changes},
+        "dry_run": dry_run,
+    }
+
+
+@task(auto_shortflags=False, help={"env": ENV, "json": JSON})
+@door
+def recover(c: Context, env: str, json: bool = False) -> Any:
+    """End what a dead command began, and push what one without its remote has left owed."""
+    refuse_dry(c, "recover")
+    machine = _machine()
+    progress = Progress()
+    event = machine.recover(machine.policy.environment(env), progress)
+    progress.say(f"{env} recovered: {event.release} {event.outcome}")
+    return event
+
+
+@task(auto_shortflags=False, help={"env": ENV, "json": JSON})
+@door
+def deploy(c: Context, env: str, json: bool = False) -> Any:
+    """Make an environment run what git says it should: after a reboot, or a change by hand."""
+    refuse_dry(c, "deploy")
+    machine = _machine()
+    progress = Progress()
+    record = machine.deploy(machine.policy.environment(env), progress)
+    progress.say(f"{env} serves {record.version}, verified")
+    return record
+
+
+@task(auto_shortflags=False, help={"env": ENV, "yes": YES})
+@door
+def stop(c: Context, env: str, yes: bool = False) -> None:
+    """End an environment's servers on this machine; `invoke deploy` brings them back."""
+    refuse_dry(c, "stop")
+    machine = _machine()
+    environment = machine.policy.environment(env)
+    if not yes:
+        confirm(f"stop every server of {env}?", f"stop --env {env}", f"{env} unchanged")
+    machine.stop(environment)
+    say(f"{env}: no server runs any more; invoke deploy --env {env} brings it back")

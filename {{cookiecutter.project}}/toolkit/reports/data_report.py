@@ -1,0 +1,240 @@
+"""Tells people and machines what an examination of the data has found: JSON, Markdown, HTML."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from ..data.contract import Column
+from ..data.distribution import Categories, Numbers
+from ..data.drift import PREDICTIONS, Drift
+from ..data.examination import Examination
+from ..data.table import Table, in_words
+from ..data.validation import SHOWN, Finding
+from . import charts
+from .files import cell, render, table
+
+# A page of some thousand pictures is one that no browser shows.
+PICTURES = 200
+SHOWN_CATEGORIES = 12
+LEVELS = ("fail", "warn", "unknown", "ok")
+
+
+@dataclass(frozen=True)
+class ColumnReport:
+    """What there is to say of one column, or of the predictions.
+
+    Attributes
+    ----------
+    nulls, reference_nulls, allowed_nulls
+        Shares as percentages; empty where there is none.
+    null_rows
+        How many rows have a null, and where the first are; empty where none has.
+    picture
+        How it is distributed, now and in the reference; None where the two were not compared.
+    sparklines
+        The same as text.
+    """
+
+    name: str
+    role: str
+    type: str
+    nulls: str = ""
+    reference_nulls: str = ""
+    allowed_nulls: str = ""
+    null_rows: str = ""
+    findings: tuple[Finding, ...] = ()
+    drifts: tuple[Drift, ...] = ()
+    picture: Markup | None = None
+    sparklines: tuple[str, str] = ("", "")
+
+    @property
+    def contract(self) -> str:
+        """Whether the contract is kept: `ok` or `fail`; empty where it promises nothing."""
+        return "fail" if self.findings else "ok" if self.allowed_nulls else ""
+
+    @property
+    def drift(self) -> str:
+        """The worst of the drifts' levels; empty where there are none."""
+        return min((drift.level for drift in self.drifts), key=LEVELS.index, default="")
+
+    @property
+    def level(self) -> str:
+        """The worse of the two."""
+        return min((self.contract or "ok", self.drift or "ok"), key=LEVELS.index)
+
+    @property
+    def urgency(self) -> int:
+        """Where it stands in a report that begins with what is wrong."""
+        return LEVELS.index(self.level)
+
+
+def columns_of(examination: Examination) -> list[ColumnReport]:
+    """Return what there is to say of each column in the contract's order, then the predictions."""
+    columns = [_column(column, examination) for column in examination.contract.columns]
+    now, then = examination.profile.predictions, examination.reference.profile.predictions
+    if now is not None and then is not None:
+        drifts = _drifts(PREDICTIONS, examination)
+        role = "of the reference's model"
+        columns.append(
+            ColumnReport(PREDICTIONS, role, "number", drifts=drifts, **_drawn(now, then))
+        )
+    return columns
+
+
+def _column(column: Column, examination: Examination) -> ColumnReport:
+    profile, reference = examination.profile, examination.reference.profile
+    now = profile.numbers.get(column.name) or profile.categories.get(column.name)
+    then = reference.numbers.get(column.name) or reference.categories.get(column.name)
+    return ColumnReport(
+        name=column.name,
+        role=column.role,
+        type=column.type,
+        nulls=_null_share(now),
+        reference_nulls=_null_share(then),
+        allowed_nulls=f"{column.max_null_rate:.2%}",
+        null_rows=_null_rows(column.name, examination.table),
+        findings=tuple(one for one in examination.findings if one.column == column.name),
+        drifts=_drifts(column.name, examination),
+        **(_drawn(now, then) if now and then else {}),
+    )
+
+
+def _drifts(column: str, examination: Examination) -> tuple[Drift, ...]:
+    return tuple(drift for drift in examination.drifts if drift.column == column)
+
+
+def _null_share(distribution: Numbers | Categories | None) -> str:
+    if distribution is None:
+        return ""
+    return f"{distribution.nulls / max(distribution.rows + distribution.nulls, 1):.2%}"
+
+
+def _null_rows(name: str, read: Table) -> str:
+    if name not in read.values:
+        return ""
+    rows = np.flatnonzero(read.values[name].isna())
+    return in_words(len(rows), read.unit, read.places(rows[:SHOWN])) if len(rows) else ""
+
+
+def _drawn(now: Numbers | Categories, then: Numbers | Categories) -> dict[str, Any]:
+    """Return the picture and the sparklines of one column."""
+    title = f"this table: {now.rows} values; the reference: {then.rows}"
+    if isinstance(now, Numbers) and isinstance(then, Numbers):
+        bars, reference_bars = list(now.bars), list(then.bars)
+        if then.width == 1 and len(bars) <= SHOWN_CATEGORIES:  # A few whole numbers, as flags.
+            names = [f"{then.start + place:g}" for place in range(len(bars))]
+            picture = charts.categories(bars, reference_bars, names, title)
+        else:
+            picture = charts.histogram(bars, reference_bars, then.start, then.width, title)
+    else:
+        assert isinstance(now, Categories) and isinstance(then, Categories)
+        names = _most_frequent(now, then)
+        bars = [now.counts.get(name, 0) for name in names]
+        reference_bars = [then.counts.get(name, 0) for name in names]
+        rest = (now.rows - sum(bars), then.rows - sum(reference_bars))
+        if any(rest):
+            names.append("all others")
+            bars.append(rest[0])
+            reference_bars.append(rest[1])
+        picture = charts.categories(bars, reference_bars, names, title)
+    return {
+        "picture": picture,
+        "sparklines": (charts.sparkline(reference_bars), charts.sparkline(bars)),
+    }
+
+
+def _most_frequent(now: Categories, then: Categories) -> list[str]:
+    """Return the names of the categories, the most frequent first, as many as are shown."""
+    shares: defaultdict[str, float] = defaultdict(float)
+    for side in (now, then):
+        for name, count in side.counts.items():
+            shares[name] += count / max(side.rows, 1)
+    return sorted(shares, key=lambda name: (-shares[name], name))[:SHOWN_CATEGORIES]
+
+
+def as_json(examination: Examination) -> dict[str, Any]:
+    """Return what the run found, for reports/data.json."""
+    return {
+        "verdict": "failed" if examination.failures else "passed",
+        "reasons": examination.failures,
+        "warnings": examination.warnings,
+        "rows": len(examination.table),
+        "reference": {
+            "file": str(examination.contract.reference),
+            "data_sha256": examination.reference.data_sha256,
+            "rows": examination.reference.profile.rows,
+        },
+        "findings": [asdict(finding) for finding in examination.findings],
+        "drifts": [asdict(drift) for drift in examination.drifts],
+        "profile": asdict(examination.profile),
+    }
+
+
+def to_markdown(document: Mapping[str, Any], columns: Sequence[ColumnReport]) -> str:
+    """Return reports/data.json as Markdown, for a CI summary."""
+    page = f"# Data check: {document['verdict']}\n\n"
+    for mark, sentences in (("**fails**", document["reasons"]), ("warns", document["warnings"])):
+        page += "".join(f"- {mark}: {cell(sentence)}\n" for sentence in sentences)
+    if document["reasons"] or document["warnings"]:
+        page += "\n"
+    if not columns:
+        return page
+    page += f"{document['rows']} rows of `{document['file']}` against `{document['contract']}` "
+    page += f"and a reference of {document['reference']['rows']} rows.\n\n"
+    header = (
+        "column",
+        "contract",
+        "drift",
+        "reference",
+        "now",
+        "nulls before",
+        "now",
+        "allowed",
+        "where",
+    )
+    return page + table(
+        header,
+        (
+            (
+                column.name,
+                *map(_stressed, (column.contract, column.drift)),
+                *column.sparklines,
+                *(column.reference_nulls, column.nulls, column.allowed_nulls, column.null_rows),
+            )
+            for column in columns
+        ),
+    )
+
+
+def _stressed(level: str) -> str:
+    return f"**{level}**" if level == "fail" else level
+
+
+def to_html(document: Mapping[str, Any], columns: Sequence[ColumnReport]) -> str:
+    """Return reports/data.json as one page that needs nothing from elsewhere."""
+    names = ("data_sha256", "contract_sha256", "created")
+    evidence = [(name.replace("_", " "), document[name]) for name in names if document.get(name)]
+    if document["reference"]:
+        evidence.append(("reference made from data", document["reference"]["data_sha256"]))
+    return render(
+        "data.html", document=document, columns=columns, pictures=PICTURES, evidence=evidence
+    )
+
+
+def features_page(document: Mapping[str, Any]) -> str:
+    """Return reports/features.json as Markdown."""
+    page = f"# Feature consistency: {document['verdict']}\n\n"
+    page += "".join(f"- **fails**: {cell(reason)}\n" for reason in document["reasons"])
+    if "names" in document:
+        facts = {
+            "features, in the model's order": ", ".join(document["names"]),
+            "customers that went both ways": document["rows"],
+            "largest difference of a feature": f"{document['feature_difference']:.2g}",
+            "largest difference of a prediction": f"{document['prediction_difference']:.2g}",
+        }
+        page += table(("what", "found"), facts.items())
+    return page

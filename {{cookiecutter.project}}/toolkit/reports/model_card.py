@@ -1,0 +1,238 @@
+"""The model card: what a model is for and how good it is, made by the run that trained it.
+
+Its sections and its front matter are those of the Hugging Face Hub, so that it may be put there.
+The owner's own words come from model_card.toml; every figure comes from the evidence.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..data import document as documents
+from ..places import Places
+from .files import cell, render, table, write_bytes
+from .gate_report import champion_sentence, metric_rows
+
+SCHEMA = 1
+NAME = "model_card"
+# What the Hub calls the metrics that it knows.
+HUB_METRICS = ("roc_auc", "average_precision", "accuracy", "f1", "precision", "recall")
+WORST_SLICES = 10
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the card."""
+
+    header: tuple[str, ...]
+    rows: Sequence[Sequence[object]]
+
+
+Part = str | Table
+
+
+@dataclass(frozen=True)
+class Words:
+    """What only the owner can say of a model."""
+
+    name: str
+    description: str
+    owner: str
+    contact: str
+    license: str
+    intended_use: str
+    out_of_scope: str
+    limits: str
+    ethics: str
+
+
+def load(path: Path) -> Words:
+    """Read the owner's words.
+
+    Raises
+    ------
+    ConfigurationError
+        With the file and the key that is missing or unknown.
+    """
+    section = documents.read(path, SCHEMA)
+    words = Words(**{name: section.take(name, str) for name in Words.__annotations__})
+    section.finish()
+    return words
+
+
+def leave(places: Places, document: Document) -> None:
+    """Write the card of a trained model as Markdown and as a page."""
+    words = load(places.card)
+    for ending, page in (("md", to_markdown), ("html", to_html)):
+        write_bytes(places.reports / f"{NAME}.{ending}", page(words, document).encode())
+
+
+def to_markdown(words: Words, document: Document) -> str:
+    """Return the card with its front matter, which is JSON and so YAML too."""
+    front = "".join(
+        f"{key}: {json.dumps(value, ensure_ascii=False)}\n"
+        for key, value in front_matter(words, document).items()
+    )
+    page = f"---\n{front}---\n\n# {cell(words.name)}\n\n"
+    for heading, paragraphs in sections(words, document):
+        page += f"## {heading}\n\n"
+        for one in paragraphs:
+            page += f"{one.strip()}\n\n" if isinstance(one, str) else f"{_markdown(one)}\n"
+    return page.rstrip() + "\n"
+
+
+def _markdown(part: Table) -> str:
+    return table(part.header, part.rows)
+
+
+def to_html(words: Words, document: Document) -> str:
+    """Return the card as one page that needs nothing from elsewhere."""
+    return render(
+        "model_card.html", words=words, document=document, sections=sections(words, document)
+    )
+
+
+def version(document: Document) -> str:
+    """Return the name that a release of this model will have."""
+    return f"{(document['commit'] or 'uncommitted')[:12]}-{document['model_sha256'][:8]}"
+
+
+def front_matter(words: Words, document: Document) -> dict[str, Any]:
+    """Return what the Hub reads of a card: licence, tags, and the metrics as a model index."""
+    metrics = [
+        {"type": name, "value": round(document["metrics"][name]["value"], 4)}
+        for name in HUB_METRICS
+        if document["metrics"].get(name, {}).get("value") is not None
+    ]
+    return {
+        "license": words.license,
+        "tags": ["churn", "tabular-classification", "onnx"],
+        "model-index": [
+            {
+                "name": words.name,
+                "results": [
+                    {
+                        "task": {"type": "tabular-classification"},
+                        "dataset": {
+                            "name": "held-out customers",
+                            "type": "tabular",
+                            "revision": document["data_sha256"],
+                        },
+                        "metrics": metrics,
+                    }
+                ],
+            }
+        ],
+    }
+
+
+def sections(words: Words, document: Document) -> list[tuple[str, list[Part]]]:
+    """Return the card's sections: each a heading, and texts and tables in their order."""
+    rows = document["rows"]
+    judged = int(rows["held_out"])
+    return [
+        (
+            "Model description",
+            [
+                words.description,
+                Table(
+                    ("what", "value"),
+                    [
+                        ("version", version(document)),
+                        ("owner", f"{words.owner}, {words.contact}"),
+                        ("license", words.license),
+                        ("estimator", document["estimator"]),
+                        ("what it is asked with", ", ".join(document["asked_with"])),
+                        ("model sha256", document["model_sha256"]),
+                    ],
+                ),
+            ],
+        ),
+        ("Intended use", [words.intended_use, f"Out of scope: {words.out_of_scope}"]),
+        (
+            "Training data",
+            [
+                f"{rows['trained']} customers were trained on, and {judged} were held out by a "
+                f"hash of their id: {document['left']} of those have left. The table's sha256 is "
+                f"{document['data_sha256']}, its contract's {document['contract_sha256']}."
+            ],
+        ),
+        (
+            "Evaluation",
+            [
+                f"On the customers that were held out. The gate has {document['verdict']}.",
+                Table(
+                    ("metric", "value", "95 % interval", "champion"),
+                    [
+                        (row["name"], row["value"], row["interval"], row["champion"])
+                        for row in metric_rows(document)
+                    ],
+                ),
+                champion_sentence(document),
+            ],
+        ),
+        ("For whom it works less well", _slices(document)),
+        (
+            "Limits",
+            [words.limits, words.ethics, *document["warnings"], *_common_limits(document)],
+        ),
+        (
+            "How to reproduce",
+            [
+                f"With the table of the sha256 above: check out {document['commit']}, and type "
+                "nox -s train. The same commit and data give the same model to the byte: its "
+                f"sha256 must be {document['model_sha256']}.",
+                Table(("environment", "value"), list(document["environment"].items())),
+            ],
+        ),
+    ]
+
+
+def _slices(document: Document) -> list[Part]:
+    """Return the slices with the lowest ROC AUC, those of the cold start, and those too small."""
+    large = [one for one in document["slices"] if one["metrics"] is not None]
+    small = [one["name"] for one in document["slices"] if one["metrics"] is None]
+    ordered = sorted(large, key=lambda one: one["metrics"]["roc_auc"]["value"] or 0.0)
+    parts: list[Part] = []
+    if ordered:
+        parts += [
+            "The groups of customers with the lowest ROC AUC:",
+            Table(
+                ("customers", "how many", "left", "roc_auc", "95 % interval", "recall"),
+                [
+                    (
+                        *(one["name"], one["rows"], one["left"]),
+                        *_estimate(one["metrics"]["roc_auc"]),
+                        _estimate(one["metrics"]["recall"])[0],
+                    )
+                    for one in ordered[:WORST_SLICES]
+                ],
+            ),
+        ]
+    if small:
+        parts.append(f"Too few to be judged: {', '.join(small)}.")
+    return parts
+
+
+def _estimate(estimate: Mapping[str, float | None]) -> tuple[str, str]:
+    value, low, high = (estimate[key] for key in ("value", "low", "high"))
+    if value is None or low is None or high is None:
+        return "", ""
+    return f"{value:.4f}", f"{low:.4f} to {high:.4f}"
+
+
+def _common_limits(document: Document) -> list[str]:
+    missing = [one for one in document["slices"] if one["name"].endswith(" is null")]
+    limits = [
+        "It was trained on customers as they were: when they change, nox -s data tells, and it "
+        "must be trained again.",
+        "A value that is null is answered as if it were the median of the training.",
+    ]
+    if missing:
+        seen = ", ".join(f"{one['name']} ({one['rows']})" for one in missing)
+        limits.append(f"Among the held-out customers: {seen}.")
+    return limits

@@ -1,0 +1,206 @@
+"""Looks for passwords, keys and tokens: `python -m toolkit.security.secrets [--update]`.
+
+A secret that was committed and removed again is as public as one that is still there: so every
+version of every file that the branch brings is read, and not only the last one. What looks like a
+secret and is none stands in .secrets.baseline, by its hash. No secret is ever printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import chdir, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from detect_secrets.core import baseline
+from detect_secrets.core.plugins import initialize
+from detect_secrets.core.potential_secret import PotentialSecret
+from detect_secrets.core.scan import scan_file
+from detect_secrets.core.secrets_collection import SecretsCollection
+from detect_secrets.settings import default_settings, get_filters, get_settings
+
+from . import CannotTell
+from .versions import USUALLY, Branch, Version, working_tree
+
+BASELINE = Path(".secrets.baseline")
+UPDATE = "nox -s secrets -- --update"
+
+OWN_PLUGIN = {"name": "TokenDetector", "path": "file://toolkit/security/tokens.py"}
+NOT_PLUGINS = (
+    # An address is no secret, and release.toml is where a machine's stands.
+    "IPPublicDetector",
+    # tokens.py finds theirs.
+    "GitHubTokenDetector",
+    "GitLabTokenDetector",
+)
+# The plugins look at everything but this.
+NOT_LINES = (
+    # The locks' hashes are public, and a tenth of all lines.
+    r"^    --hash=sha256:[0-9a-f]{64}( \\)?$",
+    # Nor is the list of the toolkit's files.
+    r"^[0-9a-f]{64}  \S+$",
+    # A digest in a document is there for everybody to compare, and changes with what it is of.
+    r'^\s*"(\w+_)?sha256": "[0-9a-f]{64}",?$',
+    # Nor is the template's commit, in .cruft.json.
+    r'^\s*"_?commit": "[0-9a-f]{40}",?$',
+)
+NOT_FILES = (
+    # The hashes of what is no secret.
+    r"^\.secrets\.baseline$",
+    # Tables of customers: nobody types them, ids look like keys, and a million rows take minutes.
+    r"^data/[^/]+\.(csv|tsv|txt)$",
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that looks like a secret.
+
+    Parameters
+    ----------
+    secret : PotentialSecret
+        Its kind, path, line and hash.
+    blob : str
+        The version that holds it; empty for the file as it is now.
+    """
+
+    secret: PotentialSecret
+    blob: str
+
+
+@contextmanager
+def everything_looks() -> Iterator[None]:
+    """Use the plugins, whatever the baseline says; ask no service whether a secret is alive."""
+    with default_settings() as settings:
+        settings.disable_plugins(*NOT_PLUGINS)
+        initialize.from_file(str(Path(__file__).with_name("tokens.py")))
+        settings.configure_plugins([OWN_PLUGIN])
+        settings.filters |= {
+            "detect_secrets.filters.regex.should_exclude_line": {"pattern": list(NOT_LINES)},
+            "detect_secrets.filters.regex.should_exclude_file": {"pattern": list(NOT_FILES)},
+        }
+        # What is text is told by the content, not by the name.
+        settings.disable_filters("detect_secrets.filters.heuristic.is_non_text_file")
+        get_filters.cache_clear()
+        yield
+
+
+def search(version: Version) -> list[Finding]:
+    """Return what looks like a secret in one version of a file."""
+    if version.text is None:
+        return []
+    # The plugins read files, and go by their names.
+    with TemporaryDirectory() as desk, chdir(desk):
+        copy = Path(version.path)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(version.text, encoding="utf-8", newline="")
+        return [Finding(secret, version.blob) for secret in scan_file(version.path)]
+
+
+def added_and_gone(branch: Branch, now: Iterable[Finding]) -> list[Finding]:
+    """Return what some commit of the branch holds, but neither its base nor the files of now."""
+    there = {finding.secret for finding in now}
+    # Of several versions with the same secret the oldest counts.
+    found = {each.secret: each for version in branch.versions() for each in search(version)}
+
+    def is_new(secret: PotentialSecret) -> bool:
+        before = search(branch.at_base(secret.filename))
+        return secret not in {finding.secret for finding in before}
+
+    return [each for each in found.values() if each.secret not in there and is_new(each.secret)]
+
+
+def look_everywhere(branch: Branch | None) -> list[Finding]:
+    """Return what the files hold and what the branch has added; say how much was read."""
+    versions = list(working_tree())
+    now = [finding for version in versions for finding in search(version)]
+    binary = sum(version.text is None for version in versions)
+    print(f"read {len(versions)} files, of which {binary} hold no text,", end=" ")
+    if branch is None:
+        print(f"and no history: there is no branch to compare with ({', '.join(USUALLY)})")
+        return now
+    gone = added_and_gone(branch, now)
+    print(f"and what was added to {branch.target} since {branch.base[:12]}")
+    return now + gone
+
+
+def read_baseline() -> tuple[SecretsCollection, dict[str, Any]]:
+    """Return what was found before, and the settings that it was found with."""
+    try:
+        document = json.loads(BASELINE.read_bytes())
+        known = SecretsCollection.load_from_baseline(document)
+        settings = {name: document[name] for name in ("plugins_used", "filters_used")}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise CannotTell(
+            f"{BASELINE} is missing or broken ({type(error).__name__}): "
+            f"restore it with git, or delete it and {UPDATE}"
+        ) from None
+    return known, settings
+
+
+def accepted() -> set[PotentialSecret]:
+    """Return what is known to be no secret; what `detect-secrets audit` has called one is not."""
+    known, settings = read_baseline()
+    if settings != get_settings().json():
+        raise CannotTell(f"{BASELINE} was made with other plugins or filters: {UPDATE}")
+    return {secret for _, secret in known if secret.is_secret is not True}
+
+
+def check() -> int:
+    """Name every secret by file, line and kind, but those of the baseline; return the exit code."""
+    no_secrets = accepted()
+    branch = Branch.here()
+    found = [each for each in look_everywhere(branch) if each.secret not in no_secrets]
+    for each in found:
+        place = "in the file as it is now"
+        if branch and each.blob:
+            place = f"added in commit {branch.first_commit(each.blob)}, and removed since"
+        print(f"{each.secret.filename}:{each.secret.line_number}: {each.secret.type}: {place}")
+    if found:
+        print(
+            "Next: revoke it where it came from and make a new one: whoever has the branch has it.",
+            "Then take it out of the file, and of the branch's commits (git rebase --interactive).",
+            f"If it is none, {UPDATE} writes its hash into {BASELINE}: commit that for review.",
+            sep="\n",
+        )
+    return 1 if found else 0
+
+
+def update() -> int:
+    """Write down that nothing of what is found is a secret; return the exit code.
+
+    What `detect-secrets audit` has said about it stays.
+    """
+    secrets = SecretsCollection()
+    for finding in look_everywhere(Branch.here()):
+        secrets[finding.secret.filename].add(finding.secret)
+    if BASELINE.exists():
+        secrets.merge(read_baseline()[0])
+    document = baseline.format_for_output(secrets)
+    # The same findings make the same bytes.
+    del document["generated_at"]
+    BASELINE.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    print(f"{BASELINE} lists {len(list(secrets))} findings as no secrets: commit it for review")
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run and return the exit code: 1 for a secret, and for what cannot be told."""
+    parser = argparse.ArgumentParser(prog="nox -s secrets --", description=__doc__)
+    parser.add_argument("--update", action="store_true", help="accept what is found as no secret")
+    asked = parser.parse_args(arguments)
+    try:
+        with everything_looks():
+            return update() if asked.update else check()
+    except (CannotTell, OSError) as problem:
+        print(f"could not tell: {problem}")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

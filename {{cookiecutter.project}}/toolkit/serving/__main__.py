@@ -1,0 +1,97 @@
+"""The server: answers for one model bundle over HTTP.
+
+    python -m <package>.serving --bundle DIR --host 127.0.0.1 --port 8000
+    python -m <package>.serving --bundle DIR --fd 3 --fd 4
+
+With --fd it serves on listening sockets that it inherited.
+"""
+
+import argparse
+import json
+import socket
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from ..data import expectation as expectations
+from ..errors import ConfigurationError, ModelWingError
+from ..model import predictor as predictors
+from ..model.predictor import Predictor
+from . import logs
+from .api import create_app
+from .drain import Drain, DrainingServer
+
+RELEASE_FILE = "release.json"
+# Longer than the pauses of a client that keeps its connection: who closes first loses the race.
+KEEP_ALIVE_S = 75
+
+
+def identity(bundle: Path, predictor: Predictor) -> dict[str, str | None]:
+    """Return which release and which model this is; outside of a release the first three are None.
+
+    Raises
+    ------
+    ConfigurationError
+        The bundle's release.json cannot be read.
+    """
+    path = bundle / RELEASE_FILE
+    try:
+        record = json.loads(path.read_bytes()) if path.exists() else {}
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path}: {error}", "restore the bundle") from None
+    return {
+        "release": record.get("version"),
+        "commit": record.get("commit"),
+        "digest": record.get("digest"),
+        "model_sha256": predictor.sha256,
+    }
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Return what the command line asks for; a mistake ends the program with 2."""
+    parser = argparse.ArgumentParser(prog=f"python -m {__package__}.serving")
+    parser.add_argument("--bundle", type=Path, required=True, help="folder with model and contract")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--fd", type=int, action="append", help="an inherited listening socket")
+    where.add_argument("--port", type=int, help="a port to listen on")
+    parser.add_argument("--host", default="127.0.0.1", help="the address of --port")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until a signal, and return the exit code: 0 drained, 2 wrong bundle or arguments."""
+    asked = parse(arguments)
+    try:
+        sockets = [socket.socket(fileno=fd) for fd in asked.fd or ()]
+        predictor = predictors.load(asked.bundle)
+        expectation = expectations.load(asked.bundle, predictor.contract)
+        version = identity(asked.bundle, predictor)
+    except ModelWingError as error:
+        print(f"{error}\nNext: {error.next_step}.", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f"--fd: {error.strerror}: no listening socket was inherited there", file=sys.stderr)
+        return 2
+    logs.set_up()
+    drain = Drain()
+    config = uvicorn.Config(
+        create_app(predictor, expectation, version, drain),
+        host=asked.host,
+        port=asked.port or 0,
+        # A request is logged once, with its id and its time, by the application.
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        lifespan="off",
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        timeout_keep_alive=KEEP_ALIVE_S,
+    )
+    DrainingServer(config, drain).run(sockets or None)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

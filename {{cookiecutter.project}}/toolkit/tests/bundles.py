@@ -1,0 +1,21 @@
+"""Lays out what a server needs of a release: model, contract and expectation."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from toolkit.data import dataset as datasets
+from toolkit.data import reference, table
+from toolkit.data.contract import Contract
+from toolkit.model.training import Trained
+from toolkit.reports import files as reports
+
+
+def lay_out(folder: Path, contract: Contract, trained: Trained) -> None:
+    """Write a bundle's files, as a training does."""
+    rows = table.read(contract)
+    made = reference.make(rows, datasets.from_table(rows, contract), contract)
+    expected = reference.expectation(made, contract, trained.trial.judged.probabilities)
+    reports.write_bytes(folder / "model.onnx", trained.model)
+    reports.write_bytes(folder / "contract.toml", contract.path.read_bytes())
+    reports.write_json(folder / "expectation.json", asdict(expected))
+    reports.write_json(folder / "smoke.json", trained.smoke)

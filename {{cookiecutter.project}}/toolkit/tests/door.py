@@ -1,0 +1,103 @@
+"""What a release engineer types: the real ``invoke`` in a workshop, as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toolkit.release.policy import ClusterEnvironment, Policy
+
+from .workshop import Workshop, git
+
+INVOKE = (sys.executable, "-m", "invoke", "--search-root", str(Path(__file__).parents[2]))
+
+
+def write_policy(folder: Path, policy: Policy) -> None:
+    """Commit the ``release.toml`` that says what a workshop's policy does."""
+    lines = [
+        "schema = 1",
+        f"project = {policy.project!r}",
+        f"serve = {list(policy.serve)!r}",
+        f"max_bundle_mb = {policy.max_bundle_mb}",
+        f"lease_s = {policy.lease_s}",
+    ]
+    if policy.image:
+        repository, max_mb = policy.image.repository, policy.image.max_mb
+        lines += ["[image]", f"repository = {repository!r}", f"max_mb = {max_mb}"]
+    for environment in policy.environments:
+        table = f"environments.{environment.name}"
+        lines += [
+            f"[{table}]",
+            f"platform = {environment.platform!r}",
+            f"nightly = {environment.nightly!r}",
+        ]
+        if isinstance(environment, ClusterEnvironment):
+            lines += [
+                f"cluster = {environment.cluster!r}",
+                f"namespace = {environment.namespace!r}",
+                f"timeout_s = {environment.timeout_s}",
+            ]
+        else:
+            lines += [
+                f"host = {environment.host!r}",
+                f"port = {environment.port}",
+                f"instances = {environment.instances}",
+                f"ready_timeout_s = {environment.ready_timeout_s}",
+            ]
+        if environment.approval:
+            lines += [f"[{table}.approval]", "author_may_approve = true"]
+    (folder / "release.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    git(folder, "add", "release.toml")
+    git(folder, "commit", "--quiet", "--message=how we release")
+
+
+@dataclass(frozen=True)
+class Door:
+    """The release door of a workshop's clone.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where the commands are typed: a clone with a ``release.toml``.
+    inside : tuple of str
+        What stands before each command, to let it see another disk, say.
+    """
+
+    folder: Path
+    inside: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, shop: Workshop) -> Door:
+        """Open the door of a workshop; other clones find the same policy."""
+        write_policy(shop.folder, shop.machine.policy)
+        if shop.machine.repository.has_remote:
+            git(shop.folder, "push", "--quiet", "origin", "main")
+        return cls(shop.folder)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Begin a command."""
+        return subprocess.Popen(
+            [*self.inside, *INVOKE, *arguments],
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def type(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command and return its exit code and what it printed; never a traceback."""
+        run = self.start(*arguments)
+        output, said = run.communicate(timeout=60)
+        assert "Traceback" not in said, said
+        return subprocess.CompletedProcess(run.args, run.returncode, output, said)
+
+    def ask(self, *arguments: str) -> Any:
+        """Run a command that must go well, and return its JSON."""
+        done = self.type(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)

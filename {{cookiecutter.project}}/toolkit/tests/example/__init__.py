@@ -1,0 +1,1 @@
+"""An owner's package, as small as the toolkit's tests can do with."""

@@ -1,0 +1,174 @@
+"""Killed after any of its steps, a command loses nothing: `recover` ends what it began.
+
+The command is the real ``invoke``, in a process of its own, and it dies by SIGKILL (failure cases
+18 to 21).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from toolkit.release.errors import CrashResidue, Locked
+from toolkit.release.plan import known_good
+from toolkit.release.progress import Progress
+from toolkit.release.records import Record
+from toolkit.release.status import look
+from toolkit.tests.workshop import Workshop
+
+ROOT = Path(__file__).parents[4]
+STEPS = {"promote": 5, "rollback": 5}
+KILLS = 200
+LEASE_S = 1
+PATIENCE_S = 10
+
+
+@pytest.fixture
+def shop(workshop: Workshop) -> Workshop:
+    """Three releases, two of them promoted to staging, and a policy that the command reads."""
+    workshop.write_policy(lease_s=LEASE_S)
+    for release in (workshop.release(b"one"), workshop.release(b"two")):
+        workshop.promote(release, workshop.staging)
+    return workshop
+
+
+def begin(shop: Workshop, *command: str) -> subprocess.Popen[str]:
+    """Begin a command as a person types it."""
+    invoke = [sys.executable, "-m", "invoke", "--search-root", str(ROOT)]
+    return subprocess.Popen(
+        [*invoke, *command],
+        cwd=shop.folder,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
+    )
+
+
+def kill_after(process: subprocess.Popen[str], step: int, delay_s: float = 0.0) -> None:
+    """Kill a command when it announces the step after this one, or has ended."""
+    assert process.stderr
+    for line in process.stderr:
+        if f" {step + 1}/" in line or "recorded as" in line:
+            time.sleep(delay_s)
+            break
+    os.kill(process.pid, signal.SIGKILL)
+    process.stderr.read()
+    process.wait()
+    # A push that it had begun outlives it, and comes to its end.
+    deadline = time.monotonic() + PATIENCE_S
+    while group_lives(process.pid):
+        assert time.monotonic() < deadline, "a child of the killed command does not end"
+        time.sleep(0.01)
+
+
+def group_lives(leader: int) -> bool:
+    """Tell whether a process group still has a process."""
+    try:
+        os.killpg(leader, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def recover(shop: Workshop) -> None:
+    """Wait for the lease to run out, and end what was begun; nothing may be begun any more."""
+    deadline = time.monotonic() + 10 * LEASE_S
+    while shop.ledger().history("staging")[0].is_pending:
+        assert time.monotonic() < deadline, "the lock is still there"
+        try:
+            shop.machine.recover(shop.staging, Progress())
+        except Locked:
+            time.sleep(0.1)
+
+
+def settled(shop: Workshop) -> str:
+    """Return what staging serves: what git says, proved by sight, without a lock."""
+    history = shop.ledger().history("staging")
+    assert not history[0].is_pending
+    seen = look(shop.machine, shop.ledger(), shop.staging)
+    assert not seen.drift, seen
+    return seen.release
+
+
+@pytest.mark.parametrize("step", range(1, STEPS["promote"] + 1))
+def test_18_a_promotion_killed_after_any_step_is_ended(shop: Workshop, step: int) -> None:
+    before, third = settled(shop), shop.release(b"three")
+    heads = len(shop.ledger().history("staging"))
+    kill_after(
+        begin(shop, "promote", "--env", "staging", "--version", third.version, "--yes"), step
+    )
+    is_ended = not shop.ledger().history("staging")[0].is_pending
+    last = STEPS["promote"]
+    # Within the last step the event may have been written before the kill came, or not.
+    assert step == last - 1 or is_ended is (step == last)
+    if not is_ended:
+        time.sleep(LEASE_S + 1)
+        with pytest.raises(CrashResidue) as residue:
+            shop.machine.plan_promotion(shop.staging, third.version)
+        assert residue.value.exit_code == 51
+    recover(shop)
+    # Before its servers were changed it is undone, and afterwards it is done.
+    assert settled(shop) == (third.version if step >= 3 else before)
+    assert len(shop.ledger().history("staging")) == heads + (2 if is_ended else 3)
+    shop.promote(shop.release(b"four"), shop.staging)
+
+
+@pytest.mark.parametrize("step", range(1, STEPS["rollback"] + 1))
+def test_19_a_rollback_killed_after_any_step_is_carried_out(shop: Workshop, step: int) -> None:
+    history = shop.ledger().history("staging")
+    (target,) = known_good(history, history[0].release)
+    kill_after(begin(shop, "rollback", "--env", "staging"), step)
+    recover(shop)
+    assert settled(shop) == target
+
+
+def test_20_a_recovery_that_is_killed_is_recovered(shop: Workshop) -> None:
+    history = shop.ledger().history("staging")
+    (target,) = known_good(history, history[0].release)
+    kill_after(begin(shop, "rollback", "--env", "staging"), 2)
+    time.sleep(LEASE_S + 1)
+    kill_after(begin(shop, "recover", "--env", "staging"), 2)
+    recover(shop)
+    assert settled(shop) == target
+
+
+@pytest.mark.endurance
+def test_two_hundred_kills_in_random_order_lose_nothing(shop: Workshop) -> None:
+    rng = random.Random(20)
+    releases: list[Record] = []
+    for number in range(KILLS):
+        command = rng.choice(("promote", "promote", "rollback"))
+        history = shop.ledger().history("staging")
+        if command == "rollback" and not known_good(history, settled(shop)):
+            command = "promote"
+        if command == "promote":
+            releases.append(shop.release(b"model %d" % number))
+            shop.unhold(shop.staging)
+            arguments = ["promote", "--env", "staging", "--version", releases[-1].version, "--yes"]
+        else:
+            arguments = ["rollback", "--env", "staging"]
+        grown = shop.ledger().head("staging")
+        kill_after(begin(shop, *arguments), rng.randrange(6), rng.uniform(0, 0.3))
+        recover(shop)
+        settled(shop)
+        head = shop.ledger().head("staging")
+        assert grown and head
+        assert shop.machine.repository.is_ancestor(grown, head), "history only grows"
+
+
+@pytest.fixture(autouse=True)
+def no_doors_of_another_session(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The command must not think that it is a job of the CI that runs these tests."""
+    for name in ("CI", "GITHUB_ACTIONS", "GITLAB_CI"):
+        monkeypatch.delenv(name, raising=False)
+    yield

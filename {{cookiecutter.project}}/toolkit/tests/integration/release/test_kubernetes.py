@@ -1,0 +1,341 @@
+"""Promotions and rollbacks in a cluster: real git and kustomize, a scripted cluster."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from toolkit.release.audit import audit
+from toolkit.release.errors import (
+    CanaryInconclusive,
+    NotVerified,
+    OutcomeUnknown,
+    PushFailed,
+    RollbackFailed,
+    RolledBack,
+)
+from toolkit.release.progress import Progress
+from toolkit.release.records import Record
+from toolkit.tests.clusters import CANARY, DEPLOYMENT, ClusterShop, opened
+from toolkit.tests.door import Door
+from toolkit.tests.kubectl import IMAGE
+from toolkit.tests.workshop import git
+
+PRECONDITION, ROLLED_BACK, DRIFTED, UNKNOWN = 14, 30, 3, 32
+
+
+@dataclass(frozen=True)
+class Served:
+    """A cluster that has served two releases, and serves the second."""
+
+    shop: ClusterShop
+    first: Record
+    second: Record
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Promote two releases, once for all tests."""
+    with opened(tmp_path_factory.mktemp("cluster")) as shop:
+        first, second = shop.release(b"steady one"), shop.release(b"steady two")
+        for release in (first, second):
+            shop.promote(release)
+        yield Served(shop, first, second)
+
+
+@pytest.fixture
+def served(begun: Served, tmp_path: Path) -> Iterator[Served]:
+    """The same for each test."""
+    with begun.shop.copied(tmp_path) as shop:
+        yield replace(begun, shop=shop)
+
+
+@pytest.fixture
+def shop(served: Served) -> ClusterShop:
+    return served.shop
+
+
+@pytest.fixture
+def second(served: Served) -> Record:
+    """What is served."""
+    return served.second
+
+
+@pytest.fixture
+def dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every lease have run out."""
+    monkeypatch.setattr("toolkit.release.event.Event.lease_has_run_out", lambda self: True)
+
+
+def outcome(shop: ClusterShop) -> str:
+    """Return how the newest event has ended."""
+    return shop.workshop.ledger().history("prod")[0].outcome
+
+
+def test_a_promotion_serves_the_release_and_shows_what_the_cluster_does(
+    shop: ClusterShop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    release = shop.release()
+    event = shop.promote(release)
+    assert event.outcome == "verified"
+    assert shop.serves(release) and not shop.look().drift
+    assert ": Scheduled: assigned churn-" in capsys.readouterr().err
+    rendered = shop.workshop.ledger().desired(event.sha)["kubernetes.yaml"].decode()
+    pending = shop.workshop.ledger().history("prod")[1]
+    assert f"release.event: {pending.id}" in rendered
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (b"crash at start", "CrashLoopBackOff, it has ended with 1, Error"),
+        (b"never ready", "it runs, and is not ready"),
+    ],
+)
+def test_13_a_bad_release_rolls_itself_back_and_shows_why(
+    shop: ClusterShop, second: Record, model: bytes, reason: str
+) -> None:
+    with pytest.raises(RolledBack) as refusal:
+        shop.changed(timeout_s=2).promote(shop.release(model))
+    assert reason in refusal.value.why
+    assert f"this model: {model.decode()}" in refusal.value.why
+    assert shop.serves(second) and not shop.look().drift
+    assert outcome(shop) == "rolled-back"
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [(b"wrong predictions", "/predict answers"), (b"wrong version", "/version says")],
+)
+def test_14_a_release_that_answers_wrongly_is_rolled_back(
+    shop: ClusterShop, second: Record, model: bytes, reason: str
+) -> None:
+    with pytest.raises(RolledBack) as refusal:
+        shop.promote(shop.release(model))
+    assert reason in refusal.value.why
+    assert shop.serves(second)
+
+
+def test_13_why_the_cluster_lets_no_pod_come_is_told(shop: ClusterShop, second: Record) -> None:
+    shop.cluster.fault(admission='pods "churn" is forbidden: exceeded quota')
+    with pytest.raises(RolledBack) as refusal:
+        shop.changed(timeout_s=2).promote(shop.release())
+    assert "FailedCreate: pods" in refusal.value.why and "exceeded quota" in refusal.value.why
+    assert shop.serves(second)
+
+
+def test_15_when_the_way_back_fails_too_there_is_no_second_one(shop: ClusterShop) -> None:
+    shop.cluster.fault(runs=f"sha256:{'0' * 64}")
+    with pytest.raises(RollbackFailed) as refusal:
+        shop.promote(shop.release())
+    assert "instead of" in refusal.value.why and refusal.value.exit_code == 31
+    assert outcome(shop) == "failed"
+
+
+def test_15_16_a_cluster_that_falls_silent_leaves_the_lock_and_the_outcome_unknown(
+    shop: ClusterShop, second: Record
+) -> None:
+    shop.cluster.fault(**{"silent after": "apply"})
+    short = shop.changed(timeout_s=2)
+    with pytest.raises(OutcomeUnknown) as refusal:
+        short.promote(shop.release())
+    assert refusal.value.exit_code == UNKNOWN
+    assert "has fallen silent" in refusal.value.why and "locked until" in refusal.value.state
+    assert outcome(shop) == "pending", "nobody has undone what nobody could see"
+    assert "Unable to connect" in short.look().drift
+    shop.cluster.fault(silent=None, **{"silent after": None})
+    assert shop.rollback(second.version).outcome == "verified"
+    assert shop.serves(second)
+
+
+def test_16_no_customer_is_sent_to_a_last_known_good_that_has_gone_bad(served: Served) -> None:
+    shop = served.shop
+    with shop.cluster.state() as state:
+        state["releases"][shop.image(served.first).digest]["model"] = "never ready"
+    with pytest.raises(NotVerified) as refusal:
+        shop.changed(timeout_s=2).rollback()
+    assert "this model: never ready" in refusal.value.why
+    assert shop.serves(served.second) and not shop.look().drift
+
+
+def test_26_27_28_a_rollback_needs_the_cluster_and_neither_registry_nor_remote(
+    served: Served, tmp_path: Path
+) -> None:
+    (tmp_path / "remote.git").rename(tmp_path / "gone.git")
+    event = served.shop.rollback()
+    assert (event.release, event.outcome) == (served.first.version, "verified")
+    assert served.shop.serves(served.first)
+    assert served.shop.look().owed == 2
+
+
+def test_26_an_image_that_no_node_can_pull_does_no_harm(served: Served) -> None:
+    shop = served.shop
+    with shop.cluster.state() as state:
+        del state["releases"][shop.image(served.first).digest]
+    with pytest.raises(NotVerified) as refusal:
+        shop.changed(timeout_s=2).rollback()
+    assert "ImagePullBackOff, manifest for sha256:" in refusal.value.why
+    assert shop.serves(served.second)
+
+
+def test_29_deploy_takes_back_what_was_changed_by_hand_and_status_shows_the_drift(
+    served: Served,
+) -> None:
+    shop = served.shop
+    by_hand = f"{shop.repository}@{shop.image(served.first).digest}"
+    shop.cluster.edit(DEPLOYMENT, IMAGE, by_hand)
+    assert f"image is {json.dumps(by_hand)}" in shop.look().drift
+    shop.machine.deploy(shop.prod, Progress())
+    assert shop.serves(served.second) and not shop.look().drift
+
+
+def test_what_engineers_type_has_the_exit_codes_of_every_platform(shop: ClusterShop) -> None:
+    door, bad = Door.of(shop.workshop), shop.release(b"crash at start")
+    promote = ("promote", "--env", "prod", "--yes", "--version", bad.version)
+    done = door.type(*promote)
+    assert done.returncode == ROLLED_BACK and "this model: crash at start" in done.stderr
+    assert "platform  kubernetes, namespace churn-prod of cluster 1111" in done.stderr
+    shop.cluster.remove("Service/churn")
+    drifted = door.type("status", "--exit-code")
+    assert drifted.returncode == DRIFTED and "the Service is gone" in drifted.stdout
+    shop.cluster.fault(rejects="Service")
+    assert door.type(*promote, "--dry-run").returncode == PRECONDITION
+
+
+@pytest.mark.parametrize("step", [3, 4])
+@pytest.mark.usefixtures("dead")
+def test_18_a_killed_promotion_is_ended(shop: ClusterShop, second: Record, step: int) -> None:
+    new = shop.release()
+    command = Door.of(shop.workshop).start(
+        "promote", "--env", "prod", "--yes", "--version", new.version
+    )
+    assert command.stderr
+    for line in command.stderr:
+        if f" {step}/5 " in line:
+            break
+    command.kill()
+    command.communicate()
+    assert outcome(shop) == "pending"
+    event = shop.machine.recover(shop.prod, Progress())
+    assert event.outcome in ("verified", "aborted")
+    assert shop.serves(new if event.outcome == "verified" else second)
+    assert not shop.look().drift
+
+
+def test_a_canary_that_is_no_slower_passes_and_is_gone(shop: ClusterShop) -> None:
+    release = shop.release(b"steady three")
+    shop.cluster.traffic(500)
+    event = shop.with_canary(windows=5).promote(release)
+    assert event.canary.startswith("pass: ") and "replayed" not in event.canary
+    assert shop.serves(release) and not shop.look().drift
+    assert shop.workshop.ledger().trial(event.sha)["verdict"] == "pass"
+
+
+def test_38_a_canary_that_is_slower_is_rolled_back_and_is_gone(
+    shop: ClusterShop, second: Record
+) -> None:
+    shop.cluster.traffic(500)
+    with pytest.raises(RolledBack) as refusal:
+        shop.with_canary().promote(shop.release(b"slower three"))
+    assert "the canary failed: p95" in refusal.value.why
+    assert shop.serves(second) and not shop.look().drift
+
+
+@pytest.mark.parametrize("fault", ["down", None])
+def test_37_a_canary_that_cannot_be_measured_never_passes_and_is_gone(
+    shop: ClusterShop, second: Record, fault: str | None
+) -> None:
+    shop.cluster.fault(metrics=fault)
+    with pytest.raises(CanaryInconclusive) as refusal:
+        shop.with_canary(windows=2, window_s=1, requests_per_s=4).promote(shop.release())
+    assert refusal.value.exit_code == 33
+    assert shop.serves(second) and not shop.look().drift
+
+
+def test_13_a_canary_that_does_not_start_is_gone(shop: ClusterShop, second: Record) -> None:
+    with pytest.raises(RolledBack):
+        shop.with_canary().promote(shop.release(b"crash at start"))
+    assert shop.serves(second)
+
+
+class Killed(BaseException):
+    """Stands in for SIGKILL: no handler sees it."""
+
+
+@pytest.mark.usefixtures("dead")
+def test_18_a_canary_whose_command_was_killed_is_removed(
+    shop: ClusterShop, second: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr("toolkit.release.change.try_out", die)
+    with pytest.raises(Killed):
+        shop.with_canary().promote(shop.release())
+    assert CANARY in shop.cluster.objects()
+    assert shop.machine.recover(shop.prod, Progress()).outcome == "aborted"
+    assert shop.serves(second) and not shop.look().drift
+
+
+@contextmanager
+def agent(shop: ClusterShop, remote: Path) -> Iterator[None]:
+    """Bring what the remote's branch says, as Argo CD and Flux do."""
+    stopped = threading.Event()
+
+    def follow() -> None:
+        seen = git(remote, "rev-parse", "env/prod")
+        while not stopped.wait(0.1):
+            head = git(remote, "rev-parse", "env/prod")
+            if head != seen:
+                manifests = git(remote, "show", f"{head}:kubernetes.yaml")
+                shop.cluster.apply(list(yaml.safe_load_all(manifests)))
+                seen = head
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def test_with_an_agent_a_change_is_pushed_and_waited_for(
+    served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop, release = served.shop.changed(gitops="argocd"), served.shop.release()
+    already = shop.cluster.applied()
+    with agent(shop, tmp_path / "remote.git"):
+        assert shop.promote(release).outcome == "verified"
+        assert shop.serves(release)
+        with pytest.raises(RolledBack):
+            shop.promote(shop.release(b"crash at start"))
+        assert shop.serves(release)
+        assert shop.rollback().outcome == "verified"
+        assert shop.serves(served.second)
+    told = capsys.readouterr().err
+    assert "waiting for argocd to bring event" in told
+    assert shop.cluster.applied() == already, "the agent alone applies"
+    assert not audit(shop.workshop.ledger(), shop.machine.policy).proofs[0].findings
+
+
+def test_an_agent_that_does_nothing_is_waited_for_no_longer_than_said(shop: ClusterShop) -> None:
+    with pytest.raises(RolledBack) as refusal:
+        shop.changed(gitops="flux", timeout_s=2).promote(shop.release())
+    assert "was not ready after 2 s: waiting for flux to bring event" in refusal.value.why
+
+
+def test_27_an_agent_cannot_be_told_without_the_remote(served: Served, tmp_path: Path) -> None:
+    (tmp_path / "remote.git").rename(tmp_path / "gone.git")
+    with pytest.raises(PushFailed) as refusal:
+        served.shop.changed(gitops="flux").rollback()
+    assert "suspend flux" in refusal.value.next_step
+    assert served.shop.serves(served.second)
+    assert served.shop.rollback().outcome == "verified"

@@ -1,0 +1,87 @@
+"""Promotions and rollbacks on the ``process`` platform: real git, real processes."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+
+import pytest
+
+from toolkit.release.canary.traffic import Replay
+from toolkit.release.errors import NotVerified, RolledBack
+from toolkit.release.policy import Environment
+from toolkit.release.progress import Progress
+from toolkit.release.status import look
+from toolkit.tests.workshop import CUSTOMER, Workshop
+
+
+def serving(environment: Environment) -> str:
+    """Ask the environment's own address which release it is."""
+    address = f"http://{environment.host}:{environment.port}/version"
+    with urllib.request.urlopen(address, timeout=5) as response:
+        return str(json.load(response)["release"])
+
+
+def test_a_promotion_serves_the_release_and_is_recorded(workshop: Workshop) -> None:
+    release = workshop.release()
+    event = workshop.promote(release, workshop.staging)
+    assert serving(workshop.staging) == release.version
+    assert event.outcome == "verified"
+    recorded, pending = workshop.ledger().history("staging")
+    assert recorded.caused_by == pending.sha
+    assert recorded.actor == "Ada <ada@example.com>"
+    assert (recorded.digest, recorded.gate) == (release.digest, "passed")
+    assert float(recorded.duration_s) > 0
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (b"crash at start", "this model crashes at start"),
+        (b"never ready", "was not ready after 2 s"),
+    ],
+)
+def test_13_a_bad_release_rolls_itself_back_and_shows_why(
+    workshop: Workshop, model: bytes, reason: str
+) -> None:
+    good = workshop.release()
+    workshop.promote(good, workshop.staging)
+    bad = workshop.release(model)
+    with pytest.raises(RolledBack) as refusal:
+        workshop.promote(bad, workshop.staging)
+    assert reason in refusal.value.why
+    assert serving(workshop.staging) == good.version
+    newest = workshop.ledger().history("staging")[0]
+    assert (newest.kind, newest.release, newest.outcome) == ("promote", bad.version, "rolled-back")
+    assert not look(workshop.machine, workshop.ledger(), workshop.staging).drift
+
+
+def test_16_no_customer_is_sent_to_a_last_known_good_that_has_gone_bad(
+    workshop: Workshop,
+) -> None:
+    first, second = workshop.release(b"one"), workshop.release(b"two")
+    for release in (first, second):
+        workshop.promote(release, workshop.staging)
+    rotten = workshop.state / "releases" / first.version / "venv" / "bin" / "python"
+    rotten.unlink()
+    rotten.write_text("#!/bin/sh\necho its disk is gone >&2; exit 7\n", encoding="utf-8")
+    rotten.chmod(0o755)
+    address = f"http://{workshop.staging.host}:{workshop.staging.port}"
+    replay = Replay(address, [CUSTOMER], 50)
+    with replay.running(), pytest.raises(NotVerified) as refusal:
+        workshop.rollback(workshop.staging)
+    assert "its disk is gone" in refusal.value.why
+    assert refusal.value.state == f"staging serves {second.version}, as before"
+    assert replay.asked > 0 and not replay.unanswered()
+    assert serving(workshop.staging) == second.version
+    assert not look(workshop.machine, workshop.ledger(), workshop.staging).drift
+
+
+def test_29_deploy_brings_back_what_git_says_and_status_shows_the_drift(workshop: Workshop) -> None:
+    release = workshop.release()
+    workshop.promote(release, workshop.staging)
+    workshop.machine.stop(workshop.staging)
+    assert look(workshop.machine, workshop.ledger(), workshop.staging).drift == "nothing runs"
+    workshop.machine.deploy(workshop.staging, Progress())
+    assert serving(workshop.staging) == release.version
+    assert not look(workshop.machine, workshop.ledger(), workshop.staging).drift

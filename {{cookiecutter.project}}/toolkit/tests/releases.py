@@ -1,0 +1,65 @@
+"""A release as `invoke champion` lays it out: the package as a wheel, a model, checksums."""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+TOOLKIT = Path(__file__).parents[1]
+
+
+def wheel(changes: Mapping[str, tuple[str, str]] | None = None) -> bytes:
+    """Return what a server imports as a wheel, with a text replaced in some of its modules."""
+    content = io.BytesIO()
+    example = TOOLKIT / "tests" / "example"
+    with zipfile.ZipFile(content, "w") as archive:
+        for path in sorted({*released_modules(), *example.glob("*.py")}):
+            text = path.read_text(encoding="utf-8")
+            old, new = (changes or {}).get(path.relative_to(TOOLKIT).as_posix(), ("", ""))
+            assert old in text, f"{old!r} is not in {path.name}"
+            name = path.relative_to(TOOLKIT.parent).as_posix()
+            archive.writestr(name, text.replace(old, new) if old else text)
+        archive.writestr("toolkit/tests/__init__.py", "")
+    return content.getvalue()
+
+
+def released_modules() -> set[Path]:
+    """Return the files of the toolkit that a server imports."""
+    folders = [TOOLKIT, TOOLKIT / "data", TOOLKIT / "model"]
+    modules = (
+        *("errors", "data/contract", "data/document", "data/expectation"),
+        *("model/features", "model/plugins", "model/predictor"),
+    )
+    return {
+        *(folder / "__init__.py" for folder in folders),
+        *(TOOLKIT / f"{module}.py" for module in modules),
+        *(TOOLKIT / "serving").glob("*.py"),
+    }
+
+
+def lay_out(
+    folder: Path,
+    files: Mapping[str, bytes],
+    release: str | None = "c0ffeec0ffee-01234567",
+    fetched: timedelta | None = None,
+    package: bytes | None = None,
+) -> None:
+    """Write a release's files as the champion, fetched some time ago."""
+    folder.mkdir(parents=True, exist_ok=True)
+    every = dict(files)
+    if release is not None:
+        every["stand_in-1-py3-none-any.whl"] = wheel() if package is None else package
+    for name, content in every.items():
+        (folder / name).write_bytes(content)
+    told = {
+        "schema": 1,
+        "environment": "prod",
+        "release": release,
+        "served_since": "2026-11-01T00:00:00+00:00" if release else None,
+        "fetched": (datetime.now(UTC) - (fetched or timedelta())).isoformat(),
+        "checksums": {name: hashlib.sha256(one).hexdigest() for name, one in every.items()},
+    }
+    (folder / "champion.json").write_text(json.dumps(told), encoding="utf-8")

@@ -1,0 +1,128 @@
+"""A platform in memory: what is put on the shelf is served over HTTP by a thread of the test.
+
+It lets the engine's decisions be tested without starting a process for each. The `process` platform
+has tests of its own.
+"""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from toolkit.release.canary.traffic import Replay
+from toolkit.release.canary.verdict import Side
+from toolkit.release.errors import ArtifactGone, NotServing
+from toolkit.release.platforms import Instance, Observation
+from toolkit.release.records import FILE_NAME, Record, parse
+from toolkit.release.smoke import ask_over_http
+
+from .stand_in_server import Handler
+
+
+class Shelf:
+    """Serves one release at a time, and breaks where a test says so."""
+
+    def __init__(self) -> None:
+        self.bundles: dict[str, Mapping[str, bytes]] = {}
+        self.release: Record | None = None
+        self.gone: list[Record] = []
+        self.before_apply: Callable[[Record], None] = lambda record: None
+        self.lock = threading.Lock()
+
+        class OwnHandler(Handler):
+            """What it answers with belongs to this shelf alone."""
+
+        self.handler = OwnHandler
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), OwnHandler)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+        self.thread.start()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    def close(self) -> None:
+        """End the thread and its socket."""
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+    def locate(self) -> None:
+        pass
+
+    def render(
+        self, record: Record, bundle: Callable[[], Mapping[str, bytes]], event: str
+    ) -> dict[str, bytes]:
+        return {"shelf.txt": record.version.encode()}
+
+    def examine(self, desired: Mapping[str, bytes]) -> None:
+        pass
+
+    def require(self, record: Record, bundle: Mapping[str, bytes]) -> None:
+        if record in self.gone:
+            raise ArtifactGone("it fell off the shelf")
+
+    def warning(self, record: Record, bundle: Mapping[str, bytes]) -> str:
+        return "it looks odd" if bundle["model.onnx"] == b"odd" else ""
+
+    def preflight(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> None:
+        self.bundles[record.version] = bundle()
+
+    def apply(
+        self,
+        desired: Mapping[str, bytes],
+        event: str,
+        guard: Callable[[], None],
+        told: Callable[[str], None],
+    ) -> None:
+        record = parse(desired[FILE_NAME], "a test")
+        assert desired["shelf.txt"] == record.version.encode(), "the state was not rendered here"
+        self.before_apply(record)
+        with self.lock:
+            guard()
+            model = self.bundles[record.version]["model.onnx"]
+            if model in (b"crash at start", b"never ready"):
+                raise NotServing(f"release {record.version}: {model.decode()}")
+            self.handler.record, self.handler.model = vars(record), model
+            self.release = record
+
+    def canary(
+        self,
+        desired: Mapping[str, bytes],
+        before: Mapping[str, bytes],
+        instances: int,
+        event: str,
+        guard: Callable[[], None],
+        told: Callable[[str], None],
+    ) -> None:
+        raise AssertionError("a shelf has one server, and no canary")
+
+    def answered(self, address: str, mark: str) -> tuple[Side, str]:
+        raise AssertionError("a shelf remembers nothing")
+
+    def replay(self, requests: Sequence[Any], per_second: int) -> Replay:
+        return Replay(self.address, requests, per_second)
+
+    def changed(self, desired: Mapping[str, bytes]) -> str:
+        return ""
+
+    def stored(self) -> list[str]:
+        return list(self.bundles)
+
+    def discard(self, release: str) -> None:
+        self.bundles.pop(release, None)
+
+    def stop(self, event: str, guard: Callable[[], None]) -> None:
+        guard()
+        self.release = None
+
+    def ask(self, address: str, path: str, body: Any = None) -> Any:
+        return ask_over_http(address, path, body)
+
+    def observe(self) -> Observation:
+        if self.release is None:
+            return Observation("", (), "nothing runs")
+        instance = Instance(self.release.version, self.release.digest, self.address, 1, "ready", 0)
+        return Observation(self.address, (instance, instance), "")

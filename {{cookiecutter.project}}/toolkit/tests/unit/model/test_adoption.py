@@ -1,0 +1,348 @@
+"""A user's table is taken in by one command, or refused with the reason and nothing changed."""
+
+import gzip
+import tomllib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from toolkit.__main__ import main
+from toolkit.data import contract as contracts
+from toolkit.data import table
+from toolkit.data.contract import MAX_NULL_RATE
+from toolkit.data.validation import validate
+from toolkit.tests import customers
+
+ADOPT = ("adopt", "bank.csv", "--target", "gone", "--id", "account")
+WRITTEN = (
+    *("data/bank.csv", "data/sample.csv", "data/reference.json", "quality.toml"),
+    *("data/adoption.md", "data/contract.toml"),
+)
+
+
+def bank(count: int = 800) -> pd.DataFrame:
+    """Return another company's customers: half of the columns are of no use."""
+    rng = np.random.default_rng(5)
+    years = rng.integers(0, 20, count)
+    balance = rng.lognormal(7, 1, count).round(2)
+    country = rng.choice(["DE", "FR", "Österreich"], count)
+    risk = 1.5 - 0.35 * years + 0.8 * (country == "FR") + rng.logistic(0, 0.6, count)
+    gone = np.where(risk > 0, "Yes", "No")
+    return pd.DataFrame(
+        {
+            "": range(count),
+            "account": [f"A-{number:06}" for number in range(count)],
+            "years": years,
+            "balance": [None if year == 0 else value for year, value in zip(years, balance)],
+            "country": country,
+            "note, free": [f"note {value:.3f}" for value in balance],
+            "currency": "EUR",
+            "closed on": ["2026-10-01" if one == "Yes" else None for one in gone],
+            "since": [f"20{26 - year:02}-01-15" for year in years],
+            "gone": gone,
+        }
+    )
+
+
+def begin(folder: Path) -> None:
+    """Make a fresh repository with a table of the user's beside its own."""
+    (folder / "data").mkdir()
+    customers.write(folder / "data", customers.make())
+    for name in ("quality.toml", "model_card.toml"):
+        (folder / "data" / name).rename(folder / name)
+    (folder / "data" / "make_sample.py").write_text("# makes the sample\n")
+    bank().to_csv(folder / "bank.csv", index=False)
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a fresh repository, which is the current folder."""
+    begin(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def adopted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a repository that has taken the table in, for tests that only read it."""
+    folder = tmp_path_factory.mktemp("adopted")
+    begin(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert main([*ADOPT]) == 0
+    return folder
+
+
+def contents(repository: Path) -> dict[str, bytes]:
+    """Return every file of the repository but the reports."""
+    files = (path for path in repository.rglob("*") if path.is_file())
+    found = {str(path.relative_to(repository)): path.read_bytes() for path in files}
+    return {path: content for path, content in found.items() if not path.startswith("reports/")}
+
+
+def test_a_table_is_taken_in_and_everything_is_green(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*ADOPT]) == 0
+    said = capsys.readouterr().err
+    for path in WRITTEN:
+        assert f"wrote {path}" in said
+    assert not (repository / "data" / "make_sample.py").exists()
+    for run in ("data", "features", "gate", "train"):
+        assert main([run]) == 0, run
+
+
+def test_the_contract_says_what_was_inferred(adopted: Path) -> None:
+    contract = contracts.load(adopted / "data" / "contract.toml")
+    assert contract.extra_columns == ("", "note, free", "currency", "closed on")
+    assert (contract.id.name, contract.target.positive) == ("account", "Yes")
+    assert [(column.name, column.type) for column in contract.features] == [
+        *(("years", "integer"), ("balance", "number"), ("country", "category")),
+    ]
+    assert [column.name for column in contract.columns if column.role == "date"] == ["since"]
+    years, balance, country = contract.features
+    assert (years.minimum, years.maximum, years.max_null_rate) == (0, 24, MAX_NULL_RATE)
+    assert 0.08 <= balance.max_null_rate <= 0.2
+    assert country.categories == ("DE", "FR", "Österreich")
+    assert (contract.min_rows, contract.max_rows) == (400, 8000)
+
+
+def test_the_summary_says_why(adopted: Path) -> None:
+    summary = (adopted / "data" / "adoption.md").read_text(encoding="utf-8")
+    left_out = summary.partition("## Left out")[2].partition("## Worth a look")[0]
+    for name, why in (
+        ("note, free", "id-like: a model would learn names by heart"),
+        ("currency", "constant: there is nothing to learn from it"),
+        ("closed on", "constant: there is nothing to learn from it"),
+    ):
+        assert f"| {name} | " in left_out and why in left_out
+    assert "exactly where years is 0" in summary
+    assert "a date is checked, but no feature" in summary.partition("## Worth a look")[2]
+    assert "first lines " in summary
+    assert 'curl --json \'{"years": ' in summary
+
+
+def test_the_thresholds_come_from_cross_validation_and_leave_the_rest_as_it_was(
+    adopted: Path,
+) -> None:
+    text = (adopted / "quality.toml").read_text(encoding="utf-8")
+    assert text.startswith(customers.QUALITY.partition("\n[[rule]]")[0])
+    rules = tomllib.loads(text)["rule"]
+    assert [rule["metric"] for rule in rules] == [
+        *("average_precision", "f1", "brier", "calibration_error", "roc_auc"),
+        *("train_test_gap", "roc_auc", "latency_ms"),
+    ]
+    assert rules[-1] == {"metric": "latency_ms", "max": 1000, "reason": "nobody waits"}
+    floor = next(rule for rule in rules if rule["metric"] == "roc_auc" and "min" in rule)
+    assert 0.75 < floor["min"] < 0.95
+    assert "3 standard deviations" in floor["reason"]
+
+
+def test_the_sample_keeps_the_contract(adopted: Path) -> None:
+    whole = contracts.load(adopted / "data" / "contract.toml")
+    contract = replace(whole, data=adopted / "data" / "sample.csv")
+    sample = table.read(contract)
+    assert len(sample) == 500
+    assert [one for one in validate(sample, contract) if one.check != "nulls"] == []
+
+
+def test_a_second_time_changes_nothing(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*ADOPT]) == 0
+    before = contents(repository)
+    (repository / "bank.csv").unlink()
+    assert main(["adopt", "data/bank.csv", "--target", "gone", "--id", "account"]) == 0
+    assert "data/bank.csv is adopted already: nothing has changed" in capsys.readouterr().err
+    assert contents(repository) == {
+        path: content for path, content in before.items() if path != "bank.csv"
+    }
+
+
+def test_what_somebody_has_edited_since_is_not_written_over(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*ADOPT]) == 0
+    contract = repository / "data" / "contract.toml"
+    contract.write_text(contract.read_text(encoding="utf-8") + "# mine\n", encoding="utf-8")
+    before = contents(repository)
+    assert main([*ADOPT]) == 2
+    said = capsys.readouterr().err
+    assert "has adopted a table already" in said and "would change data/contract.toml" in said
+    assert contents(repository) == before
+
+
+def test_an_adoption_that_was_cut_off_can_be_repeated(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlink = Path.unlink
+
+    def stop(path: Path, missing_ok: bool = False) -> None:
+        if path.name == "make_sample.py":
+            raise KeyboardInterrupt
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", stop)
+        with pytest.raises(KeyboardInterrupt):
+            main([*ADOPT])
+    assert main([*ADOPT]) == 0
+    assert not (repository / "data" / "make_sample.py").exists()
+
+
+def as_semicolons(frame: pd.DataFrame, folder: Path) -> str:
+    frame.to_csv(folder / "bank.csv", index=False, sep=";", decimal=",", encoding="cp1252")
+    return "bank.csv"
+
+
+def as_utf_16(frame: pd.DataFrame, folder: Path) -> str:
+    frame.to_csv(folder / "bank.csv", index=False, sep="\t", encoding="utf-16", na_rep="NULL")
+    return "bank.csv"
+
+
+def as_gzip(frame: pd.DataFrame, folder: Path) -> str:
+    (folder / "bank.csv.gz").write_bytes(gzip.compress(frame.to_csv(index=False).encode()))
+    return "bank.csv.gz"
+
+
+def as_parquet(frame: pd.DataFrame, folder: Path) -> str:
+    frame.to_parquet(folder / "bank.parquet", index=False)
+    return "bank.parquet"
+
+
+def as_sample(frame: pd.DataFrame, folder: Path) -> str:
+    (folder / "elsewhere").mkdir()
+    frame.to_csv(folder / "elsewhere" / "sample.csv", index=False)
+    return "elsewhere/sample.csv"
+
+
+@pytest.mark.parametrize("write", [as_semicolons, as_utf_16, as_gzip, as_parquet, as_sample])
+def test_a_table_is_taken_in_however_it_is_written(
+    repository: Path, write: Callable[[pd.DataFrame, Path], str]
+) -> None:
+    file = write(bank(), repository)
+    assert main(["adopt", file, "--target", "gone", "--id", "account"]) == 0
+    contract = contracts.load(repository / "data" / "contract.toml")
+    assert [column.type for column in contract.features] == ["integer", "number", "category"]
+    assert contract.features[2].categories == ("DE", "FR", "Österreich")
+    assert main(["data"]) == 0
+    assert main(["features"]) == 0
+
+
+def test_a_target_that_does_not_say_which_is_which_is_asked_about(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = bank()
+    frame["gone"] = np.where(frame["gone"] == "Yes", "moved", "here")
+    frame.to_csv("bank.csv", index=False)
+    before = contents(repository)
+    assert main([*ADOPT]) == 2
+    assert "which gone means that the customer left: 'here' or 'moved'?" in capsys.readouterr().err
+    assert main([*ADOPT, "--positive", "gone"]) == 2
+    assert contents(repository) == before
+    assert main([*ADOPT, "--positive", "moved"]) == 0
+
+
+def only(*names: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    return lambda frame: frame[[*names]]
+
+
+def with_values(name: str, values: Any) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    return lambda frame: frame.assign(**{name: values})
+
+
+def shuffled(frame: pd.DataFrame) -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    return frame.assign(gone=rng.permutation(frame["gone"]))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda frame: frame[:50], "bank.csv: 50 rows: every figure would be mostly noise"),
+        (lambda frame: frame[:0], "bank.csv: 0 rows: "),
+        (
+            with_values("gone", "No"),
+            "the target gone has 1 different values: 'No'; it must have two",
+        ),
+        (
+            with_values("gone", ["No", "Yes", "?"] * 266 + ["No", "No"]),
+            "the target gone has 3 different values: ",
+        ),
+        (with_values("gone", ["Yes"] * 9 + ["No"] * 791), "only 9 customers have the gone 'Yes'"),
+        (
+            with_values("gone", [None] + ["No", "Yes"] * 399 + ["No"]),
+            "gone is empty in 1 row, line 2",
+        ),
+        (with_values("account", "A-1"), "account is there before in 799 rows, first lines 3, 4, 5"),
+        (with_values("account", [None, *range(799)]), "account is empty in 1 row, line 2"),
+        (only("account", "gone"), "no column is left to learn from: there is none"),
+        (
+            only("account", "currency", "gone"),
+            "no column is left to learn from: currency: always 'EUR'",
+        ),
+        (shuffled, "no column tells who leaves: cross-validation reaches an AUC of 0."),
+    ],
+)
+def test_a_table_of_no_use_is_refused_and_nothing_is_changed(
+    repository: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: Callable[[pd.DataFrame], pd.DataFrame],
+    message: str,
+) -> None:
+    change(bank()).to_csv("bank.csv", index=False)
+    before = contents(repository)
+    assert main([*ADOPT]) == 1
+    said = capsys.readouterr().err
+    assert message in said and "Next: " in said
+    assert contents(repository) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "code"),
+    [
+        (("nowhere.csv", "gone", "account"), "nowhere.csv: No such file", 1),
+        (("data", "gone", "account"), "data: Is a directory", 1),
+        (("bank.csv", "left", "account"), "--target: bank.csv has no column 'left'", 2),
+        (("bank.csv", "gone", "acount"), "--id: bank.csv has no column 'acount'", 2),
+        (("bank.csv", "gone", "gone"), "--id and --target are both 'gone'", 2),
+    ],
+)
+def test_a_request_that_cannot_be_met_is_refused(
+    repository: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, str, str],
+    message: str,
+    code: int,
+) -> None:
+    file, target, name = arguments
+    before = contents(repository)
+    assert main(["adopt", file, "--target", target, "--id", name]) == code
+    assert message in capsys.readouterr().err
+    assert contents(repository) == before
+
+
+def test_a_misspelt_column_is_answered_with_the_nearest(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["adopt", "bank.csv", "--target", "gone", "--id", "acount"]) == 2
+    assert "Next: name one of its columns, as account" in capsys.readouterr().err
+
+
+def test_a_table_with_a_doubled_column_or_a_short_row_is_refused(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (repository / "bank.csv").read_text(encoding="utf-8")
+    (repository / "bank.csv").write_text(text.replace("currency", "since", 1), encoding="utf-8")
+    assert main([*ADOPT]) == 1
+    assert "more than one column is called 'since'" in capsys.readouterr().err
+    lines = text.splitlines()
+    lines[5] = lines[5].rpartition(",")[0]
+    (repository / "bank.csv").write_text("\n".join(lines), encoding="utf-8")
+    assert main([*ADOPT]) == 1
+    assert "gone is empty in 1 row, line 6" in capsys.readouterr().err

@@ -1,0 +1,214 @@
+"""The champion is scored as it serves, by its own code; what was altered or is gone is named."""
+
+import json
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from toolkit.data.contract import Contract
+from toolkit.data.dataset import Dataset
+from toolkit.errors import ConfigurationError
+from toolkit.model import champion as champions
+from toolkit.model import training
+from toolkit.model.policy import Policy
+from toolkit.model.predictor import Predictor
+from toolkit.model.training import Trained
+from toolkit.tests import releases
+
+Requests = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def requests(trained: Trained, contract: Contract) -> Requests:
+    return training.as_requests(trained.trial.customers, contract)
+
+
+@pytest.fixture(scope="module")
+def files(trained: Trained, contract: Contract) -> dict[str, bytes]:
+    evidence = json.dumps({"rows": {"held_out": 123}})
+    return {
+        "model.onnx": trained.model,
+        "contract.toml": contract.path.read_bytes(),
+        "gate.json": evidence.encode(),
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path, files: dict[str, bytes]) -> Path:
+    releases.lay_out(tmp_path / "champion", files)
+    return tmp_path / "champion"
+
+
+def test_a_champion_answers_as_it_does_when_it_serves(
+    folder: Path, requests: Requests, predictor: Predictor, contract: Contract
+) -> None:
+    champion = champions.load(folder, requests)
+    assert champion.state == champions.SCORED, champion.why
+    expected = [one["churn_probability"] for one in predictor.answer(requests)]
+    np.testing.assert_array_equal(champion.probabilities, expected)
+    assert champion.threshold == predictor.threshold
+    assert champion.model_sha256 == predictor.sha256
+    assert champion.features == tuple((one.name, one.type) for one in contract.features)
+    assert (champion.release, champion.environment) == ("c0ffeec0ffee-01234567", "prod")
+    assert champion.rows == 123
+    assert champion.age_days == pytest.approx(0, abs=0.01)
+
+
+def test_it_is_told_how_long_ago_it_was_fetched(
+    tmp_path: Path, files: dict[str, bytes], requests: Requests
+) -> None:
+    releases.lay_out(tmp_path / "old", files, fetched=timedelta(days=3))
+    assert champions.load(tmp_path / "old", requests).age_days == pytest.approx(3, abs=0.01)
+
+
+def test_no_folder_means_that_nobody_has_fetched_it(tmp_path: Path) -> None:
+    champion = champions.load(tmp_path / "champion", [])
+    assert champion.state == champions.NOT_FETCHED
+    assert "invoke champion --env prod" in champion.why
+
+
+def test_an_environment_that_serves_nothing_has_none_yet(tmp_path: Path) -> None:
+    releases.lay_out(tmp_path / "champion", {}, release=None)
+    champion = champions.load(tmp_path / "champion", [])
+    assert (champion.state, champion.why) == (champions.NONE_YET, "prod has served nothing yet")
+
+
+def test_a_champion_with_other_features_is_scored_by_its_own_code(
+    tmp_path: Path,
+    dataset: Dataset,
+    contract: Contract,
+    policy: Policy,
+    requests: Requests,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("toolkit.tests.example.features.FEATURES", ())
+        older = training.train(dataset, contract, policy.training)
+        expected = [
+            one["churn_probability"] for one in Predictor(contract, older.model).answer(requests)
+        ]
+    with pytest.raises(ConfigurationError, match="its feature_names is"):
+        Predictor(contract, older.model)
+    code = {"tests/example/features.py": ("FEATURES = (", "FEATURES = () and (")}
+    files = {"model.onnx": older.model, "contract.toml": contract.path.read_bytes()}
+    releases.lay_out(tmp_path / "champion", files, package=releases.wheel(code))
+    champion = champions.load(tmp_path / "champion", requests)
+    assert champion.state == champions.SCORED, champion.why
+    np.testing.assert_array_equal(champion.probabilities, expected)
+
+
+def test_customers_whom_it_would_refuse_have_no_answer(folder: Path, requests: Requests) -> None:
+    changed = [dict(request) for request in requests]
+    changed[0]["plan type"] = "gold"
+    changed[1]["age"] = 7
+    changed[2]["tenure_months"] = None
+    champion = champions.load(folder, changed)
+    assert list(np.flatnonzero(~champion.answered)) == [0, 1, 2]
+    labels = np.ones(len(changed), dtype=np.int64)
+    assert len(champion.judged(labels)) == len(changed) - 3
+
+
+def test_columns_that_it_does_not_know_are_not_shown_to_it(
+    folder: Path, requests: Requests
+) -> None:
+    wider = [request | {"region": "north"} for request in requests]
+    assert champions.load(folder, wider).answered.all()
+
+
+def test_whole_numbers_may_have_become_fractions_since(folder: Path, requests: Requests) -> None:
+    as_floats = [
+        request | {"tenure_months": float(request["tenure_months"])} for request in requests
+    ]
+    assert champions.load(folder, as_floats).answered.all()
+
+
+def test_a_champion_that_wants_a_column_which_is_gone_cannot_be_scored(
+    folder: Path, requests: Requests
+) -> None:
+    narrower = [{"age": request["age"]} for request in requests]
+    champion = champions.load(folder, narrower)
+    assert champion.state == champions.UNSCORABLE
+    assert champion.why == "it wants the column 'tenure_months', which the table does not have"
+    assert champion.release == "c0ffeec0ffee-01234567"
+
+
+def test_a_champion_that_no_longer_loads_cannot_be_scored(
+    tmp_path: Path, files: dict[str, bytes], requests: Requests
+) -> None:
+    releases.lay_out(tmp_path / "champion", files | {"model.onnx": b"of another runtime"})
+    champion = champions.load(tmp_path / "champion", requests)
+    assert champion.state == champions.UNSCORABLE
+    assert "the model cannot be loaded" in champion.why
+
+
+def test_a_champion_whose_code_breaks_cannot_be_scored(
+    tmp_path: Path, files: dict[str, bytes], requests: Requests
+) -> None:
+    code = {"serving/scoring.py": ("import argparse", "import something_that_was_never_installed")}
+    releases.lay_out(tmp_path / "champion", files, package=releases.wheel(code))
+    champion = champions.load(tmp_path / "champion", requests)
+    assert champion.state == champions.UNSCORABLE
+    assert "something_that_was_never_installed" in champion.why
+
+
+def test_a_champion_that_answers_too_few_cannot_be_scored(
+    tmp_path: Path, files: dict[str, bytes], requests: Requests
+) -> None:
+    code = {"serving/scoring.py": ('"probabilities": probabilities', '"probabilities": [0.5]')}
+    releases.lay_out(tmp_path / "champion", files, package=releases.wheel(code))
+    champion = champions.load(tmp_path / "champion", requests)
+    assert champion.state == champions.UNSCORABLE
+    assert "it gave (1,) answers to" in champion.why
+
+
+def test_a_champion_from_before_there_was_scoring_cannot_be_scored(
+    tmp_path: Path, files: dict[str, bytes], requests: Requests
+) -> None:
+    releases.lay_out(tmp_path / "champion", files, package=b"PK\x05\x06" + 18 * b"\x00")
+    champion = champions.load(tmp_path / "champion", requests)
+    assert champion.state == champions.UNSCORABLE
+    assert champion.why == "its wheel has no scoring.py: it was built before there was one"
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "contract.toml", "gate.json"])
+def test_a_file_that_was_altered_is_refused(folder: Path, requests: Requests, name: str) -> None:
+    path = folder / name
+    path.write_bytes(path.read_bytes() + b" ")
+    said = re.escape(f"{path}: it is not the file that was released")
+    with pytest.raises(ConfigurationError, match=said) as refused:
+        champions.load(folder, requests)
+    assert "invoke champion" in refused.value.next_step
+
+
+def test_a_file_that_is_missing_is_refused(folder: Path, requests: Requests) -> None:
+    (folder / "model.onnx").unlink()
+    with pytest.raises(ConfigurationError, match="model.onnx: No such file"):
+        champions.load(folder, requests)
+
+
+def test_a_release_without_a_model_is_refused(tmp_path: Path, requests: Requests) -> None:
+    releases.lay_out(tmp_path / "champion", {"contract.toml": b""})
+    with pytest.raises(ConfigurationError, match="model.onnx: the release has no model"):
+        champions.load(tmp_path / "champion", requests)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"schema": 1', '"schema": 2', "schema is 2, and this code reads 1"),
+        ('"release"', '"version"', "KeyError('release')"),
+        ("{", "", "JSONDecodeError"),
+    ],
+)
+def test_what_was_fetched_must_be_understood(
+    folder: Path, requests: Requests, old: str, new: str, message: str
+) -> None:
+    path = folder / "champion.json"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        champions.load(folder, requests)

@@ -1,0 +1,81 @@
+"""A request keeps the contract, or is refused with every field and reason."""
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from toolkit.data.contract import Contract
+from toolkit.serving.customer import MAX_CUSTOMERS, CustomerSchema, refusals
+
+CUSTOMER = {"age": 40, "tenure_months": 3, "monthly_spend": 20, "plan type": "full"}
+
+
+@pytest.fixture(scope="module")
+def schema(contract: Contract) -> CustomerSchema:
+    return CustomerSchema(contract)
+
+
+def refused(schema: CustomerSchema, customers: Any) -> list[tuple[str, str]]:
+    """Return the field and the reason of every refusal."""
+    body = json.dumps(customers).encode()
+    with pytest.raises(ValidationError) as raised:
+        schema.parse_many(body) if isinstance(customers, list) else schema.parse_one(body)
+    return [(refusal["field"], refusal["reason"]) for refusal in refusals(raised.value)]
+
+
+def test_a_customer_of_the_contract_is_accepted(schema: CustomerSchema) -> None:
+    assert schema.parse_one(json.dumps(CUSTOMER).encode()) == CUSTOMER
+
+
+def test_null_is_accepted_where_the_contract_accepts_nulls(schema: CustomerSchema) -> None:
+    unknown = CUSTOMER | {"age": None, "plan type": None}
+    assert schema.parse_one(json.dumps(unknown).encode()) == unknown
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("age", 17, "Input should be greater than or equal to 18"),
+        ("age", 100, "Input should be less than or equal to 99"),
+        ("age", "40", "Input should be a valid integer"),
+        ("age", 40.5, "Input should be a valid integer"),
+        ("age", True, "Input should be a valid integer"),
+        ("tenure_months", None, "Input should be a valid integer"),
+        ("monthly_spend", float("nan"), "Input should be a finite number"),
+        ("monthly_spend", float("inf"), "Input should be a finite number"),
+        ("plan type", "gold", "Input should be 'basic' or 'full'"),
+        ("agee", 40, "Extra inputs are not permitted"),
+        ("name", "customer 1", "Extra inputs are not permitted"),
+    ],
+)
+def test_a_wrong_field_is_named_with_the_reason(
+    schema: CustomerSchema, field: str, value: Any, reason: str
+) -> None:
+    assert refused(schema, CUSTOMER | {field: value}) == [(field, reason)]
+
+
+def test_a_missing_field_is_named(schema: CustomerSchema) -> None:
+    missing = {name: value for name, value in CUSTOMER.items() if name != "age"}
+    assert refused(schema, missing) == [("age", "Field required")]
+
+
+def test_every_field_is_named_at_once_with_its_place_in_the_list(schema: CustomerSchema) -> None:
+    wrong = CUSTOMER | {"age": 7, "plan type": "gold"}
+    fields = [field for field, _ in refused(schema, [CUSTOMER, wrong])]
+    assert fields == ["1.age", "1.plan type"]
+
+
+@pytest.mark.parametrize("count", [0, MAX_CUSTOMERS + 1])
+def test_an_empty_and_an_endless_list_are_refused(schema: CustomerSchema, count: int) -> None:
+    [(field, reason)] = refused(schema, [CUSTOMER] * count)
+    assert field == "body"
+    assert "List should have at " in reason
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"5", b'"age"', b"null", b"\xff"])
+def test_a_body_that_is_no_customer_is_refused(schema: CustomerSchema, body: bytes) -> None:
+    with pytest.raises(ValidationError) as raised:
+        schema.parse_one(body)
+    assert refusals(raised.value)[0]["field"] == "body"

@@ -1,0 +1,136 @@
+"""What is odd about a customer is treated alike in training and in serving: taken, or refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from toolkit.data import contract as contracts
+from toolkit.data import dataset as datasets
+from toolkit.data import table
+from toolkit.data.contract import Contract
+from toolkit.data.validation import validate
+from toolkit.model.features import Features
+from toolkit.model.policy import Policy
+from toolkit.model.predictor import Predictor
+from toolkit.model.training import train
+from toolkit.serving.customer import CustomerSchema, refusals
+from toolkit.tests import customers
+
+CONTRACT = customers.CONTRACT.replace(
+    'categories = ["basic", "full"]', 'categories = ["basic", "full", "Über 50 €", "プラン", "🎁"]'
+)
+CUSTOMER = {"age": 40, "tenure_months": 3, "monthly_spend": 20.5, "plan type": "full"}
+
+
+@pytest.fixture
+def wide(tmp_path: Path) -> Contract:
+    path = customers.write(tmp_path, customers.make())
+    path.write_text(CONTRACT, encoding="utf-8")
+    return contracts.load(path)
+
+
+def in_the_table(contract: Contract, column: str, text: str) -> tuple[list[str], Any]:
+    """Return which columns are found wrong, and the features, with this text in the first row."""
+    rows = customers.make()
+    rows[0] = rows[0] | {name: str(value) for name, value in CUSTOMER.items()} | {column: text}
+    customers.write(contract.path.parent, rows)
+    contract.path.write_text(CONTRACT, encoding="utf-8")
+    read = table.read(contract)
+    wrong = [str(finding.column) for finding in validate(read, contract)]
+    dataset = None if wrong else datasets.from_table(read, contract).select(np.array([0]))
+    return wrong, dataset and Features(contract).matrix(dataset.columns)
+
+
+def in_a_request(contract: Contract, column: str, value: object) -> tuple[list[str], Any]:
+    """Return which fields are refused, and the features, of a request with this value."""
+    body = json.dumps(CUSTOMER | {column: value}).encode()
+    try:
+        customer = CustomerSchema(contract).parse_one(body)
+    except ValidationError as error:
+        return [refusal["field"] for refusal in refusals(error)], None
+    columns = {name: [value] for name, value in customer.items()}
+    return [], Features(contract).matrix(columns)
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "value"),
+    [
+        ("tenure_months", "0", 0),
+        ("tenure_months", "600000", 600_000),
+        ("age", "", None),
+        ("age", "40.0", 40.0),
+        ("plan type", "", None),
+        ("monthly_spend", "0", 0),
+        ("monthly_spend", "500", 500),
+        ("monthly_spend", "1e2", 1e2),
+        ("monthly_spend", "0.1", 0.1),
+        ("plan type", "Über 50 €", "Über 50 €"),
+        ("plan type", "プラン", "プラン"),
+        ("plan type", "🎁", "🎁"),
+    ],
+)
+def test_what_is_odd_but_sound_is_taken_and_means_the_same(
+    wide: Contract, column: str, text: str, value: object
+) -> None:
+    wrong, trained = in_the_table(wide, column, text)
+    refused, served = in_a_request(wide, column, value)
+    assert (wrong, refused) == ([], [])
+    np.testing.assert_array_equal(trained, served)
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "value"),
+    [
+        ("tenure_months", "-1", -1),
+        ("tenure_months", "", None),
+        ("tenure_months", "1e39", 10**39),
+        ("tenure_months", "9007199254740994", 2**53 + 2),
+        ("tenure_months", "1e400", float("inf")),
+        ("tenure_months", "3.5", 3.5),
+        ("monthly_spend", "-0.01", -0.01),
+        ("monthly_spend", "500.01", 500.01),
+        ("monthly_spend", "1e39", 1e39),
+        ("monthly_spend", "nan", float("nan")),
+        ("monthly_spend", "twenty", "twenty"),
+        ("age", "True", True),
+        ("age", "[40]", [40]),
+        ("plan type", "gold", "gold"),
+        ("plan type", "Full", "Full"),
+        ("plan type", "5", 5),
+    ],
+)
+def test_what_is_wrong_is_refused_by_both_and_named(
+    wide: Contract, column: str, text: str, value: object
+) -> None:
+    wrong, _ = in_the_table(wide, column, text)
+    refused, _ = in_a_request(wide, column, value)
+    assert (wrong, refused) == ([column], [column])
+
+
+def test_a_new_customer_has_features_of_the_cold_start_both_ways(wide: Contract) -> None:
+    names = Features(wide).names
+    _, trained = in_the_table(wide, "tenure_months", "0")
+    _, served = in_a_request(wide, "tenure_months", 0)
+    for matrix in (trained, served):
+        assert matrix[0, names.index("is_new_customer")] == 1
+        assert matrix[0, names.index("spend_per_tenure_month")] == 20.5
+
+
+def test_the_model_answers_every_odd_customer_with_a_probability(
+    wide: Contract, policy: Policy
+) -> None:
+    data = datasets.from_table(table.read(wide), wide)
+    predictor = Predictor(wide, train(data, wide, policy.training).model)
+    odd = [
+        CUSTOMER | {"tenure_months": 0},
+        CUSTOMER | {"tenure_months": 10**9},
+        CUSTOMER | {"age": None, "plan type": None},
+        CUSTOMER | {"monthly_spend": 0},
+        CUSTOMER | {"plan type": "🎁"},
+    ]
+    for answer in predictor.answer(odd):
+        assert 0 < answer["churn_probability"] < 1

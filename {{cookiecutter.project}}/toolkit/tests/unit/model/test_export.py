@@ -1,0 +1,45 @@
+"""The ONNX file is the pipeline, or it is refused."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_limits
+
+from toolkit.data.contract import Contract
+from toolkit.data.dataset import Dataset
+from toolkit.errors import ExportError
+from toolkit.model import training
+from toolkit.model.export import TOLERANCE, export
+from toolkit.model.features import Features
+from toolkit.model.policy import Policy
+from toolkit.model.predictor import Predictor
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Let no threads wait for one another while other tests need the cores."""
+    with threadpool_limits(training.THREADS):
+        yield
+
+
+def test_the_file_answers_every_customer_as_the_pipeline(
+    contract: Contract, dataset: Dataset, policy: Policy
+) -> None:
+    matrix = Features(contract).matrix(dataset.columns)
+    pipeline = training.fit(matrix, dataset.labels, policy.training)
+    predictor = Predictor(contract, export(pipeline, contract, 0.4, matrix))
+    expected = pipeline.predict_proba(matrix)[:, 1]
+    assert np.abs(predictor.probabilities(matrix) - expected).max() <= TOLERANCE
+    assert predictor.threshold == 0.4
+
+
+def test_a_file_that_answers_otherwise_is_refused(
+    contract: Contract, dataset: Dataset, policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matrix = Features(contract).matrix(dataset.columns)
+    pipeline = training.fit(matrix, dataset.labels, policy.training)
+    shifted = pipeline.predict_proba(matrix) + 2 * TOLERANCE
+    monkeypatch.setattr(pipeline, "predict_proba", lambda matrix: shifted)
+    with pytest.raises(ExportError, match="differs from the pipeline by .* 1e-05 is allowed"):
+        export(pipeline, contract, 0.5, matrix)

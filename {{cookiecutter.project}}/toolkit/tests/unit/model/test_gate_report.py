@@ -1,0 +1,180 @@
+"""What a gate has found is shown verdict first, beside the champion, and in pictures."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toolkit.__main__ import main
+from toolkit.errors import ConfigurationError
+from toolkit.reports import gate_report, model_card
+from toolkit.tests import customers, releases
+from toolkit.tests.page import Page
+
+Document = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return what a training leaves that has met a champion: the same model, fetched long ago."""
+    folder = tmp_path_factory.mktemp("repository")
+    (folder / "data").mkdir()
+    customers.write(folder / "data", customers.make(1500))
+    for name in ("quality.toml", "model_card.toml"):
+        (folder / "data" / name).rename(folder / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert main(["reference"]) == 0
+        assert main(["train"]) == 0
+        files = {path.name: path.read_bytes() for path in Path("reports/model").iterdir()}
+        releases.lay_out(Path("reports/champion"), files, fetched=timedelta(days=3))
+        assert main(["train"]) == 1
+    return folder / "reports"
+
+
+@pytest.fixture
+def document(reports: Path) -> Document:
+    loaded: Document = json.loads((reports / "gate.json").read_bytes())
+    return loaded
+
+
+STALE = "the champion c0ffeec0ffee-01234567 was fetched 3.0 days ago, and something else may serve"
+
+
+def test_the_markdown_begins_with_the_verdict_and_the_reasons(reports: Path) -> None:
+    page = (reports / "gate.md").read_text(encoding="utf-8")
+    assert page.startswith(f"# Quality gate (full training): failed\n\n- **fails**: {STALE}")
+    assert "| champion: age | fetched no longer than 1 days ago | **fail** |" in page
+
+
+def test_candidate_and_champion_stand_side_by_side(document: Document) -> None:
+    [auc] = [row for row in gate_report.metric_rows(document) if row["name"] == "roc_auc"]
+    assert auc["value"] == auc["champion"] != ""
+    assert auc["difference"] == "the same ± 0.0000"
+    assert auc["rules"] == "certainly better than guessing; at least 0.7"
+    assert auc["level"] == "ok"
+
+
+def test_the_page_shows_curves_of_both_and_every_slice(reports: Path, document: Document) -> None:
+    page = Page((reports / "gate.html").read_text(encoding="utf-8"))
+    assert "Quality gate: ✗ failed" in page.text
+    assert page.text.index("What is wrong") < page.text.index("Metrics")
+    assert page.tags.count("svg") == 5
+    assert page.classes.count("then") >= 4
+    large = [one for one in document["slices"] if one["metrics"]]
+    assert len(large) >= 6
+    for one in large:
+        assert f"{one['name']} ({one['rows']})" in page.text
+
+
+def test_the_page_needs_nothing_from_elsewhere(reports: Path) -> None:
+    for name in ("gate.html", "model_card.html"):
+        page = Page((reports / name).read_text(encoding="utf-8"))
+        assert page.addresses == []
+        assert {"link", "script", "img", "iframe"}.isdisjoint(page.tags)
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [
+        (None, "Nothing was compared."),
+        ({"state": "none yet", "why": "prod has served nothing yet"}, "There is no champion yet: "),
+        ({"state": "not fetched", "why": "no folder"}, "Compared with no champion: no folder."),
+        (
+            {"state": "unscorable", "release": "c0ffee", "why": "it is old"},
+            "The champion c0ffee could not be scored: it is old.",
+        ),
+    ],
+)
+def test_every_case_of_a_champion_is_told(document: Document, told: object, sentence: str) -> None:
+    without = document | {"champion": told}
+    assert gate_report.champion_sentence(without).startswith(sentence)
+    assert sentence in Page(gate_report.to_html(without)).text
+    assert sentence in gate_report.to_markdown(without)
+
+
+def test_a_run_that_measured_nothing_has_a_page_too(document: Document) -> None:
+    nothing: Document = {"metrics": {}, "rules": [], "slices": [], "fairness": [], "curves": {}}
+    broken = document | nothing | {"champion": None, "reasons": ["data.csv: <b>gone</b>"]}
+    page = Page(gate_report.to_html(broken))
+    assert "data.csv: <b>gone</b>" in page.text and "b" not in page.tags
+    assert "- **fails**: data.csv: &lt;b>gone&lt;/b>" in gate_report.to_markdown(broken)
+
+
+def test_groups_are_shown_where_columns_are_protected(document: Document) -> None:
+    gap = {
+        **{"column": "plan type", "metric": "recall", "gap": 0.12, "p_value": 0.01},
+        "shares": {"basic": 0.5, "full": 0.62},
+    }
+    page = Page(gate_report.to_html(document | {"fairness": [gap]}))
+    assert "Fairness" in page.text and "basic 0.500" in page.text and "0.120" in page.text
+
+
+# The card
+
+
+def test_the_card_has_the_sections_of_the_hub_and_the_owner_s_words(reports: Path) -> None:
+    card = (reports / "model_card.md").read_text(encoding="utf-8")
+    front, _, text = card.removeprefix("---\n").partition("---\n")
+    assert 'license: "mit"\n' in front and '"type": "tabular-classification"' in front
+    headings = [line for line in text.splitlines() if line.startswith("#")]
+    assert headings == [
+        *("# leavers", "## Model description", "## Intended use", "## Training data"),
+        *("## Evaluation", "## For whom it works less well", "## Limits", "## How to reproduce"),
+    ]
+    for words in ("Tells who leaves.", "Calling people.", "Punishing people.", "It is small."):
+        assert words in text
+
+
+def test_every_figure_of_the_card_is_the_evidence_s(reports: Path, document: Document) -> None:
+    card = (reports / "model_card.md").read_text(encoding="utf-8")
+    for name, estimate in document["metrics"].items():
+        assert f"| {name} | {estimate['value']:.4f} |" in card
+    for key in ("model_sha256", "data_sha256", "contract_sha256"):
+        assert document[key] in card
+    assert f"{document['rows']['held_out']} were held out" in card
+    assert "Compared with release c0ffeec0ffee-01234567, which prod has served since" in card
+    worst = min(
+        (one for one in document["slices"] if one["metrics"]),
+        key=lambda one: one["metrics"]["roc_auc"]["value"],
+    )
+    table = card.partition("lowest ROC AUC:")[2].splitlines()
+    assert table[4].startswith(f"| {worst['name']} | {worst['rows']} | {worst['left']} |")
+
+
+def test_the_card_names_who_is_too_few_and_the_cold_start(document: Document) -> None:
+    small = {"name": "is_new_customer", "rows": 9, "left": 2, "metrics": None}
+    words = model_card.Words(*9 * ("x",))
+    card = model_card.to_markdown(words, document | {"slices": [small]})
+    assert "Too few to be judged: is_new_customer." in card
+
+
+def test_the_card_is_the_same_twice(document: Document) -> None:
+    words = model_card.Words(*9 * ("x",))
+    later = document | {"created": "2027-01-01", "seconds": 99.0}
+    assert model_card.to_markdown(words, document) == model_card.to_markdown(words, later)
+
+
+def test_no_word_of_the_owner_becomes_markup(document: Document) -> None:
+    words = model_card.Words(*9 * ("<script>alert(1)</script>",))
+    page = Page(model_card.to_html(words, document))
+    assert "script" not in page.tags and "<script>alert(1)</script>" in page.text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("limits", "limit", "limits: missing"),
+        ('name = "leavers"', "name = 1", "name: must be a text, not 1"),
+        ("schema = 1", "schema = 1\nauthor = 'me'", "author: unknown key"),
+    ],
+)
+def test_words_that_are_not_understood_are_refused(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    path = tmp_path / "model_card.toml"
+    path.write_text(customers.CARD.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=message):
+        model_card.load(path)

@@ -1,0 +1,158 @@
+"""Tonight's model is proposed only if it passes its gate and is certainly better."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toolkit.__main__ import main
+from toolkit.model import nightly
+from toolkit.model.policy import NightlyPolicy
+from toolkit.tests import customers, releases
+
+POLICY = NightlyPolicy(days_ago=7, significance=0.05)
+PASSED = {
+    **{"verdict": "passed", "reasons": [], "commit": "c" * 40},
+    **{"model_sha256": "a" * 64, "data_sha256": "d" * 64},
+}
+
+
+def scored(candidate: float, champion: float, p_value: float) -> dict[str, Any]:
+    """Return a comparison; `p_value` is of the candidate being worse."""
+    comparison = {
+        **{"metric": "roc_auc", "candidate": candidate, "champion": champion},
+        **{"loss": champion - candidate, "p_value": p_value},
+    }
+    return {"state": "scored", "release": "c0ffee", "comparisons": [comparison]}
+
+
+def test_a_certainly_better_model_is_proposed() -> None:
+    decision = nightly.decide(PASSED, scored(0.87, 0.85, 0.99), POLICY)
+    assert decision.decision == nightly.PROPOSE
+    assert decision.sentence == (
+        "proposed: roc_auc 0.8700 against 0.8500 of release c0ffee, which served 7 days ago "
+        "(p 0.01)"
+    )
+    assert decision.gain == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "p_value"),
+    [(0.85, 0.5), (0.852, 0.7), (0.83, 0.01)],
+    ids=["tie", "luck", "worse"],
+)
+def test_a_model_that_is_not_certainly_better_is_kept_back(
+    candidate: float, p_value: float
+) -> None:
+    decision = nightly.decide(PASSED, scored(candidate, 0.85, p_value), POLICY)
+    assert decision.decision == nightly.KEEP
+    assert decision.sentence.startswith("kept back: no better: roc_auc")
+
+
+def test_a_model_that_fails_its_gate_is_kept_back_however_much_better() -> None:
+    failed = PASSED | {"verdict": "failed", "reasons": ["brier is 0.3"]}
+    decision = nightly.decide(failed, scored(0.95, 0.85, 0.999), POLICY)
+    assert (decision.decision, decision.sentence) == (
+        *(nightly.KEEP, "kept back: the gate says brier is 0.3"),
+    )
+
+
+def test_the_first_model_is_proposed_when_it_passes() -> None:
+    assert nightly.decide(PASSED, {"state": "none yet"}, POLICY).decision == nightly.PROPOSE
+
+
+@pytest.mark.parametrize("state", ["not fetched", "unscorable"])
+def test_without_a_champion_to_meet_nothing_is_proposed(state: str) -> None:
+    decision = nightly.decide(PASSED, {"state": state, "why": "it is gone"}, POLICY)
+    assert decision.decision == nightly.UNKNOWN
+    assert decision.sentence.endswith("could not be met: it is gone")
+
+
+@pytest.mark.parametrize("comparisons", [[], [{"metric": "roc_auc", "loss": None, "p_value": 0.9}]])
+def test_without_a_comparison_nothing_is_proposed(comparisons: list[dict[str, Any]]) -> None:
+    told = {"state": "scored", "release": "c0ffee", "comparisons": comparisons}
+    assert nightly.decide(PASSED, told, POLICY).decision == nightly.UNKNOWN
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "data").mkdir()
+    customers.write(tmp_path / "data", customers.make(1500))
+    for name in ("quality.toml", "model_card.toml"):
+        (tmp_path / "data" / name).rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert main(["reference"]) == 0
+    return tmp_path
+
+
+def told(repository: Path) -> dict[str, Any]:
+    assert (repository / "reports" / "nightly.md").read_text().startswith("# Nightly training: ")
+    document: dict[str, Any] = json.loads((repository / "reports" / "nightly.json").read_bytes())
+    return document
+
+
+def test_the_night_before_the_first_release_proposes_it(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    releases.lay_out(repository / "reports" / "champion-7-days-ago", {}, release=None)
+    assert main(["nightly"]) == 0
+    assert "nightly: proposed: " in capsys.readouterr().err
+    document = told(repository)
+    gate = json.loads((repository / "reports" / "gate.json").read_bytes())
+    assert (document["decision"], document["model_sha256"]) == ("propose", gate["model_sha256"])
+    assert (repository / "reports" / "model" / "model.onnx").is_file()
+    proposal = (repository / "reports" / "proposal.md").read_text()
+    assert proposal == (repository / "reports" / "nightly.md").read_text()
+
+
+def test_the_same_model_again_is_kept_back_which_is_no_failure(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train"]) == 0
+    files = {path.name: path.read_bytes() for path in (repository / "reports/model").iterdir()}
+    for name in ("champion", "champion-7-days-ago"):
+        releases.lay_out(repository / "reports" / name, files)
+    (repository / "reports" / "proposal.md").write_text("of another night")
+    assert main(["nightly"]) == 0
+    assert "nightly: kept back: no better: roc_auc" in capsys.readouterr().err
+    assert not (repository / "reports" / "proposal.md").exists()
+    document = told(repository)
+    assert (document["decision"], document["gain"], document["earlier_champion"]["state"]) == (
+        *("keep", 0.0, "scored"),
+    )
+    gate = json.loads((repository / "reports" / "gate.json").read_bytes())
+    assert gate["verdict"] == "passed"
+
+
+def test_a_model_that_fails_its_gate_is_a_report_and_no_failure(repository: Path) -> None:
+    releases.lay_out(repository / "reports" / "champion-7-days-ago", {}, release=None)
+    quality = repository / "quality.toml"
+    rule = '\n[[rule]]\nmetric = "model_mb"\nmax = 0.000001\nreason = "none is that small"\n'
+    quality.write_text(quality.read_text() + rule)
+    assert main(["nightly"]) == 0
+    assert told(repository)["sentence"].startswith("kept back: the gate says model_mb")
+    assert not (repository / "reports" / "proposal.md").exists()
+
+
+def test_a_night_that_finds_nothing_to_compare_with_fails_and_keeps_its_model_back(
+    repository: Path,
+) -> None:
+    assert main(["nightly"]) == 1
+    document = told(repository)
+    assert document["decision"] == "unknown"
+    assert "could not be met" in document["sentence"]
+    assert not (repository / "reports" / "proposal.md").exists()
+
+
+def test_a_night_with_broken_data_leaves_a_failed_gate(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (repository / "data" / "customers.csv").unlink()
+    (repository / "reports").mkdir(exist_ok=True)
+    (repository / "reports" / "proposal.md").write_text("of another night")
+    assert main(["nightly"]) == 1
+    gate = json.loads((repository / "reports" / "gate.json").read_bytes())
+    assert gate["verdict"] == "failed"
+    assert not (repository / "reports" / "nightly.json").exists()
+    assert not (repository / "reports" / "proposal.md").exists()

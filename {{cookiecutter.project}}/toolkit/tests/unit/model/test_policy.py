@@ -1,0 +1,94 @@
+"""The policy says what it means, and what is not understood is refused with its place."""
+
+from pathlib import Path
+
+import pytest
+
+from toolkit.errors import ConfigurationError
+from toolkit.model import policy_file
+from toolkit.tests.customers import QUALITY
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("schema = 2", "schema = 1", "schema: is 1, and this code reads 2"),
+        ('"brier"', '"briar"', "rule[2].metric: 'briar' is none of roc_auc, "),
+        ("max = 0.2", "maxx = 0.2", "rule[2].maxx: unknown key"),
+        ("max = 0.2", "", "rule[2].metric: 'brier' has neither min nor max"),
+        ("max = 0.2", 'max = "0.2"', "rule[2].max: must be a finite number, not '0.2'"),
+        ("max = 0.2", "max = nan", "rule[2].max: must be a finite number, not nan"),
+        ('reason = "the order matters"', "", "rule[1].reason: missing"),
+        ("[training]", "[trainings]", "training: missing"),
+        ("seed = 1", "seed = -1", "training.seed: must not be negative"),
+        ("seed = 1", "seed = 1\nepochs = 3", "training.epochs: unknown key"),
+        ("folds = 3", "folds = 2", "training.folds: must be at least 3"),
+        ("quick_rows = 300", "quick_rows = 0", "training.quick_rows: must be at least 1"),
+        ("holdout_share = 0.25", "holdout_share = 1", "must be a share between 0 and 1"),
+        ("schema = 2", "schema = 2\nwarn = true", "warn: unknown key"),
+        ('"boosting"', '"bosting"', "estimator: 'bosting' is none of boosting, logistic, forest"),
+        ('reason = "the order matters"', 'reason = "x"\nlevel = "note"', "none of fail, warn"),
+        ("[nightly]", "[nighty]", "nightly: missing"),
+        ("bands = 2", "bands = 1", "slices.bands: must be at least 2"),
+        ("min_of_each = 5", "min_of_each = 0", "slices.min_rows: must be at least 1, and min_of"),
+        ("max_below = 0.25", "below = 0.25", "slices.rule[1].metric: the rule must have one of"),
+        ("max_below = 0.25", "max_below = 0.25\nmin = 0.5", "the rule must have one of min, max_b"),
+        (
+            'metric = "roc_auc"\nmax_loss = 0.05',
+            'metric = "f1"\nmax_loss = 0.05',
+            "by roc_auc alone",
+        ),
+        ("max_age_days = 1.0", "max_age_days = 0", "champion.max_age_days: must be more than 0"),
+        ("min_rows_share = 0.8", "min_rows_share = 2", "champion.min_rows_share: must be a share"),
+        ('other_features = "warn"', 'other_features = "ok"', "'ok' is none of fail, warn"),
+        ("max_loss = 0.005", "max_loss = -1", "champion.rule[1].max_loss: must not be negative"),
+        ("max_loss = 0.005", "max_los = 0.005", "champion.rule[1].metric: the rule must have one"),
+        ("columns = []", 'columns = ["age", 1]', "fairness.columns: must be a list of texts"),
+        ("max_gap = 0.2", "max_gap = 2", "fairness.rule[1].max_gap: must be a share"),
+        ("days_ago = 7", "days_ago = 0", "nightly.days_ago: must be at least 1"),
+        ("[drift]", "[drifts]", "drift: missing"),
+        ("significance = 0.01", "significance = 1", "must be a share between 0 and 1"),
+        ("min_rows = 300", "min_rows = 0", "drift.min_rows: must be at least 1"),
+        ("min_rows = 300", "", "drift.min_rows: missing"),
+        ("min_rows = 300", "min_rows = 300\npsi = 0.2", "drift.psi: unknown key"),
+        ("nulls = { warn = 0.005, ", "nulls = { ", "drift.nulls.warn: missing"),
+        ("warn = 0.02, ", "warn = 0.2, ", "drift.target.fail: must not be below warn"),
+        (', reason = "more leave"', "", "drift.target.reason: missing"),
+    ],
+)
+def test_a_policy_that_is_not_understood_is_refused_with_its_place(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    assert old in QUALITY
+    path = tmp_path / "quality.toml"
+    path.write_text(QUALITY.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ConfigurationError) as refused:
+        policy_file.load(path, "toolkit.tests.example")
+    assert str(refused.value).startswith(f"{path}: ")
+    assert message in str(refused.value)
+
+
+def test_a_policy_file_without_rules_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "quality.toml"
+    path.write_text(QUALITY.partition("\n[[rule]]")[0], encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"rule: there is no \[\[rule\]\]"):
+        policy_file.load(path, "toolkit.tests.example")
+
+
+def test_one_rule_may_bound_a_metric_on_both_sides(tmp_path: Path) -> None:
+    path = tmp_path / "quality.toml"
+    path.write_text(QUALITY.replace("min = 0.7", "min = 0.7\nmax = 0.9"), encoding="utf-8")
+    bounds = [
+        (rule.metric, rule.bound) for rule in policy_file.load(path, "toolkit.tests.example").rules
+    ]
+    assert bounds[:3] == [("roc_auc", "min"), ("roc_auc", "max"), ("brier", "max")]
+
+
+def test_a_protected_column_wants_a_rule(tmp_path: Path) -> None:
+    path = tmp_path / "quality.toml"
+    head, _, tail = QUALITY.partition("[[fairness.rule]]")
+    rest = tail.partition("[nightly]")[2]
+    text = head.replace("columns = []", 'columns = ["plan type"]') + "[nightly]" + rest
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="columns are protected by no rule"):
+        policy_file.load(path, "toolkit.tests.example")

@@ -1,0 +1,139 @@
+"""The reference is small, the same twice, and refused where it does not belong to the contract."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from toolkit.data import contract as contracts
+from toolkit.data import dataset as datasets
+from toolkit.data import reference as references
+from toolkit.data.contract import Contract
+from toolkit.data.reference import Reference
+from toolkit.data.table import Table
+from toolkit.errors import ConfigurationError, DataError
+from toolkit.model.features import Features
+from toolkit.tests import customers
+from toolkit.tests.customers import CONTRACT
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> tuple[Contract, Table]:
+    return customers.read(tmp_path, customers.make())
+
+
+@pytest.fixture
+def reference(read: tuple[Contract, Table]) -> Reference:
+    contract, table = read
+    made = references.make(table, datasets.from_table(table, contract), contract)
+    contract.reference.write_bytes(references.to_json(made))
+    return made
+
+
+def test_what_is_written_is_read_again(read: tuple[Contract, Table], reference: Reference) -> None:
+    assert references.load(read[0]) == reference
+
+
+def test_the_same_table_gives_the_same_bytes(
+    read: tuple[Contract, Table], reference: Reference
+) -> None:
+    contract, table = read
+    again = references.make(table, datasets.from_table(table, contract), contract)
+    assert references.to_json(again) == contract.reference.read_bytes()
+
+
+def test_it_has_a_line_for_each_column_and_no_customer(
+    read: tuple[Contract, Table], reference: Reference
+) -> None:
+    text = read[0].reference.read_text(encoding="utf-8")
+    for name in ("age", "plan type", "left"):
+        assert sum(line.startswith(f'      "{name}": ') for line in text.splitlines()) == 1
+    assert "customer 1" not in text
+    assert len(text) < 10_000
+
+
+def test_its_model_knows_who_leaves(read: tuple[Contract, Table], reference: Reference) -> None:
+    contract, table = read
+    given = references.predict(table, contract, reference.model)
+    left = (table.values["left"] == "yes").to_numpy()
+    assert given[left].mean() - given[~left].mean() > 0.2
+    assert given.mean() == pytest.approx(left.mean(), abs=0.01)
+
+
+def test_its_model_takes_a_null_for_the_mean(reference: Reference) -> None:
+    average = np.array([reference.model.means], dtype=np.float32)
+    unknown = np.full_like(average, np.nan)
+    np.testing.assert_allclose(
+        reference.model.predict(unknown), reference.model.predict(average), rtol=1e-5
+    )
+
+
+def test_a_category_that_cannot_be_is_predicted_as_a_null(
+    read: tuple[Contract, Table], reference: Reference
+) -> None:
+    contract, table = read
+    table.values[["age", "tenure_months", "monthly_spend"]] = 20.0
+    table.values["plan type"] = pd.Series(["gold", None, *["full"] * 398], dtype="str")
+    first, second, *_ = references.predict(table, contract, reference.model)
+    assert first == second
+
+
+def test_customers_of_one_kind_are_no_reference(read: tuple[Contract, Table]) -> None:
+    contract, table = read
+    table.values["left"] = "no"
+    with pytest.raises(DataError, match="the reference must have customers who left and"):
+        references.make(table, datasets.from_table(table, contract), contract)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"schema": 1', '"schema": 2', "schema: is 2, and this code reads 1"),
+        ('"rows": 400', '"rows": "many"', "profile.rows: Input should be a valid integer"),
+        ('"age"', '"years"', "it has no integer 'age', and the contract has"),
+        ('"is_new_customer"', '"is_old"', "its model has other features than the contract"),
+        ("{", "", "Invalid JSON"),
+        ('"model"', '"models"', "model: "),
+    ],
+)
+def test_a_reference_that_is_not_understood_is_refused(
+    read: tuple[Contract, Table], reference: Reference, old: str, new: str, message: str
+) -> None:
+    path = read[0].reference
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=message) as refused:
+        references.load(read[0])
+    assert str(refused.value).startswith(f"{path}: ")
+    assert "nox -s reference" in refused.value.next_step
+
+
+def test_a_reference_of_a_column_of_another_type_is_refused(
+    read: tuple[Contract, Table], reference: Reference
+) -> None:
+    contract, _ = read
+    number = 'type = "category"\ncategories = ["basic", "full"]'
+    contract.path.write_text(CONTRACT.replace(number, 'type = "number"'), encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="it has no number 'plan type'"):
+        references.load(contracts.load(contract.path))
+
+
+def test_large_tables_are_predicted_in_parts(
+    read: tuple[Contract, Table], reference: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contract, table = read
+    whole = references.predict(table, contract, reference.model)
+    monkeypatch.setattr(references, "CHUNK_ROWS", 130)
+    parts = references.predict(table, contract, reference.model)
+    np.testing.assert_allclose(parts, whole, rtol=1e-5)
+
+
+def test_the_profile_is_json_that_every_reader_takes(
+    read: tuple[Contract, Table], reference: Reference
+) -> None:
+    document = json.loads(read[0].reference.read_bytes())
+    assert list(document) == ["schema", "data_sha256", "profile", "model"]
+    assert document["model"]["features"] == list(Features(read[0]).names)

@@ -1,0 +1,232 @@
+"""The table is read as it stands, however it is written; what cannot be read is one clear error."""
+
+import gzip
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from toolkit.data import contract as contracts
+from toolkit.data import table
+from toolkit.data.contract import Contract
+from toolkit.data.table import Table
+from toolkit.errors import DataError
+from toolkit.tests import customers
+
+PLAIN = """\
+name,age,tenure_months,monthly_spend,plan type,left
+Ada,40,3,20.5,full,no
+Bob,,0,1234.5,basic,yes
+Zoë,51,12,99,full,no
+"""
+
+
+def contract_of(folder: Path, old: str = "", new: str = "") -> Contract:
+    """Return the tests' contract, with one text replaced."""
+    path = customers.write(folder, [])
+    assert old in customers.CONTRACT
+    path.write_text(customers.CONTRACT.replace(old, new, 1), encoding="utf-8")
+    return contracts.load(path)
+
+
+def read(folder: Path, content: bytes, csv: str = "") -> Table:
+    """Read a file under a contract that says how it is written."""
+    contract = contract_of(folder, "\n[[column]]", f"\n[csv]\n{csv}\n\n[[column]]")
+    contract.data.write_bytes(content)
+    return table.read(contract)
+
+
+@pytest.mark.parametrize(
+    ("content", "csv"),
+    [
+        (PLAIN.encode(), ""),
+        (PLAIN.encode("utf-8-sig"), ""),
+        (PLAIN.replace("\n", "\r\n").encode(), ""),
+        (PLAIN.replace("\n", "\r").encode(), ""),
+        (PLAIN.rstrip().encode(), ""),
+        (f"{PLAIN}\n\n".encode(), ""),
+        (PLAIN.replace(",", ", ").encode(), ""),
+        (PLAIN.encode("utf-16"), 'encoding = "utf-16"'),
+        (PLAIN.encode("latin-1"), 'encoding = "latin-1"'),
+        (PLAIN.replace(",", "\t").encode(), r'sep = "\t"'),
+        (PLAIN.replace(",", ";").replace(".", ",").encode(), 'sep = ";"\ndecimal = ","'),
+        (
+            PLAIN.replace(",", ";").replace("1234.5", "1.234,5").replace("20.5", "20,5").encode(),
+            'sep = ";"\ndecimal = ","\nthousands = "."',
+        ),
+        (PLAIN.replace("1234.5", '"1,234.5"').encode(), 'thousands = ","'),
+        (PLAIN.replace("full", "'full'").encode(), """quotechar = "'\""""),
+        (PLAIN.replace("Bob,,", "Bob,NA,").encode(), 'na_values = ["NA"]'),
+        (PLAIN.replace("Bob,,", "Bob,  ,").encode(), ""),
+    ],
+)
+def test_every_way_of_writing_gives_the_same_table(
+    tmp_path: Path, content: bytes, csv: str
+) -> None:
+    plain, other = read(tmp_path, PLAIN.encode()), read(tmp_path, content, csv)
+    pd.testing.assert_frame_equal(other.values, plain.values)
+    assert other.header == plain.header
+    assert other.places([0, 2]) == (2, 4)
+    assert not other.unreadable and not len(other.ragged)
+
+
+def test_numbers_are_numbers_and_nulls_are_nulls(tmp_path: Path) -> None:
+    values = read(tmp_path, PLAIN.encode()).values
+    np.testing.assert_array_equal(values["age"], [40, np.nan, 51])
+    np.testing.assert_array_equal(values["monthly_spend"], [20.5, 1234.5, 99])
+    assert list(values["name"]) == ["Ada", "Bob", "Zoë"]
+
+
+def test_a_packed_table_is_read(tmp_path: Path) -> None:
+    contract = contract_of(tmp_path, "customers.csv", "customers.csv.gz")
+    contract.data.write_bytes(gzip.compress(PLAIN.encode()))
+    assert len(table.read(contract)) == 3
+
+
+def test_a_parquet_table_is_read_and_counts_rows(tmp_path: Path) -> None:
+    plain = read(tmp_path, PLAIN.encode())
+    contract = contract_of(tmp_path, "customers.csv", "customers.parquet")
+    plain.values.to_parquet(contract.data)
+    found = table.read(contract)
+    pd.testing.assert_frame_equal(found.values, plain.values)
+    assert (found.unit, found.places([0, 2])) == ("row", (1, 3))
+
+
+def test_labels_that_are_numbers_or_flags_in_parquet_are_texts(tmp_path: Path) -> None:
+    contract = contract_of(tmp_path, "customers.csv", "customers.parquet")
+    frame = pd.DataFrame({"name": [7, 8], "plan type": [1.0, None], "left": [True, False]})
+    frame.to_parquet(contract.data)
+    values = table.read(contract).values
+    assert list(values["name"]) == ["7", "8"]
+    assert values["plan type"][0] == "1" and pd.isna(values["plan type"][1])
+    assert list(values["left"]) == ["True", "False"]
+
+
+def test_a_row_keeps_its_line_after_a_field_with_line_breaks(tmp_path: Path) -> None:
+    content = PLAIN.replace("Ada", '"Ada\nthe\nfirst"').encode()
+    assert read(tmp_path, content).places([0, 1, 2]) == (2, 5, 6)
+
+
+def test_a_row_with_too_few_fields_is_known_by_its_line(tmp_path: Path) -> None:
+    found = read(tmp_path, PLAIN.replace(",basic,yes", "").encode())
+    assert found.places(found.ragged) == (3,)
+
+
+def test_an_empty_line_is_a_row_with_too_few_fields(tmp_path: Path) -> None:
+    found = read(tmp_path, PLAIN.replace("\nZoë", "\n\nZoë").encode())
+    assert found.places(found.ragged) == (4,)
+    assert found.places([3]) == (5,)
+
+
+@pytest.mark.parametrize("text", ["forty", "0x28", "4 0", "True", "1e999", "1e39", "40.5", "٤٠x"])
+def test_what_is_no_integer_is_kept_as_text(tmp_path: Path, text: str) -> None:
+    found = read(tmp_path, PLAIN.replace("Ada,40", f"Ada,{text}").encode())
+    assert list(found.unreadable) == ["age"]
+    assert np.isnan(found.values["age"][0])
+    assert found.values["age"][2] == 51
+
+
+def test_a_date_is_read_as_utc(tmp_path: Path) -> None:
+    dated = '[[column]]\nname = "since"\nrole = "date"\ntype = "date"\n\n[[column]]'
+    contract = contract_of(tmp_path, "[[column]]", dated)
+    lines = ["since", "2026-11-24", "2026-11-24T01:00:00+02:00", "24.11.2026", ""]
+    contract.data.write_text("\n".join(f"{line},x" for line in lines), encoding="utf-8")
+    found = table.read(contract)
+    assert [str(date) for date in found.values["since"][:2]] == [
+        *("2026-11-24 00:00:00+00:00", "2026-11-23 23:00:00+00:00"),
+    ]
+    assert list(found.unreadable["since"]) == ["24.11.2026"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "line 1 is empty, and must name the columns"),
+        (b"\n\n\n", "line 1 is empty, and must name the columns"),
+        (PLAIN.replace("basic", "ba,sic").encode(), "not readable as CSV: .* line 3, saw 7"),
+        (PLAIN.replace("full", "fu,ll", 1).encode(), "not readable as CSV: "),
+        (PLAIN.replace("Bob", '"Bob').encode(), "not readable as CSV: .*EOF inside string"),
+        (PLAIN.encode("latin-1"), "line 4: not utf-8: "),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", "line 1: not utf-8: "),
+        (PLAIN.encode("utf-16"), "line 1: not utf-8: "),
+    ],
+)
+def test_a_file_that_is_no_table_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    with pytest.raises(DataError, match=message) as refused:
+        read(tmp_path, content)
+    assert str(refused.value).startswith(f"{tmp_path / 'customers.csv'}: ")
+    assert refused.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("customers.csv.gz", PLAIN.encode(), "not readable as gzip: Not a gzipped file"),
+        ("customers.csv.gz", gzip.compress(PLAIN.encode())[:-9], "not readable as gzip: "),
+        ("customers.parquet", PLAIN.encode(), "not readable as Parquet: "),
+        ("customers.parquet", b"", "not readable as Parquet: "),
+    ],
+)
+def test_a_file_of_another_kind_than_its_name_is_refused(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    contract = contract_of(tmp_path, "customers.csv", name)
+    contract.data.write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        table.read(contract)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    contract = contract_of(tmp_path)
+    contract.data.unlink()
+    with pytest.raises(DataError, match=re.escape(f"{contract.data}: No such file")):
+        table.read(contract)
+
+
+def test_a_folder_is_no_table(tmp_path: Path) -> None:
+    contract = contract_of(tmp_path)
+    contract.data.unlink()
+    contract.data.mkdir()
+    with pytest.raises(DataError, match="customers.csv: Is a directory"):
+        table.read(contract)
+
+
+def test_a_file_that_is_being_written_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contract = contract_of(tmp_path)
+    read_bytes = Path.read_bytes
+
+    def read_while_somebody_writes(path: Path) -> bytes:
+        content = read_bytes(path)
+        with path.open("ab") as file:
+            file.write(b"Eve,1,1,1,full,no\n")
+            os.fsync(file.fileno())
+        return content
+
+    monkeypatch.setattr(Path, "read_bytes", read_while_somebody_writes)
+    with pytest.raises(DataError, match="customers.csv: changed while it was read"):
+        table.read(contract)
+
+
+def test_a_table_without_rows_and_one_with_one_are_read(tmp_path: Path) -> None:
+    lines = PLAIN.splitlines()
+    assert len(read(tmp_path, lines[0].encode())) == 0
+    assert len(read(tmp_path, "\n".join(lines[:2]).encode())) == 1
+
+
+def test_thousands_of_columns_are_read(tmp_path: Path) -> None:
+    extra = [f"extra {number}" for number in range(5000)]
+    rows = [[*line.split(","), *extra] for line in PLAIN.splitlines()]
+    found = read(tmp_path, "\n".join(",".join(row) for row in rows).encode())
+    assert len(found.header) == 5006
+    assert len(found.values.columns) == 6
+
+
+def test_a_column_that_is_there_twice_is_not_guessed_at(tmp_path: Path) -> None:
+    found = read(tmp_path, PLAIN.replace("tenure_months", "age").encode())
+    assert found.header.count("age") == 2
+    assert "age" not in found.values

@@ -1,0 +1,89 @@
+"""Every call of a CI file is found with its place, and held against the doors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from toolkit.pipelines import CannotTell
+from toolkit.pipelines.calls import GITLAB, Call, calls
+from toolkit.pipelines.doors import Doors, mistakes, unreached
+
+ROOT = Path(__file__).parents[4]
+WORKFLOW = Path(".github/workflows/main.yml")
+DOORS = Doors(
+    sessions=frozenset({"lint", "train"}),
+    checks=("lint",),
+    flags={"promote": frozenset({"--env", "--yes"})},
+)
+
+
+def workflow(*steps: str, matrix: str = "") -> str:
+    job = ["on: push", "jobs:", "  only:", *([f"    strategy: {matrix}"] if matrix else [])]
+    return "\n".join([*job, "    steps:", *(f"      - {step}" for step in steps)])
+
+
+def read(folder: Path, file: Path, content: str) -> list[Call]:
+    path = folder / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content, encoding="utf-8")
+    return calls(folder, file, DOORS.checks)
+
+
+def test_a_command_has_the_line_that_it_stands_in(tmp_path: Path) -> None:
+    block = "run: |\n          nox -s lint\n          nox -s train"
+    found = read(tmp_path, WORKFLOW, workflow(block))
+    assert [(call.line, call.words[2]) for call in found] == [(6, "lint"), (7, "train")]
+
+
+def test_a_matrix_that_nox_fills_runs_every_check(tmp_path: Path) -> None:
+    step = "{run: nox -s $IT, env: {IT: '${{ matrix.session }}'}}"
+    plan = "{matrix: {include: '${{ fromJSON(needs.plan.outputs.sessions) }}'}}"
+    found = read(tmp_path, WORKFLOW, workflow(step, matrix=plan))
+    assert [call.words for call in found] == [("nox", "-s", "lint")]
+    assert not list(unreached(found, DOORS))
+
+
+def test_a_matrix_of_gitlab_runs_each_of_its_values(tmp_path: Path) -> None:
+    job = "a:\n  parallel: {matrix: [{IT: [lint, train]}]}\n  script: [nox -s $IT]"
+    assert [call.words[2] for call in read(tmp_path, GITLAB, job)] == ["lint", "train"]
+
+
+def test_a_flag_that_is_only_there_with_a_variable_is_held_too(tmp_path: Path) -> None:
+    found = read(tmp_path, GITLAB, 'a:\n  script:\n    - invoke promote ${V:+--version "$V"}')
+    (mistake,) = mistakes(found, DOORS)
+    assert mistake == f"{GITLAB}:3: flag: invoke promote has no flag '--version'"
+
+
+@pytest.mark.parametrize(
+    ("command", "mistake"),
+    [
+        ("nox -s trian", "session: nox has no session 'trian'"),
+        ("invoke promot", "task: invoke has no task 'promot'"),
+        ("invoke promote -y", "flag: invoke promote has no flag '-y'"),
+    ],
+)
+def test_what_no_door_knows_is_named(tmp_path: Path, command: str, mistake: str) -> None:
+    found = read(tmp_path, WORKFLOW, workflow(f"run: {command}"))
+    assert list(mistakes(found, DOORS)) == [f"{WORKFLOW}:5: {mistake}"]
+
+
+def test_a_check_that_nothing_runs_is_named(tmp_path: Path) -> None:
+    found = read(tmp_path, WORKFLOW, workflow("run: nox -s train"))
+    (sentence,) = unreached(found, DOORS)
+    assert "'lint' is tagged ci" in sentence
+
+
+@pytest.mark.parametrize("content", ["jobs: [", "on: push", "jobs: {a: {steps: [{run: 'a \"'}]}}"])
+def test_a_file_that_cannot_be_read_is_no_pass(tmp_path: Path, content: str) -> None:
+    with pytest.raises(CannotTell, match="main.yml"):
+        read(tmp_path, WORKFLOW, content)
+
+
+def test_the_doors_say_themselves_what_they_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    doors = Doors.of(ROOT)
+    assert {"lint", "train", "nightly"} <= doors.sessions
+    assert "pipelines" in doors.checks
+    assert {"--env", "--yes"} <= doors.flags["promote"]

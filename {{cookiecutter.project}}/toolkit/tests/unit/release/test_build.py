@@ -1,0 +1,210 @@
+"""A bundle is made of what the gate saw, small enough for git, and once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from toolkit.release.build import CHECKSUMS, Built, Wish, build, checksums
+from toolkit.release.errors import BuildFailed, GateRefused, PreconditionFailed, ReleaseError
+from toolkit.release.images.record import FILE_NAME, ImageRecord
+from toolkit.release.policy import Environment
+from toolkit.release.progress import Progress
+from toolkit.release.records import sha256
+from toolkit.tests.workshop import PYPROJECT, Workshop, git
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Workshop:
+    """A repository with a package that can be built, and reports that git ignores."""
+    shop = Workshop.open(tmp_path / "clone", tmp_path / "remote.git")
+    shop.pack()
+    shop.train(b"model")
+    return shop
+
+
+def serve(shop: Workshop, environment: Environment) -> str:
+    """Let an environment serve a release, and return its version; HEAD is another commit then."""
+    record = built(shop).record
+    shop.tell(record, environment)
+    git(shop.folder, "commit", "--quiet", "--allow-empty", "--message=more work")
+    return record.version
+
+
+def built(shop: Workshop) -> Built:
+    return build(shop.ledger(), shop.machine.policy, Progress())
+
+
+def test_a_bundle_is_in_the_tag_in_dist_and_at_the_remote(shop: Workshop, tmp_path: Path) -> None:
+    release = built(shop)
+    bundle = shop.ledger().bundle(release.record.version)
+    written = {path.name: path.read_bytes() for path in release.folder.iterdir()}
+    assert {name: written[name] for name in written if name != CHECKSUMS} == bundle
+    assert bundle["model.onnx"] == b"model"
+    tag = f"release/{release.record.version}"
+    assert git(tmp_path / "remote.git", "rev-parse", tag) == git(shop.folder, "rev-parse", tag)
+    assert git(shop.folder, "rev-parse", f"{tag}~") == release.record.commit
+
+
+def test_a_second_build_does_nothing_and_brings_back_the_folder(shop: Workshop) -> None:
+    first = built(shop)
+    (first.folder / "model.onnx").unlink()
+    for path in first.folder.iterdir():
+        path.unlink()
+    first.folder.rmdir()
+    before = git(shop.folder, "for-each-ref")
+    second = built(shop)
+    assert (second.record, second.is_new) == (first.record, False)
+    assert (second.folder / "model.onnx").read_bytes() == b"model"
+    assert git(shop.folder, "for-each-ref") == before
+
+
+def test_06_uncommitted_work_is_named_and_refused(shop: Workshop) -> None:
+    (shop.folder / "half done.py").touch()
+    with pytest.raises(PreconditionFailed, match="uncommitted changes") as refusal:
+        built(shop)
+    assert "half done.py" in refusal.value.why
+
+
+def test_06_uncommitted_work_may_be_built_to_look_at_and_is_never_a_release(
+    shop: Workshop,
+) -> None:
+    (shop.folder / "half done.py").touch()
+    before = git(shop.folder, "for-each-ref")
+    release = build(shop.ledger(), shop.machine.policy, Progress(), Wish(allow_dirty=True))
+    assert (release.is_new, release.is_released) == (True, False)
+    assert release.folder.name == f"{release.record.version}-dirty"
+    assert (release.folder / "model.onnx").read_bytes() == b"model"
+    assert git(shop.folder, "for-each-ref") == before
+    with pytest.raises(ReleaseError, match="there is no release"):
+        shop.machine.plan_promotion(shop.staging, release.record.version)
+
+
+def test_09_a_model_that_the_gate_did_not_see_is_refused(shop: Workshop) -> None:
+    (shop.folder / "reports" / "model" / "model.onnx").write_bytes(b"another")
+    with pytest.raises(GateRefused) as refusal:
+        built(shop)
+    assert refusal.value.why == "no file in reports/model is the model that it is about"
+
+
+@pytest.mark.parametrize("name", ["gate.html", "model_card.md"])
+def test_09_a_release_without_its_papers_is_refused(shop: Workshop, name: str) -> None:
+    (shop.folder / "reports" / name).unlink()
+    with pytest.raises(GateRefused) as refusal:
+        built(shop)
+    assert refusal.value.why == f"reports/{name} is missing"
+
+
+def test_the_papers_are_kept_with_the_release(shop: Workshop) -> None:
+    record = built(shop).record
+    bundle = shop.ledger().bundle(record.version)
+    assert bundle["gate.html"] == b"<p>passed" and bundle["model_card.md"] == b"# a model"
+
+
+def test_what_an_environment_is_made_of_is_kept_with_its_release(shop: Workshop) -> None:
+    record = built(shop).record
+    bundle = shop.ledger().bundle(record.version)
+    bill = json.loads(bundle["sbom.json"])
+    whole = bill["metadata"]["component"]
+    assert (whole["type"], whole["name"]) == ("application", "workshop")
+    assert whole["version"] == record.version
+    assert "pkg:pypi/stand-in@1" in {one["purl"] for one in bill["components"]}
+    assert not any("pkg:deb" in one["purl"] for one in bill["components"])
+    assert "| stand-in | 1 | not told |" in bundle["licences.md"].decode()
+
+
+def test_a_release_whose_packages_cannot_be_had_is_refused(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = f"stand-in-too==1 --hash=sha256:{sha256(b'never seen')}\n"
+    (shop.folder / "requirements" / "serving.txt").write_text(lock)
+    git(shop.folder, "commit", "--quiet", "--all", "--message=another lock")
+    shop.train(b"model")
+    # Nobody listens there.
+    nowhere = "127.0.0.1:9"
+    for name in ("UV_DEFAULT_INDEX", "PIP_INDEX_URL"):
+        monkeypatch.setenv(name, f"http://{nowhere}")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    with pytest.raises(BuildFailed, match="cannot be told what the release is made of") as refusal:
+        built(shop)
+    assert nowhere in refusal.value.why
+    assert "the package index" in refusal.value.next_step
+    assert shop.ledger().versions() == []
+
+
+def test_the_checksums_are_those_of_the_files(shop: Workshop) -> None:
+    release = built(shop)
+    lines = (release.folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
+    names = {path.name for path in release.folder.iterdir()} - {CHECKSUMS}
+    assert [line.split("  ")[1] for line in lines] == sorted(names)
+    latest = release.folder.parent / CHECKSUMS
+    assert latest.read_text(encoding="utf-8").splitlines() == lines
+    latest.unlink()
+    assert not built(shop).is_new and latest.exists()
+    check = ("sha256sum", "--check", "--strict", "--ignore-missing", CHECKSUMS)
+    subprocess.run(check, cwd=release.folder, check=True, capture_output=True)
+    (release.folder / "model.onnx").write_bytes(b"another")
+    altered = subprocess.run(check, cwd=release.folder, check=False, capture_output=True, text=True)
+    assert altered.returncode == 1 and "model.onnx: FAILED" in altered.stdout
+
+
+@pytest.mark.parametrize(("digest", "named"), [("sha256:" + "a" * 64, True), ("", False)])
+def test_the_checksums_name_an_image_that_was_pushed(
+    shop: Workshop, digest: str, named: bool
+) -> None:
+    record = shop.release()
+    image = ImageRecord("registry/models", "v", digest, "id", "python:3", record.digest, 3, 2)
+    lines = checksums(record, {FILE_NAME: image.to_json()}).decode().splitlines()
+    assert lines[0] == f"{sha256(image.to_json())}  image.json"
+    assert lines[1:] == ([f"{'a' * 64}  registry/models"] if named else [])
+
+
+def test_a_model_that_has_not_met_the_champion_is_refused(shop: Workshop) -> None:
+    first = serve(shop, shop.prod)
+    shop.train(b"another")
+    with pytest.raises(GateRefused, match="not compared with what prod serves") as refusal:
+        built(shop)
+    assert refusal.value.why == f"prod serves {first}, and it was compared with nothing"
+    assert "invoke champion --env prod" in refusal.value.next_step
+
+
+def test_a_model_that_has_met_an_older_champion_is_refused(shop: Workshop) -> None:
+    first = serve(shop, shop.prod)
+    shop.train(b"another", {"state": "scored", "release": "0123456789ab-01234567"})
+    with pytest.raises(GateRefused) as refusal:
+        built(shop)
+    assert first in refusal.value.why and "compared with 0123456789ab-01234567" in refusal.value.why
+
+
+def test_a_model_that_has_met_the_champion_is_built(shop: Workshop) -> None:
+    first = serve(shop, shop.prod)
+    shop.train(b"another", {"state": "scored", "release": first})
+    assert built(shop).is_new
+
+
+def test_what_prod_serves_may_be_built_again_though_it_met_nobody(shop: Workshop) -> None:
+    first = built(shop).record
+    shop.tell(first, shop.prod)
+    assert not built(shop).is_new
+
+
+def test_a_bundle_that_git_should_not_carry_is_refused(shop: Workshop) -> None:
+    shop.train(b"x" * 1_500_000)
+    small = replace(shop.machine.policy, max_bundle_mb=1)
+    with pytest.raises(BuildFailed, match=r"the bundle has 1\.5 MB"):
+        build(shop.ledger(), small, Progress())
+    assert shop.ledger().versions() == []
+
+
+def test_a_wheel_that_cannot_be_built_is_told_with_its_reason(shop: Workshop) -> None:
+    wrong = PYPROJECT.replace('version = "1"', 'version = "first"')
+    (shop.folder / "pyproject.toml").write_text(wrong)
+    git(shop.folder, "commit", "--quiet", "--all", "--message=a mistake")
+    shop.train(b"model")
+    with pytest.raises(BuildFailed, match="the wheel could not be built") as refusal:
+        built(shop)
+    assert "first" in refusal.value.why

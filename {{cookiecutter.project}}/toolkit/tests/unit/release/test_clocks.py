@@ -1,0 +1,91 @@
+"""Clocks that are an hour off: what happened in which order is told by the chain, not by them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from toolkit.release.checks import refuse_a_lock
+from toolkit.release.errors import CrashResidue, Locked, PreconditionFailed
+from toolkit.release.event import PENDING, Event, lease
+from toolkit.release.progress import Progress
+from toolkit.release.records import FILE_NAME, Record
+from toolkit.release.status import look
+from toolkit.tests.shelf import Shelf
+from toolkit.tests.workshop import Workshop
+
+HOUR = timedelta(hours=1)
+
+
+def promote_by_a_clock(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch, record: Record, ahead: timedelta
+) -> None:
+    """Promote on a machine whose clock is ahead, or behind."""
+    with monkeypatch.context() as patch:
+        patch.setenv("GIT_COMMITTER_DATE", (datetime.now(UTC) + ahead).isoformat())
+        shop.promote(record, shop.staging)
+
+
+@pytest.mark.parametrize("skews", [(HOUR, -HOUR, HOUR), (-HOUR, HOUR, -HOUR)])
+def test_32_a_rollback_goes_by_the_chain_whatever_the_clocks_said(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, skews: tuple[timedelta, ...]
+) -> None:
+    releases = [workshop.release(model) for model in (b"one", b"two", b"three")]
+    for release, skew in zip(releases, skews, strict=True):
+        promote_by_a_clock(workshop, monkeypatch, release, skew)
+    told = [event.release for event in workshop.ledger().history("staging") if event.gate]
+    assert told[::2] == [release.version for release in reversed(releases)]
+    assert workshop.rollback(workshop.staging).release == releases[1].version
+    assert workshop.rollback(workshop.staging).release == releases[0].version
+
+
+def test_32_a_lease_by_a_fast_clock_holds_longer_and_a_rollback_goes_first(
+    workshop: Workshop,
+) -> None:
+    first, second = workshop.release(b"one"), workshop.release(b"two")
+    for release in (first, second):
+        workshop.promote(release, workshop.staging)
+    an_hour_ahead = lease(workshop.machine.policy.lease_s + 3600)
+    held = Event(
+        *("promote", second.version, second.digest, PENDING), lease_until=an_hour_ahead, actor="Ada"
+    )
+    workshop.ledger().append("staging", held, {FILE_NAME: second.to_json()})
+    with pytest.raises(Locked) as refusal:
+        refuse_a_lock(workshop.ledger().history("staging"), "staging")
+    assert f"at most until {an_hour_ahead}" in refusal.value.why
+    assert workshop.rollback(workshop.staging).release == first.version
+
+
+def test_32_a_lease_by_a_slow_clock_may_be_ended_early_and_still_one_command_wins(
+    workshop: Workshop, shelf: Shelf
+) -> None:
+    first, second = workshop.release(b"one"), workshop.release(b"two")
+    workshop.promote(first, workshop.staging)
+    an_hour_behind = replace(workshop.machine.policy, lease_s=600 - 3600)
+    slow = replace(workshop, machine=replace(workshop.machine, policy=an_hour_behind))
+
+    def recover_meanwhile(record: Record) -> None:
+        if record == second:
+            with pytest.raises(CrashResidue):
+                workshop.promote(second, workshop.staging)
+            workshop.machine.recover(workshop.staging, Progress())
+
+    shelf.before_apply = recover_meanwhile
+    with pytest.raises(Locked, match="taken over by a recover"):
+        slow.promote(second, workshop.staging)
+    seen = look(workshop.machine, workshop.ledger(), workshop.staging)
+    assert (seen.release, seen.drift) == (first.version, "")
+    assert seen.newest and (seen.newest.kind, seen.newest.outcome) == ("recover", "aborted")
+
+
+def test_32_a_release_verified_by_a_fast_clock_has_not_soaked_yet(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = workshop.release()
+    promote_by_a_clock(workshop, monkeypatch, release, HOUR)
+    prod = replace(workshop.prod, soak_minutes=10)
+    with pytest.raises(PreconditionFailed, match="has not served long enough") as refusal:
+        workshop.machine.plan_promotion(prod, release.version)
+    assert refusal.value.why == "0 min of 10 min"

@@ -1,0 +1,100 @@
+"""An issue is opened once, and nothing depends on the forge that it is opened at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toolkit.release.forge.client import GITHUB, GITLAB, Forge, ForgeFailed
+from toolkit.release.forge.issues import open_issue, tell
+from toolkit.release.git import Repository
+from toolkit.release.progress import Progress
+from toolkit.tests.listener import listening
+from toolkit.tests.stand_in_forge import GITHUB as TEAM
+from toolkit.tests.stand_in_forge import GITLAB as PROJECT
+from toolkit.tests.stand_in_forge import TOKEN, StandInForge, job
+from toolkit.tests.workshop import git
+
+FORGES = [(GITHUB, TEAM, "body", "comments"), (GITLAB, PROJECT, "description", "notes")]
+
+
+@pytest.mark.parametrize(("name", "path", "text", "comments"), FORGES)
+def test_what_comes_up_again_is_said_below_the_issue_that_is_open(
+    name: str, path: str, text: str, comments: str
+) -> None:
+    stand_in = StandInForge()
+    with listening(answer=stand_in) as listener:
+        forge = Forge(name, listener.address + path, TOKEN)
+        first = open_issue(forge, "The drill failed", "9 s")
+        assert open_issue(forge, "The drill failed", "9 s\n") == first
+        assert stand_in.comments == []
+        assert open_issue(forge, "The drill failed", "8 s") == first
+        assert open_issue(forge, "Another matter", "8 s") != first
+    (issue, other) = stand_in.lists["issues"]
+    assert (issue["title"], issue[text], other["title"]) == (
+        *("The drill failed", "9 s", "Another matter"),
+    )
+    assert stand_in.comments == [("1", "8 s")]
+    assert f"POST /issues/1/{comments}" in stand_in.calls
+
+
+def test_a_pull_request_of_the_same_title_is_no_issue() -> None:
+    request = {"title": "Promote", "pull_request": {}, "number": 1, "body": None}
+    stand_in = StandInForge({"issues": [request]})
+    with listening(answer=stand_in) as listener:
+        open_issue(Forge(GITHUB, listener.address + TEAM, TOKEN), "Promote", "text")
+    assert [issue["title"] for issue in stand_in.lists["issues"]] == ["Promote", "Promote"]
+    assert stand_in.comments == []
+
+
+@pytest.mark.parametrize("answer", [b"{}", b"[1]", b'[{"title": "Promote"}]', b"null"])
+def test_an_answer_of_another_kind_is_a_failure(answer: bytes) -> None:
+    with listening(body=answer) as listener, pytest.raises(ForgeFailed, match="something else"):
+        open_issue(Forge(GITHUB, listener.address, TOKEN), "Promote", "text")
+
+
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, Any]) -> str:
+    """Tell the forge of some variables, and return the issue's address."""
+    git(tmp_path, "init", "--quiet")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return tell(Repository(tmp_path), "The drill failed", "9 s", Progress())
+
+
+def test_a_job_says_where_its_issue_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with listening(answer=StandInForge()) as listener:
+        address = told(tmp_path, monkeypatch, job(GITLAB, listener.address))
+    assert address == "https://forge.example/1"
+    assert f"issue: {address}" in capsys.readouterr().err
+
+
+def test_without_a_forge_nothing_but_a_line_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert told(tmp_path, monkeypatch, {}) == ""
+    assert "no issue: there is no forge to open one at" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("refused", ["GET /issues", "POST /issues"])
+def test_a_forge_that_refuses_is_told_without_the_token(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    refused: str,
+) -> None:
+    with listening(answer=StandInForge(refused=refused)) as listener:
+        assert told(tmp_path, monkeypatch, job(GITHUB, listener.address)) == ""
+    said = capsys.readouterr().err
+    assert "no issue: GitHub answered 403: not with ***" in said
+    assert TOKEN not in said
+
+
+def test_a_dead_forge_breaks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert told(tmp_path, monkeypatch, job(GITHUB, "http://127.0.0.1:9")) == ""
+    assert "no issue: GitHub gave no answer" in capsys.readouterr().err

@@ -1,0 +1,116 @@
+"""The ledger in a real repository: what is written is what is read, and nothing can be forged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from toolkit.release.errors import ArtifactGone, HeadMoved, HistoryCorrupt, PreconditionFailed
+from toolkit.release.event import Event
+from toolkit.release.git import Repository, without_credentials
+from toolkit.release.ledger import Ledger
+from toolkit.release.records import Record
+from toolkit.tests.workshop import Workshop, git
+
+EVENT = Event("promote", "A", "sha256:1", "verified", actor="Ada <ada@example.com>")
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Workshop:
+    """A repository without a remote."""
+    return Workshop.open(tmp_path / "clone", None)
+
+
+def test_an_event_is_read_as_it_was_written(shop: Workshop) -> None:
+    event = Event(**{**vars(EVENT), "reason": "ein Grund: 50 % schneller", "duration_s": "1.5"})
+    shop.ledger().append("prod", event, {"release.json": b"{}"})
+    (read,) = shop.ledger().history("prod")
+    assert (read.reason, read.duration_s, read.outcome) == (event.reason, "1.5", "verified")
+    assert shop.ledger().desired(read.sha) == {"release.json": b"{}"}
+
+
+def test_a_reason_cannot_forge_a_trailer(shop: Workshop) -> None:
+    forged = "harmless\n\nApproved-by: the boss\nOutcome: failed\x1d\x1e\x1f"
+    shop.ledger().append("prod", Event(**{**vars(EVENT), "reason": forged}), {})
+    (read,) = shop.ledger().history("prod")
+    assert (read.approved_by, read.outcome) == ("", "verified")
+
+
+def test_the_working_tree_and_the_index_are_never_touched(shop: Workshop) -> None:
+    release = _release(shop)
+    (shop.folder / "work.txt").write_text("half done")
+    git(shop.folder, "add", "work.txt")
+    before = git(shop.folder, "status", "--porcelain=v2", "--branch")
+    shop.ledger().append("prod", EVENT, {"release.json": b"{}"})
+    shop.ledger().add_release(*release)
+    assert git(shop.folder, "status", "--porcelain=v2", "--branch") == before
+
+
+def test_46_who_writes_second_on_an_old_reading_writes_nothing(shop: Workshop) -> None:
+    first, second = shop.ledger(), shop.ledger()
+    first.append("prod", EVENT, {})
+    with pytest.raises(HeadMoved):
+        second.append("prod", EVENT, {})
+    assert len(shop.ledger().history("prod")) == 1
+
+
+def test_two_equal_events_of_one_second_cannot_both_win(tmp_path: Path) -> None:
+    shop = Workshop.open(tmp_path / "clone", tmp_path / "remote.git")
+    first, second = shop.ledger(), shop.ledger()
+    first.append("prod", EVENT, {})
+    with pytest.raises(HeadMoved):
+        second.append("prod", EVENT, {})
+    assert len(shop.ledger().history("prod")) == 1
+
+
+def test_33_a_damaged_bundle_is_named(shop: Workshop) -> None:
+    record, files, message = _release(shop)
+    shop.ledger().add_release(record, files | {"model.onnx": b"another model"}, message)
+    with pytest.raises(HistoryCorrupt, match="is damaged") as refusal:
+        shop.ledger().bundle(record.version)
+    assert refusal.value.why == "model.onnx is not the file that was released"
+
+
+def test_a_release_that_is_not_there_is_said_so(shop: Workshop) -> None:
+    with pytest.raises(ArtifactGone, match="there is no release 000000000000-00000000"):
+        shop.ledger().record("000000000000-00000000")
+
+
+def test_33_a_commit_that_is_no_event_is_named(shop: Workshop) -> None:
+    tree = git(shop.folder, "write-tree")
+    commit = git(shop.folder, "commit-tree", tree, "-m", "a stranger wrote here")
+    git(shop.folder, "update-ref", "refs/heads/env/prod", commit)
+    with pytest.raises(HistoryCorrupt, match=f"the commit {commit[:12]} is not a release event"):
+        shop.ledger().history("prod")
+
+
+def test_outside_of_git_the_way_in_is_said(tmp_path: Path) -> None:
+    with pytest.raises(PreconditionFailed, match="not in a git repository") as refusal:
+        Repository.containing(tmp_path)
+    assert "git init" in refusal.value.next_step
+
+
+def test_45_without_a_name_nobody_writes(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    git(shop.folder, "config", "user.useConfigOnly", "true")
+    for key in ("user.name", "user.email"):
+        git(shop.folder, "config", "--unset", key)
+    for name in ("GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL", "EMAIL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    with pytest.raises(PreconditionFailed, match="does not know who you are"):
+        Ledger.open(Repository(shop.folder)).repository.identity()
+
+
+def test_credentials_of_the_remote_are_never_repeated() -> None:
+    said = "fatal: unable to access 'https://bot:s3cret@example.com/repo.git/': timed out"
+    assert "s3cret" not in without_credentials(said)
+    assert "example.com/repo.git" in without_credentials(said)
+
+
+def _release(shop: Workshop) -> tuple[Record, dict[str, bytes], str]:
+    """Return what `Ledger.add_release` takes, from a release that another clone made."""
+    record = shop.release()
+    files = shop.ledger().bundle(record.version)
+    git(shop.folder, "tag", "--delete", f"release/{record.version}")
+    return record, files, "a release\n"

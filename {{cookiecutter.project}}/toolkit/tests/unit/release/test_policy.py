@@ -1,0 +1,213 @@
+"""The release policy is understood whole, or refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from toolkit.release.errors import ConfigurationError
+from toolkit.release.policy import ClusterEnvironment, ImagePolicy, load
+
+GOOD = """
+schema = 1
+project = "churn"
+serve = ["-m", "churn.serving"]
+max_bundle_mb = 20
+lease_s = 900
+
+[environments.staging]
+platform = "process"
+host = "127.0.0.1"
+port = 8101
+instances = 2
+
+[environments.prod]
+platform = "process"
+host = "127.0.0.1"
+port = 8102
+instances = 2
+
+[environments.prod.approval]
+needed = 1
+signed = false
+
+[environments.prod.canary]
+instances = 1
+windows = 10
+window_s = 10
+looks = 2
+max_slowdown = 0.1
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("schema = 1", "schema = 2", "schema must be 1"),
+        ("instances = 2", "instances = 0", "instances must be at least 1"),
+        ("instances = 2", 'instances = "2"', "instances must be of type int"),
+        ("instances = 2", "instances = true", "instances must be of type int"),
+        ("instances = 2", "instancse = 2", "instancse is not a setting"),
+        ("instances = 2", "", "instances is missing"),
+        ("max_bundle_mb", "max_bundel_mb", "max_bundel_mb is not a setting"),
+        ("serve = [", "serve = [1, ", "serve must be a list of strings"),
+        ("[environments.staging]", "[environments.staging", "it cannot be read"),
+        ("signed = false", 'signed = "no"', "prod.approval.signed must be of type bool"),
+        ("needed = 1", "needde = 1", "prod.approval.needde is not a setting"),
+        ("needed = 1", 'needed = 2\nby = ["ada@example.com"]', "fewer people than are needed"),
+        ("max_slowdown = 0.1", "max_slowdown = nan", "canary.max_slowdown must be a number"),
+        ("instances = 1", "instances = 2", "must leave a server to compare with"),
+        ("window_s = 10", "window_s = 60", "canary may take 1260 s, lease_s is 900"),
+        ("instances = 2\n", "instances = 2\nsoak_minutes = 5\n", "no environment before it"),
+        ("instances = 2\n", 'instances = 2\nnightly = "maybe"\n', "must be propose or promote"),
+        ("[environments.prod.approval]", "[[freezes]]", "freezes.needed is not a setting"),
+    ],
+)
+def test_a_policy_that_is_not_understood_is_refused(
+    tmp_path: Path, old: str, new: str, why: str
+) -> None:
+    path = tmp_path / "release.toml"
+    path.write_text(GOOD.replace(old, new), encoding="utf-8")
+    with pytest.raises(ConfigurationError) as refusal:
+        load(path)
+    assert why in refusal.value.why
+    assert refusal.value.exit_code == 2
+
+
+def test_a_policy_without_environments_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "release.toml"
+    path.write_text(GOOD.split("[environments.")[0], encoding="utf-8")
+    with pytest.raises(ConfigurationError) as refusal:
+        load(path)
+    assert "names no environment" in refusal.value.why
+
+
+IMAGE = '[image]\nrepository = "registry.example.com/models"\nmax_mb = 600\n'
+
+
+def test_a_policy_may_want_an_image(tmp_path: Path) -> None:
+    path = tmp_path / "release.toml"
+    path.write_text(GOOD + IMAGE, encoding="utf-8")
+    assert load(path).image == ImagePolicy("registry.example.com/models", 600)
+    path.write_text(GOOD, encoding="utf-8")
+    assert load(path).image is None
+
+
+@pytest.mark.parametrize(
+    ("image", "why"),
+    [
+        (IMAGE.replace("600", '"600"'), "image.max_mb must be of type int"),
+        (IMAGE.replace("max_mb", "max_gb"), "image.max_gb is not a setting"),
+        (IMAGE.replace("max_mb = 600", ""), "image.max_mb is missing"),
+    ],
+)
+def test_an_image_policy_that_is_not_understood_is_refused(
+    tmp_path: Path, image: str, why: str
+) -> None:
+    path = tmp_path / "release.toml"
+    path.write_text(GOOD + image, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as refusal:
+        load(path)
+    assert why in refusal.value.why
+
+
+CLUSTER = """
+[environments.europe]
+platform = "kubernetes"
+cluster = "11111111-2222-3333-4444-555555555555"
+namespace = "churn-europe"
+timeout_s = 60
+
+[environments.europe.canary]
+instances = 1
+"""
+
+
+def test_an_environment_may_be_in_a_cluster(tmp_path: Path) -> None:
+    path = tmp_path / "release.toml"
+    path.write_text(GOOD + CLUSTER + IMAGE, encoding="utf-8")
+    policy = load(path)
+    europe = policy.environment("europe")
+    assert isinstance(europe, ClusterEnvironment)
+    assert (europe.namespace, europe.timeout_s, europe.agent) == ("churn-europe", 60, "")
+    assert europe.after == "prod" and policy.root == tmp_path
+    assert europe.place.startswith("namespace churn-europe of cluster 1111")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("timeout_s = 60", 'host = "127.0.0.1"', "europe.host is not a setting"),
+        ("timeout_s = 60", "instances = 2", "europe.instances is not a setting"),
+        ("timeout_s = 60", "ready_timeout_s = 2", "europe.ready_timeout_s is not a setting"),
+        ("timeout_s = 60", "timeout_s = 300", "a change may take 1110 s with its way back"),
+        ('namespace = "churn-europe"\n', "", "europe.namespace is missing"),
+        ("cluster = ", "cluters = ", "europe.cluters is not a setting"),
+        ("timeout_s = 60", 'gitops = "jenkins"', "gitops must be argocd or flux, not 'jenkins'"),
+        ("timeout_s = 60", 'gitops = "flux"', "europe.canary cannot be: flux changes all pods"),
+        (IMAGE, "", "europe wants the image of a release"),
+    ],
+)
+def test_an_environment_in_a_cluster_that_is_not_understood_is_refused(
+    tmp_path: Path, old: str, new: str, why: str
+) -> None:
+    path = tmp_path / "release.toml"
+    path.write_text((GOOD + CLUSTER + IMAGE).replace(old, new), encoding="utf-8")
+    with pytest.raises(ConfigurationError) as refusal:
+        load(path)
+    assert why in refusal.value.why
+
+
+def test_a_cluster_is_no_setting_of_a_machine(tmp_path: Path) -> None:
+    path = tmp_path / "release.toml"
+    path.write_text(GOOD.replace("port = 8101", 'port = 8101\ncluster = "x"'), encoding="utf-8")
+    with pytest.raises(ConfigurationError) as refusal:
+        load(path)
+    assert "environments.staging.cluster is not a setting" in refusal.value.why
+
+
+def test_an_unknown_environment_is_answered_with_the_known_ones(tmp_path: Path) -> None:
+    path = tmp_path / "release.toml"
+    path.write_text(GOOD, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as refusal:
+        load(path).environment("production")
+    assert "release.toml has staging, prod" in refusal.value.why
+
+
+FREEZE = """
+[[freezes]]
+name = "weekend"
+environments = ["prod"]
+begins = "Fri 16:00"
+ends = "Mon 07:00"
+time_zone = "Europe/Berlin"
+"""
+
+
+def test_a_policy_may_have_freezes(tmp_path: Path) -> None:
+    path = tmp_path / "release.toml"
+    path.write_text(GOOD + FREEZE, encoding="utf-8")
+    (freeze,) = load(path).freezes
+    assert (freeze.name, freeze.environments) == ("weekend", ("prod",))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("Europe/Berlin", "Europe/Atlantis", "'Europe/Atlantis' is not a time zone"),
+        ("Fri 16:00", "Friday 16:00", "'Friday 16:00' is not a weekday with a time"),
+        ("Fri 16:00", "Mon 07:00", "the same time of the week"),
+        ('"Fri 16:00"', "2026-12-20T18:00:00", "must be of one kind"),
+        ('["prod"]', '["production"]', "freeze 'weekend' names production"),
+        ('name = "weekend"\n', "", "freezes.name is missing"),
+    ],
+)
+def test_a_freeze_that_is_not_understood_is_refused(
+    tmp_path: Path, old: str, new: str, why: str
+) -> None:
+    path = tmp_path / "release.toml"
+    path.write_text(GOOD + FREEZE.replace(old, new), encoding="utf-8")
+    with pytest.raises(ConfigurationError) as refusal:
+        load(path)
+    assert why in refusal.value.why

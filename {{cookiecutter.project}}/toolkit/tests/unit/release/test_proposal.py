@@ -1,0 +1,125 @@
+"""A proposal says what would change, why, what stands in the way, and what to type."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from toolkit.release import proposal
+from toolkit.release.errors import GateRefused, PreconditionFailed
+from toolkit.release.notice import VARIABLE
+from toolkit.release.progress import Progress
+from toolkit.release.proposal import Proposal
+from toolkit.release.records import Record
+from toolkit.tests.listener import listening
+from toolkit.tests.stand_in_forge import StandInForge, job
+from toolkit.tests.workshop import Workshop
+
+
+def propose(workshop: Workshop, version: str | None = None) -> Proposal:
+    return proposal.propose(workshop.ledger(), workshop.machine.policy, workshop.prod, version)
+
+
+def night(workshop: Workshop, record: Record, **told: Any) -> None:
+    """Leave what the nightly training of a release's model leaves."""
+    path = workshop.folder / "reports" / "nightly.json"
+    path.parent.mkdir(exist_ok=True)
+    told = {"sentence": "proposed: it is better", "model_sha256": record.model_sha256} | told
+    path.write_text(json.dumps(told), encoding="utf-8")
+
+
+def test_a_release_that_staging_serves_is_proposed_with_all_that_one_must_know(
+    workshop: Workshop,
+) -> None:
+    first, second = workshop.release(b"one"), workshop.release(b"two")
+    for release in (first, second):
+        workshop.promote(release, workshop.staging)
+    workshop.promote(first, workshop.prod)
+    night(workshop, second)
+    found = propose(workshop)
+    assert (found.release, found.serves) == (second.version, first.version)
+    assert found.title == f"Promote {second.version} to prod"
+    which = f"--env prod --version {second.version}"
+    assert found.commands == (
+        f'invoke approve {which} --reason "what you have looked at"',
+        f"invoke promote {which}",
+    )
+    (obstacle,) = found.obstacles
+    assert obstacle.startswith(f"release {second.version} is not approved for prod")
+    text = str(found)
+    for part in (first.version, "Why: proposed: it is better", obstacle, *found.commands):
+        assert part in text
+
+
+def test_the_gate_s_figures_stand_beside_the_champion_s(workshop: Workshop) -> None:
+    found = Proposal("prod", "new", "sha256:0", "old", figures={"roc_auc": (0.85, 0.87)})
+    assert "| roc_auc | 0.85 | 0.87 |" in str(found)
+    assert "| brier | none | 0.1 |" in str(replace(found, figures={"brier": (None, 0.1)}))
+
+
+@pytest.mark.parametrize("told", [{"model_sha256": "f" * 64}, {"model_sha256": None}])
+def test_the_decision_about_another_model_is_no_reason(
+    workshop: Workshop, told: dict[str, Any]
+) -> None:
+    release = workshop.release()
+    workshop.promote(release, workshop.staging)
+    night(workshop, release, **told)
+    assert propose(workshop).why == ""
+    (workshop.folder / "reports" / "nightly.json").write_text("{", encoding="utf-8")
+    assert propose(workshop).why == ""
+
+
+def test_a_hold_is_said_and_keeps_nothing_from_being_proposed(workshop: Workshop) -> None:
+    workshop.promote(workshop.release(), workshop.staging)
+    workshop.hold(workshop.prod, "the sale begins")
+    held, approval = propose(workshop).obstacles
+    assert held.startswith("prod is on hold since a hold") and "invoke unhold" in held
+    assert "not approved" in approval
+
+
+def test_where_nobody_must_approve_there_is_one_command(workshop: Workshop) -> None:
+    workshop.promote(workshop.release(), workshop.staging)
+    free = replace(workshop.prod, approval=None)
+    found = proposal.propose(workshop.ledger(), workshop.machine.policy, free, None)
+    assert [command.split()[1] for command in found.commands] == ["promote"]
+    assert found.obstacles == ()
+
+
+def test_what_serves_already_is_not_proposed(workshop: Workshop) -> None:
+    release = workshop.release()
+    for environment in (workshop.staging, workshop.prod):
+        workshop.promote(release, environment)
+    assert propose(workshop).nothing_to_do
+
+
+def test_what_was_not_verified_before_or_has_no_passed_gate_is_refused(workshop: Workshop) -> None:
+    with pytest.raises(PreconditionFailed, match="staging serves no release"):
+        propose(workshop)
+    release = workshop.release()
+    with pytest.raises(PreconditionFailed, match="was not verified in staging"):
+        propose(workshop, release.version)
+    failed = workshop.release(b"two", gate="failed")
+    with pytest.raises(GateRefused):
+        propose(workshop, failed.version)
+
+
+def test_a_proposal_is_an_issue_and_is_told(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop.promote(workshop.release(), workshop.staging)
+    found = propose(workshop)
+    stand_in = StandInForge()
+    with listening(answer=stand_in) as forge, listening() as chat:
+        for name, value in job("GitHub", forge.address).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv(VARIABLE, chat.address)
+        told = proposal.tell(workshop.machine.repository, found, Progress())
+    (issue,) = stand_in.lists["issues"]
+    assert (issue["title"], issue["body"]) == (found.title, str(found))
+    assert told == replace(found, issue=issue["html_url"])
+    ((_, _, notice),) = chat.requests
+    text = f"prod: propose of {found.release}: proposed ({told.issue})"
+    assert json.loads(notice)["text"] == text

@@ -1,0 +1,139 @@
+"""The forge is brought to the rules in the repository's files, once, and says where it refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toolkit.release.errors import ConfigurationError, PreconditionFailed
+from toolkit.release.forge.client import GITHUB, GITLAB, Forge
+from toolkit.release.forge.protection import PROTECTION, RULESETS, apply, plan
+from toolkit.release.progress import Progress
+from toolkit.tests.listener import listening
+from toolkit.tests.stand_in_forge import GITHUB as TEAM
+from toolkit.tests.stand_in_forge import GITLAB as PROJECT
+from toolkit.tests.stand_in_forge import TOKEN, StandInForge
+
+PATHS = {GITHUB: TEAM, GITLAB: PROJECT}
+
+RULES = [{"type": "deletion"}, {"type": "non_fast_forward"}]
+RULESET = {
+    "name": "main",
+    "target": "branch",
+    "conditions": {"ref_name": {"include": ["~DEFAULT_BRANCH"], "exclude": []}},
+    "rules": RULES,
+}
+BRANCH = {"name": "env/*", "push_access_level": 30, "allow_force_push": False}
+SETTINGS = {"only_allow_merge_if_pipeline_succeeds": True}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A repository with a rule of each kind."""
+    write(tmp_path / RULESETS / "main.json", RULESET)
+    tags = [{"name": "release/*", "create_access_level": 30}]
+    rules = {"project": SETTINGS, "protected_branches": [BRANCH], "protected_tags": tags}
+    write(tmp_path / PROTECTION, rules)
+    return tmp_path
+
+
+def write(path: Path, document: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document), encoding="utf-8")
+
+
+@contextmanager
+def at(name: str, stand_in: StandInForge) -> Iterator[Forge]:
+    with listening(answer=stand_in) as listener:
+        yield Forge(name, listener.address + PATHS[name], TOKEN)
+
+
+def outcomes(forge: Forge, root: Path) -> list[str]:
+    """Bring the forge to the rules, and return what came of each."""
+    changes = plan(forge, root)
+    apply(forge, changes, Progress())
+    return [change.outcome for change in changes]
+
+
+def test_a_ruleset_that_somebody_has_weakened_is_put_right(root: Path) -> None:
+    stand_in = StandInForge()
+    with at(GITHUB, stand_in) as forge:
+        assert outcomes(forge, root) == ["created"]
+        stand_in.lists["rulesets"][0]["rules"] = RULES[:1]
+        assert outcomes(forge, root) == ["updated"]
+        assert outcomes(forge, root) == ["already so"]
+    assert stand_in.written() == ["POST /rulesets", "PUT /rulesets/1"]
+    assert stand_in.lists["rulesets"][0]["rules"] == RULES
+
+
+def test_a_rule_too_many_at_the_forge_is_taken_away(root: Path) -> None:
+    more = [*RULES, {"type": "creation"}]
+    stand_in = StandInForge({"rulesets": [RULESET | {"id": 4, "rules": more}]})
+    with at(GITHUB, stand_in) as forge:
+        assert outcomes(forge, root) == ["updated"]
+    assert stand_in.lists["rulesets"][0]["rules"] == RULES
+
+
+def test_a_branch_that_gitlab_protects_otherwise_is_protected_anew(root: Path) -> None:
+    stand_in = StandInForge(project={"only_allow_merge_if_pipeline_succeeds": False})
+    with at(GITLAB, stand_in) as forge:
+        assert outcomes(forge, root) == ["updated", "created", "created"]
+        stand_in.lists["protected_branches"][0]["push_access_levels"][0]["access_level"] = 40
+        assert outcomes(forge, root) == ["already so", "updated", "already so"]
+        assert outcomes(forge, root) == ["already so"] * 3
+    assert stand_in.project == SETTINGS
+    assert stand_in.written()[-2:] == [
+        "DELETE /protected_branches/env%2F%2A",
+        "POST /protected_branches",
+    ]
+
+
+def test_a_plan_writes_nothing(root: Path) -> None:
+    for name in PATHS:
+        stand_in = StandInForge()
+        with at(name, stand_in) as forge:
+            assert plan(forge, root)
+        assert stand_in.written() == []
+
+
+def test_a_forge_that_does_not_show_its_rules_is_a_refusal(root: Path) -> None:
+    with at(GITHUB, StandInForge(refused="GET /rulesets")) as forge:
+        with pytest.raises(PreconditionFailed, match="does not show its rules") as refusal:
+            plan(forge, root)
+    assert (refusal.value.exit_code, refusal.value.state) == (14, "nothing was changed")
+    assert refusal.value.why == "GitHub answered 403: not with ***"
+
+
+def test_a_refusal_half_way_says_what_is_not_protected_now(root: Path) -> None:
+    stand_in = StandInForge()
+    with at(GITLAB, stand_in) as forge:
+        outcomes(forge, root)
+        stand_in.lists["protected_branches"][0]["allow_force_push"] = True
+        stand_in.refused = "POST /protected_branches"
+        with pytest.raises(PreconditionFailed, match="does not take protected branches env") as no:
+            outcomes(forge, root)
+    taken = "it has taken: DELETE /protected_branches/env%2F%2A; the rest is as it was"
+    assert no.value.state == taken
+
+
+def test_an_answer_of_another_kind_is_a_refusal(root: Path) -> None:
+    for name in PATHS:
+        with listening(body=b"[{}]") as listener, pytest.raises(PreconditionFailed):
+            plan(Forge(name, listener.address, TOKEN), root)
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]"])
+def test_a_file_that_says_nothing_is_named(root: Path, content: str | None) -> None:
+    for name, path in ((GITHUB, RULESETS), (GITLAB, PROTECTION)):
+        file = root / path / "main.json" if name == GITHUB else root / path
+        file.unlink()
+        if content:
+            file.write_text(content, encoding="utf-8")
+        with at(name, StandInForge()) as forge, pytest.raises(ConfigurationError) as refusal:
+            plan(forge, root)
+        assert refusal.value.exit_code == 2

@@ -1,0 +1,241 @@
+"""A secret is found wherever the branch has it, and is never repeated."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from toolkit.security import secrets
+from toolkit.tests.workshop import git
+
+# In two pieces, so that nobody takes this file for a leak.
+TOKEN = "ghp_" + "a1B2" * 9
+ANOTHER = "ghp_" + "C3d4" * 9
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository without a finding, on a branch that has added nothing yet."""
+    for name in ("GITHUB_BASE_REF", "CI_DEFAULT_BRANCH"):
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    git(folder, "config", "user.name", "Ada")
+    git(folder, "config", "user.email", "ada@example.com")
+    assert secrets.main(["--update"]) == 0
+    commit(folder, "settings.py", "DEBUG = False\n")
+    git(folder, "switch", "--quiet", "--create", "work")
+    return folder
+
+
+def commit(folder: Path, name: str, text: str) -> str:
+    """Commit a file and return the commit's short name."""
+    (folder / name).write_text(text)
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", f"--message={name}")
+    return git(folder, "rev-parse", "--short", "HEAD")
+
+
+def said(capsys: pytest.CaptureFixture[str], code: int, *arguments: str) -> str:
+    """Return what a search says, which never is the secret."""
+    capsys.readouterr()
+    assert secrets.main(list(arguments)) == code
+    out, err = capsys.readouterr()
+    assert TOKEN not in out + err and ANOTHER not in out + err
+    return out
+
+
+def test_nothing_is_found_in_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "read 2 files, of which 0 hold no text, and what was added to main" in said(capsys, 0)
+
+
+def test_a_token_in_a_file_is_named_before_it_is_committed(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "notes.md").write_text(f"# Notes\n\n{TOKEN}\n")
+    out = said(capsys, 1)
+    assert "notes.md:3: Access Token: in the file as it is now\n" in out
+    assert "revoke it" in out and "nox -s secrets -- --update" in out
+
+
+def test_a_token_that_the_branch_has_added_and_removed_is_named_with_its_commit(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leak = commit(folder, "settings.py", f"DEBUG = True\nTOKEN = '{TOKEN}'\n")
+    commit(folder, "settings.py", f"TOKEN = '{TOKEN}'\n")
+    commit(folder, "settings.py", "DEBUG = False\n")
+    out = said(capsys, 1)
+    assert f"settings.py:2: Access Token: added in commit {leak}, and removed since\n" in out
+    assert out.count("settings.py:") == 1
+
+
+def test_a_token_that_a_merge_has_brought_and_taken_is_found(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    git(folder, "switch", "--quiet", "--create", "side")
+    commit(folder, "other.py", f"TOKEN = '{TOKEN}'\n")
+    commit(folder, "other.py", "")
+    git(folder, "switch", "--quiet", "work")
+    commit(folder, "settings.py", "DEBUG = True\n")
+    git(folder, "merge", "--quiet", "--no-edit", "side")
+    assert "other.py:1: Access Token" in said(capsys, 1)
+
+
+def test_what_the_default_branch_had_already_is_not_held_against_the_one_that_removes_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    git(folder, "switch", "--quiet", "main")
+    commit(folder, "settings.py", f"TOKEN = '{TOKEN}'\n")
+    git(folder, "switch", "--quiet", "--create", "mend")
+    commit(folder, "settings.py", f"TOKEN = '{TOKEN}'\nDEBUG = False\n")
+    assert "in the file as it is now" in said(capsys, 1)
+    commit(folder, "settings.py", "DEBUG = False\n")
+    said(capsys, 0)
+
+
+def test_without_a_branch_to_compare_with_the_files_are_read_alone(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    git(folder, "branch", "--quiet", "--move", "main", "trunk")
+    commit(folder, "settings.py", f"TOKEN = '{TOKEN}'\n")
+    commit(folder, "settings.py", "DEBUG = False\n")
+    assert "and no history: there is no branch to compare with (origin/HEAD" in said(capsys, 0)
+
+
+def test_ci_says_what_its_default_branch_is_called(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    git(folder, "update-ref", "refs/remotes/origin/trunk", "main")
+    git(folder, "branch", "--quiet", "--delete", "main")
+    monkeypatch.setenv("CI_DEFAULT_BRANCH", "trunk")
+    commit(folder, "settings.py", f"TOKEN = '{TOKEN}'\n")
+    commit(folder, "settings.py", "DEBUG = False\n")
+    assert "and removed since" in said(capsys, 1)
+
+
+def test_a_shallow_clone_cannot_tell(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commit(folder, "settings.py", "DEBUG = True\n")
+    shallow = folder.parent / "shallow"
+    git(folder.parent, "clone", "--quiet", "--depth=1", folder.as_uri(), str(shallow))
+    monkeypatch.chdir(shallow)
+    assert "could not tell: this clone is shallow" in said(capsys, 1)
+
+
+def test_outside_of_git_nothing_can_be_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / secrets.BASELINE).write_bytes(secrets.BASELINE.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    assert "could not tell: git rev-parse: fatal: not a git repository" in said(capsys, 1)
+
+
+def test_what_was_accepted_is_accepted_on_another_line_and_in_no_other_file(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "notes.md").write_text(TOKEN)
+    assert "lists 1 findings as no secrets" in said(capsys, 0, "--update")
+    assert TOKEN not in (folder / secrets.BASELINE).read_text()
+    (folder / "notes.md").write_text(f"Notes:\n\n{TOKEN}\n")
+    said(capsys, 0)
+    (folder / "other.md").write_text(TOKEN)
+    assert "notes.md:" not in (out := said(capsys, 1)) and "other.md:1" in out
+
+
+def test_a_baseline_that_is_older_than_a_token_does_not_hide_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "notes.md").write_text(TOKEN)
+    said(capsys, 0, "--update")
+    (folder / "notes.md").write_text(ANOTHER)
+    assert "notes.md:1: Access Token" in said(capsys, 1)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        *(f"gh{kind}_" + "a1B2" * 9 for kind in "oprsu"),
+        "ghs_" + "12345_eyJhbGci.a1B2-_" * 10,
+        "github_pat_" + "a1B2c" * 16,
+        "glpat-" + "a1B2c" * 4,
+        "glcbt-" + "64_" + "a1B2c" * 4,
+        "dckr_pat_" + "a1B2c" * 5,
+        "hf_" + "aBcD" * 8,
+        "AKIA" + "A1B2" * 4,
+    ],
+)
+def test_the_tokens_of_today_are_found(
+    folder: Path, token: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "notes.md").write_text(f"see {token}, which works\n")
+    assert "notes.md:1: " in (out := said(capsys, 1)) and token not in out
+
+
+def test_what_somebody_has_called_a_secret_is_never_accepted(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "notes.md").write_text(TOKEN)
+    said(capsys, 0, "--update")
+    baseline = folder / secrets.BASELINE
+    document = json.loads(baseline.read_bytes())
+    document["results"]["notes.md"][0]["is_secret"] = True
+    baseline.write_text(json.dumps(document))
+    said(capsys, 1)
+    said(capsys, 0, "--update")
+    assert "notes.md:1" in said(capsys, 1)
+
+
+def test_a_baseline_without_a_plugin_is_not_relied_on(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    baseline = folder / secrets.BASELINE
+    document = json.loads(baseline.read_bytes())
+    document["plugins_used"] = []
+    baseline.write_text(json.dumps(document))
+    assert "made with other plugins or filters: nox -s secrets -- --update" in said(capsys, 1)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"[]", b"\xff"])
+def test_a_missing_or_broken_baseline_fails(
+    folder: Path, content: bytes | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    baseline = folder / secrets.BASELINE
+    baseline.unlink()
+    if content is not None:
+        baseline.write_bytes(content)
+    assert ".secrets.baseline is missing or broken" in said(capsys, 1)
+
+
+def test_a_token_is_found_whatever_the_file_is_encoded_in_and_called(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "windows.env").write_text(TOKEN, encoding="utf-16")
+    (folder / "latin.txt").write_bytes(f"caf\xe9 {TOKEN}".encode("latin-1"))
+    (folder / "image.svg").write_text(f"<!-- {TOKEN} -->")
+    (folder / "noise.bin").write_bytes(b"\0" + TOKEN.encode())
+    out = said(capsys, 1)
+    for name in ("windows.env", "latin.txt", "image.svg"):
+        assert f"{name}:1: Access Token" in out
+    assert "of which 1 hold no text" in out
+
+
+def test_what_locks_tables_and_digests_hold_is_no_secret_and_the_same_elsewhere_is_one(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digest = hashlib.sha256(b"data").hexdigest()
+    (folder / "data").mkdir()
+    (folder / "data/sample.csv").write_text(f'id\n"{digest}"\n')
+    (folder / "reference.json").write_text(json.dumps({"data_sha256": digest}, indent=2))
+    (folder / "requirements.txt").write_text(f"a==1 \\\n    --hash=sha256:{digest}\n")
+    said(capsys, 0)
+    (folder / "data/make.py").write_text(f'KEY = "{digest}"\n')
+    (folder / "table.csv").write_text(f'id\n"{digest}"\n')
+    out = said(capsys, 1)
+    assert "data/make.py:1: Hex High Entropy String" in out
+    assert "table.csv:2: Hex High Entropy String" in out

@@ -1,0 +1,158 @@
+"""Where the template has moved on, the files that an update would change are named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from toolkit.security import template
+from toolkit.tests.workshop import git
+
+# Written so that this file is not taken for a template itself.
+GENERATED = "{" * 2 + "cookiecutter.project" + "}" * 2
+LOGIN = "ada:s3same"
+LINES = "first\nsecond\nthird\n"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A template with two files."""
+    source = tmp_path / "template"
+    inside = source / GENERATED
+    inside.mkdir(parents=True)
+    (source / "cookiecutter.json").write_text('{"project": "made"}')
+    (inside / "doors.py").write_text(LINES)
+    (inside / "README.md").write_text("# It\n")
+    git(source, "init", "--quiet", "--initial-branch=main")
+    commit(source, "begin")
+    return source
+
+
+@pytest.fixture
+def made(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository that was made from the template; the settings of whoever tests are kept out."""
+    monkeypatch.setenv("COOKIECUTTER_CONFIG", str(tmp_path / "settings.yaml"))
+    (tmp_path / "settings.yaml").write_text(f"replay_dir: {tmp_path}\n")
+    made = tmp_path / "made"
+    shutil.copytree(source / GENERATED, made)
+    link = {
+        "template": str(source),
+        "commit": git(source, "rev-parse", "HEAD"),
+        "checkout": None,
+        "context": {"cookiecutter": {"project": "made"}},
+        "directory": None,
+    }
+    (made / ".cruft.json").write_text(json.dumps(link))
+    git(made, "init", "--quiet", "--initial-branch=main")
+    commit(made, "begin")
+    monkeypatch.chdir(made)
+    return made
+
+
+def commit(folder: Path, message: str) -> str:
+    """Commit everything and return the commit's first letters."""
+    git(folder, "add", "--all")
+    author = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
+    git(folder, *author, "commit", "--quiet", f"--message={message}")
+    return git(folder, "rev-parse", "HEAD")[:12]
+
+
+def said(capsys: pytest.CaptureFixture[str], code: int) -> str:
+    """Return what a look says, and leave the repository as it was."""
+    before = git(Path.cwd(), "status", "--porcelain")
+    assert template.main() == code
+    assert git(Path.cwd(), "status", "--porcelain") == before
+    return capsys.readouterr().out
+
+
+def test_a_repository_of_today_is_up_to_date(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "the template generates the same" in said(capsys, 0)
+
+
+def test_what_the_template_does_not_generate_asks_for_no_update(
+    source: Path, made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = git(source, "rev-parse", "HEAD")[:12]
+    (source / "README.md").write_text("About the template\n")
+    new = commit(source, "say more")
+    assert f"the template generates the same at {new} as at {old}" in said(capsys, 0)
+
+
+def test_every_file_that_an_update_changes_is_named(
+    source: Path, made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (source / GENERATED / "doors.py").write_text(LINES.replace("first", "1st"))
+    (source / GENERATED / "new file.md").write_text("new\n")
+    (source / GENERATED / "README.md").unlink()
+    commit(source, "move on")
+    out = said(capsys, 1)
+    for line in ("doors.py:1: changed: ", "new file.md:1: new: ", "README.md:1: removed: "):
+        assert f"\n{line}" in f"\n{out}"
+    assert "cruft update, with nothing uncommitted" in out and "git ls-files -u" in out
+
+
+def test_changes_of_ones_own_that_an_update_leaves_alone_are_none(
+    source: Path, made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (made / "doors.py").write_text(LINES.replace("third", "3rd"))
+    commit(made, "mine")
+    assert "the template generates the same" in said(capsys, 0)
+
+
+@pytest.mark.parametrize("depth", [[], ["--depth=1"]])
+def test_a_conflict_is_named_whatever_git_knows_of_the_past(
+    source: Path,
+    made: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    depth: list[str],
+) -> None:
+    (source / GENERATED / "doors.py").write_text(LINES.replace("second", "theirs"))
+    commit(source, "move on")
+    (made / "doors.py").write_text(LINES.replace("second", "mine"))
+    commit(made, "mine")
+    git(tmp_path, "clone", "--quiet", *depth, f"file://{made}", "clone")
+    monkeypatch.chdir(tmp_path / "clone")
+    assert "doors.py:1: conflict: " in said(capsys, 1)
+
+
+def test_a_repository_that_is_not_linked_is_told_how_to_be(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (made / ".cruft.json").unlink()
+    commit(made, "unlink")
+    out = said(capsys, 1)
+    assert "could not tell: there is no committed .cruft.json" in out
+    assert "cruft link ADDRESS" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("template", f"https://{LOGIN}@127.0.0.1:9/template", "Failed to connect"),
+        ("template", "/nowhere/template", "does not exist"),
+        ("commit", "1" * 40, "could not be resolved"),
+        ("commit", None, ".cruft.json is broken"),
+    ],
+)
+def test_what_cannot_be_compared_is_no_pass(
+    made: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str,
+    reason: str,
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    link = json.loads((made / ".cruft.json").read_bytes())
+    (made / ".cruft.json").write_text(json.dumps(link | {name: value}))
+    commit(made, "another link")
+    out = said(capsys, 1)
+    assert out.startswith("could not tell: ") and reason in out
+    assert LOGIN not in out and len(out) < 500
