@@ -6,14 +6,14 @@ from pathlib import Path
 
 from .data import commands as data_runs
 from .data.adoption import Request
-from .errors import ModelWingError
+from .errors import ToolkitError
 from .model import commands as runs
 from .places import Places
 
 RUNS = {
     "data": data_runs.check_data,
     "reference": data_runs.accept_reference,
-    "features": data_runs.check_features,
+    "features": runs.check_features,
     "gate": runs.gate,
     "train": runs.train,
     "nightly": runs.nightly,
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
             request = Request(asked.file, asked.target, asked.id, asked.positive)
             return 0 if data_runs.adopt(places, request) else 1
         return 0 if RUNS[asked.run](places) else 1
-    except ModelWingError as error:
+    except ToolkitError as error:
         print(f"{error}\nNext: {error.next_step}.", file=sys.stderr)
         return error.exit_code
 

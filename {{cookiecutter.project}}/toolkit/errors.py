@@ -1,13 +1,13 @@
-"""The errors of the model wing: each knows its exit code and what to do next."""
+"""The errors of the toolkit: each has an exit code and says what to do next."""
 
 
-class ModelWingError(Exception):
-    """A failure that the user can mend.
+class ToolkitError(Exception):
+    """A failure that the user can fix.
 
     Parameters
     ----------
     message
-        What is wrong and where: a file with its key or line.
+        What is wrong and where: a file, with its key or line.
     next_step
         What to do about it.
     """
@@ -23,15 +23,15 @@ class ModelWingError(Exception):
         return self.message
 
 
-class ConfigurationError(ModelWingError):
+class ConfigurationError(ToolkitError):
     """A contract, a policy or a bundle that cannot be used."""
 
     exit_code = 2
 
 
-class DataError(ModelWingError):
-    """A table that cannot be read, or is not fit to train on."""
+class DataError(ToolkitError):
+    """A table that cannot be read, or must not be trained on."""
 
 
-class ExportError(ModelWingError):
-    """An ONNX model that does not answer as the pipeline that it came from."""
+class ExportError(ToolkitError):
+    """An ONNX model whose predictions differ from those of the pipeline it was exported from."""

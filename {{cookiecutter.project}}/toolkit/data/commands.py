@@ -3,11 +3,10 @@
 A run that cannot be carried out leaves a failed report too, and raises what is wrong.
 """
 
-from dataclasses import asdict
 from typing import Any
 
-from ..errors import DataError, ModelWingError
-from ..model import consistency, evidence, policy_file
+from ..errors import DataError, ToolkitError
+from ..model import evidence, policy_file
 from ..places import Places
 from ..reports import data_report
 from ..reports import files as reports
@@ -46,7 +45,7 @@ def check_data(places: Places) -> bool:
         )
         document |= data_report.as_json(examined)
         columns = data_report.columns_of(examined)
-    except ModelWingError as error:
+    except ToolkitError as error:
         document["reasons"] = str(error).splitlines()
         raise
     finally:
@@ -74,39 +73,6 @@ def accept_reference(places: Places) -> bool:
     reports.write_bytes(contract.reference, reference.to_json(made))
     say(f"{contract.reference}: {len(found)} rows of {contract.data} are the reference")
     return True
-
-
-def check_features(places: Places) -> bool:
-    """Hold training, serving and contract against one another; leaves features.json and .md."""
-    document: dict[str, Any] = {
-        "schema": SCHEMA,
-        "verdict": "failed",
-        "reasons": [INTERRUPTED],
-        "contract": str(places.contract),
-        "contract_sha256": evidence.sha256(places.contract),
-        "created": evidence.now(),
-    }
-    try:
-        contract = contracts.load(places.contract)
-        policy = policy_file.load(places.quality, contract.package)
-        data = examination.sound(contract, policy.drift)
-        compared = consistency.compare(data.dataset, contract, policy.training)
-        document |= asdict(compared)
-        document["reasons"] = list(compared.differences)
-        document["verdict"] = "failed" if compared.differences else "passed"
-    except ModelWingError as error:
-        document["reasons"] = str(error).splitlines()
-        raise
-    finally:
-        reports.leave(places.reports, "features", document, data_report.features_page(document))
-    for reason in document["reasons"]:
-        say(reason)
-    say(
-        f"features: {document['verdict']}: {len(compared.names)} features of {compared.rows} "
-        f"customers, trained and served; largest difference {compared.feature_difference:.2g}, "
-        f"of a prediction {compared.prediction_difference:.2g}"
-    )
-    return not compared.differences
 
 
 def adopt(places: Places, request: adoption.Request) -> bool:

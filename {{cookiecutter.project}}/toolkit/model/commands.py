@@ -15,11 +15,11 @@ from ..data.examination import Sound, sound
 from ..data.expectation import EXPECTATION_FILE
 from ..data.progress import say, step
 from ..data.reference import expectation
-from ..errors import ModelWingError
+from ..errors import ToolkitError
 from ..places import Places
 from ..reports import files as reports
-from ..reports import gate_report, model_card
-from . import champion, evidence, gates, measurement, policy_file, training
+from ..reports import features_report, gate_report, model_card
+from . import champion, consistency, evidence, gates, measurement, policy_file, training
 from . import nightly as nights
 from .evaluation import best_threshold
 from .policy import Policy
@@ -28,6 +28,39 @@ from .training import Trained, Trial
 
 Document = dict[str, Any]
 Measure = Callable[[Sound, Policy], Document]
+
+
+def check_features(places: Places) -> bool:
+    """Hold training, serving and contract against one another; leaves features.json and .md."""
+    document: Document = {
+        "schema": consistency.SCHEMA,
+        "verdict": "failed",
+        "reasons": ["the run was interrupted"],
+        "contract": str(places.contract),
+        "contract_sha256": evidence.sha256(places.contract),
+        "created": evidence.now(),
+    }
+    try:
+        contract = contracts.load(places.contract)
+        policy = policy_file.load(places.quality, contract.package)
+        data = sound(contract, policy.drift)
+        compared = consistency.compare(data.dataset, contract, policy.training)
+        document |= asdict(compared)
+        document["reasons"] = list(compared.differences)
+        document["verdict"] = "failed" if compared.differences else "passed"
+    except ToolkitError as error:
+        document["reasons"] = str(error).splitlines()
+        raise
+    finally:
+        reports.leave(places.reports, "features", document, features_report.to_markdown(document))
+    for reason in document["reasons"]:
+        say(reason)
+    say(
+        f"features: {document['verdict']}: {len(compared.names)} features of {compared.rows} "
+        f"customers, trained and served; largest difference {compared.feature_difference:.2g}, "
+        f"of a prediction {compared.prediction_difference:.2g}"
+    )
+    return not compared.differences
 
 
 def gate(places: Places) -> bool:
@@ -156,7 +189,7 @@ def _judge(places: Places, kind: str, name: str, measure: Measure) -> Document:
         document |= measure(data, policy)
         verdict = gates.decide(document, policy)
         document |= verdict.as_json()
-    except ModelWingError as error:
+    except ToolkitError as error:
         document["reasons"] = str(error).splitlines()
         raise
     finally:

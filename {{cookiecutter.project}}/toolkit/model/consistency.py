@@ -22,6 +22,7 @@ from .features import Features, Matrix
 from .policy import TrainingPolicy
 from .predictor import Predictor
 
+SCHEMA = 1
 ROWS = 1000
 ANY_THRESHOLD = 0.5
 

@@ -223,18 +223,3 @@ def to_html(document: Mapping[str, Any], columns: Sequence[ColumnReport]) -> str
     return render(
         "data.html", document=document, columns=columns, pictures=PICTURES, evidence=evidence
     )
-
-
-def features_page(document: Mapping[str, Any]) -> str:
-    """Return reports/features.json as Markdown."""
-    page = f"# Feature consistency: {document['verdict']}\n\n"
-    page += "".join(f"- **fails**: {cell(reason)}\n" for reason in document["reasons"])
-    if "names" in document:
-        facts = {
-            "features, in the model's order": ", ".join(document["names"]),
-            "customers that went both ways": document["rows"],
-            "largest difference of a feature": f"{document['feature_difference']:.2g}",
-            "largest difference of a prediction": f"{document['prediction_difference']:.2g}",
-        }
-        page += table(("what", "found"), facts.items())
-    return page

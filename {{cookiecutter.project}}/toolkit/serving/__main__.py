@@ -15,7 +15,7 @@ from pathlib import Path
 import uvicorn
 
 from ..data import expectation as expectations
-from ..errors import ConfigurationError, ModelWingError
+from ..errors import ConfigurationError, ToolkitError
 from ..model import predictor as predictors
 from ..model.predictor import Predictor
 from . import logs
@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         predictor = predictors.load(asked.bundle)
         expectation = expectations.load(asked.bundle, predictor.contract)
         version = identity(asked.bundle, predictor)
-    except ModelWingError as error:
+    except ToolkitError as error:
         print(f"{error}\nNext: {error.next_step}.", file=sys.stderr)
         return error.exit_code
     except OSError as error:

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..data.contract import Contract
-from ..errors import ConfigurationError, ModelWingError
+from ..errors import ConfigurationError, ToolkitError
 from ..model import predictor as predictors
 from .customer import CustomerSchema
 
@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     try:
         json.dump(score(asked.bundle, json.load(sys.stdin)), sys.stdout)
-    except ModelWingError as error:
+    except ToolkitError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     return 0
