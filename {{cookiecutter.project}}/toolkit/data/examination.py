@@ -74,7 +74,7 @@ def examine(contract: Contract, policy: DriftPolicy) -> Examination:
 
 
 @dataclass(frozen=True)
-class Sound:
+class TrainingData:
     """A table that nothing keeps from being trained on.
 
     Attributes
@@ -89,7 +89,7 @@ class Sound:
     sha256: str
 
 
-def sound(contract: Contract, policy: DriftPolicy) -> Sound:
+def load_training_data(contract: Contract, policy: DriftPolicy) -> TrainingData:
     """Return the contract's table, if nothing keeps it from being trained on.
 
     Raises
@@ -109,7 +109,7 @@ def sound(contract: Contract, policy: DriftPolicy) -> Sound:
             "\n".join(f"{contract.data}: {failure}" for failure in examination.failures),
             mend(contract) if examination.findings else next_step,
         )
-    return Sound(
+    return TrainingData(
         contract=contract,
         reference=examination.reference,
         dataset=dataset.from_table(examination.table, contract),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data import contract as contracts
-from ..data.examination import Sound, sound
+from ..data.examination import TrainingData, load_training_data
 from ..data.expectation import EXPECTATION_FILE
 from ..data.progress import say, step
 from ..data.reference import expectation
@@ -27,7 +27,7 @@ from .predictor import CONTRACT_FILE, MODEL_FILE
 from .training import Trained, Trial
 
 Document = dict[str, Any]
-Measure = Callable[[Sound, Policy], Document]
+Measure = Callable[[TrainingData, Policy], Document]
 
 
 def check_features(places: Places) -> bool:
@@ -43,7 +43,7 @@ def check_features(places: Places) -> bool:
     try:
         contract = contracts.load(places.contract)
         policy = policy_file.load(places.quality, contract.package)
-        data = sound(contract, policy.drift)
+        data = load_training_data(contract, policy.drift)
         compared = consistency.compare(data.dataset, contract, policy.training)
         document |= asdict(compared)
         document["reasons"] = list(compared.differences)
@@ -66,7 +66,7 @@ def check_features(places: Places) -> bool:
 def gate(places: Places) -> bool:
     """Hold a quick training against the policy; leaves quick-gate.json, .md and .html."""
 
-    def measure(data: Sound, policy: Policy) -> Document:
+    def measure(data: TrainingData, policy: Policy) -> Document:
         trial = training.cross_validate(data.dataset, data.contract, policy.training)
         measured = measurement.measure(trial, data.contract, data.reference, policy)
         met = trial
@@ -81,7 +81,7 @@ def gate(places: Places) -> bool:
 def train(places: Places) -> bool:
     """Train fully and hold the model against the policy; leaves model/, gate.* and the card."""
 
-    def measure(data: Sound, policy: Policy) -> Document:
+    def measure(data: TrainingData, policy: Policy) -> Document:
         return _measure_fully(places, _train(places, data, policy), data, policy)
 
     return _passed(_judge_fully(places, measure))
@@ -96,7 +96,7 @@ def nightly(places: Places) -> bool:
     for name in ("nightly", "proposal"):
         reports.remove(places.reports, name)  # Of another night.
 
-    def measure(data: Sound, policy: Policy) -> Document:
+    def measure(data: TrainingData, policy: Policy) -> Document:
         trained = _train(places, data, policy)
         folder = places.earlier_champion(policy.nightly.days_ago)
         told.update(_meet(folder, trained.trial, data, policy))
@@ -119,7 +119,7 @@ def nightly(places: Places) -> bool:
     return decision.decision != nights.UNKNOWN
 
 
-def _train(places: Places, data: Sound, policy: Policy) -> Trained:
+def _train(places: Places, data: TrainingData, policy: Policy) -> Trained:
     model_card.load(places.card)  # What is wrong with it is better known before than after.
     trained = training.train(data.dataset, data.contract, policy.training)
     reports.write_bytes(places.model / MODEL_FILE, trained.model)
@@ -130,7 +130,9 @@ def _train(places: Places, data: Sound, policy: Policy) -> Trained:
     return trained
 
 
-def _measure_fully(places: Places, trained: Trained, data: Sound, policy: Policy) -> Document:
+def _measure_fully(
+    places: Places, trained: Trained, data: TrainingData, policy: Policy
+) -> Document:
     measured = measurement.measure(trained.trial, data.contract, data.reference, policy)
     measured["metrics"] |= measurement.of_the_model(trained)
     return measured | {
@@ -139,7 +141,7 @@ def _measure_fully(places: Places, trained: Trained, data: Sound, policy: Policy
     }
 
 
-def _meet(folder: Path, trial: Trial, data: Sound, policy: Policy) -> Document:
+def _meet(folder: Path, trial: Trial, data: TrainingData, policy: Policy) -> Document:
     with step("measuring the champion on the same customers"):
         requests = training.as_requests(trial.customers, data.contract)
         met = champion.load(folder, requests)
@@ -184,7 +186,7 @@ def _judge(places: Places, kind: str, name: str, measure: Measure) -> Document:
     try:
         contract = contracts.load(places.contract)
         policy = policy_file.load(places.quality, contract.package)
-        data = sound(contract, policy.drift)
+        data = load_training_data(contract, policy.drift)
         document["data_sha256"] = data.sha256
         document |= measure(data, policy)
         verdict = gates.decide(document, policy)
