@@ -58,7 +58,7 @@ def ok(repository: Repository, door: str, *arguments: str) -> Callable[[], None]
     """Return an action that runs a door and insists on its success."""
 
     def run() -> None:
-        done = repository.capture(str(repository.doors / door), *arguments)
+        done = repository.capture(str(repository.programs / door), *arguments)
         if done.returncode:
             sys.exit(f"{door} {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
 
@@ -134,7 +134,7 @@ def main() -> None:
     print("| what | median | note |\n| --- | --- | --- |")
     try:
         row("generate a repository", median_seconds(generate, 5, leave))
-        repository.install_doors()
+        repository.install_tools()
         for door in ("nox", "invoke"):
             row(f"{door} --list", median_seconds(ok(repository, door, "--list"), 5, leave))
         checks(repository)

@@ -42,7 +42,7 @@ class Story:
     def type(self, *command: str, code: int = 0) -> None:
         """Show a command as its owner types it, and run it."""
         print(f"\n$ {' '.join(command)}", flush=True)
-        self.repository.run([str(self.repository.doors / command[0]), *command[1:]], code)
+        self.repository.run([str(self.repository.programs / command[0]), *command[1:]], code)
 
     def release(self) -> dict[str, Any]:
         """Train and build what is committed, and return the release's record."""
@@ -99,8 +99,8 @@ def tell(story: Story, workspace: Path) -> None:
     repository = story.repository
     with story.chapter("make it a git repository, with a bare remote"):
         repository.begin(workspace / "remote.git")
-    with story.chapter("install its doors, nox and invoke"):
-        repository.install_doors()
+    with story.chapter("install nox and invoke"):
+        repository.install_tools()
     with story.chapter("everything that a pull request must survive"):
         story.type("nox")
     with story.chapter("train and build the first release"):

@@ -6,7 +6,7 @@ import re
 
 from demo.repository import Repository
 
-SERVING = "src/churn_model/serving.py"
+FEATURES = "src/churn_model/features.py"
 
 
 def learn_more_slowly(repository: Repository) -> None:
@@ -16,17 +16,17 @@ def learn_more_slowly(repository: Repository) -> None:
 
 
 def depend_on_a_laptop(repository: Repository) -> None:
-    """Commit a server that needs a variable which only its author's laptop has: no check sees that."""
-    repository.replace(SERVING, "import json\n", "import json\nimport os\n")
-    main = 'if __name__ == "__main__":\n'
-    says = '    print("features come from", os.environ["FEATURE_STORE"])\n'
-    repository.replace(SERVING, main, main + says)
+    """Commit features that want a variable which only their author's laptop has: no check sees it."""
+    repository.replace(FEATURES, "import numpy as np\n", "import os\n\nimport numpy as np\n")
+    first = "\n\ndef is_new_customer("
+    says = '\nprint("features come from", os.environ["FEATURE_STORE"])\n'
+    repository.replace(FEATURES, first, says + first)
     repository.commit("Say where the features come from")
 
 
 def answer_after(repository: Repository, milliseconds: int) -> None:
     """Commit a server that waits before it answers: the gate measures the model, and sees nothing."""
-    api = "src/churn_model/api.py"
+    api = "toolkit/serving/api.py"
     body = "            body = await _read(request)\n"
     wait = f"            await asyncio.sleep({milliseconds} / 1000)\n"
     text = (repository.folder / api).read_text(encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -71,7 +72,7 @@ class Repository:
     state : pathlib.Path
         Where its releases serve from on this machine, so that the user's own folder stays
         untouched.
-    doors : pathlib.Path
+    programs : pathlib.Path
         The ``bin`` folder with its nox and invoke.
     actor : str
         Whose name its commits and events carry.
@@ -79,18 +80,18 @@ class Repository:
 
     folder: Path
     state: Path
-    doors: Path
+    programs: Path
     actor: str = "Ada Example"
 
     @classmethod
-    def generate(cls, into: Path, doors: Path | None = None, **answers: str) -> Repository:
+    def generate(cls, into: Path, programs: Path | None = None, **answers: str) -> Repository:
         """Bake the template into a folder, with ports that are free on this machine.
 
         Its canaries are short, and let a release be twice as slow: the machine that is measured is
         also the one that measures, trains and tests.
         """
         folder = bake(into, **answers)
-        repository = cls(folder, into / "state", doors or folder / ".venv" / "bin")
+        repository = cls(folder, into / "state", programs or folder / ".venv" / "bin")
         repository.take_free_ports()
         repository.replace("release.toml", "window_s = 10\n", "window_s = 1\nrequests_per_s = 40\n")
         repository.replace("release.toml", "max_slowdown = 0.1\n", "max_slowdown = 1.0\n")
@@ -111,19 +112,28 @@ class Repository:
         self.git("remote", "add", "origin", str(remote))
         self.git("push", "--quiet", "--set-upstream", "origin", "main")
 
-    def install_doors(self) -> None:
-        """Install nox and invoke as the repository's README says."""
-        self.run([sys.executable, "-m", "venv", str(self.doors.parent)])
-        lock = ["--require-hashes", "--requirement", "requirements/tools.txt"]
-        self.run([str(self.doors / "python"), "-m", "pip", "install", "--quiet", *lock])
+    def install_tools(self) -> None:
+        """Install nox and invoke as the repository's README says, with uv where it is installed."""
+        folder, python = str(self.programs.parent), str(self.programs / "python")
+        lock = ["--quiet", "--require-hashes", "--requirement", "requirements/tools.txt"]
+        beside = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        uv = shutil.which("uv", path=beside)
+        if uv:
+            self.run([uv, "venv", "--quiet", "--no-project", "--python", sys.executable, folder])
+            self.run([uv, "pip", "install", "--compile-bytecode", "--python", python, *lock])
+        else:
+            self.run([sys.executable, "-m", "venv", folder])
+            self.run([python, "-m", "pip", "install", *lock])
 
     @property
     def environment(self) -> dict[str, str]:
         """The environment variables that its commands see."""
         address = self.actor.lower().replace(" ", ".") + "@example.com"
         return {name: value for name, value in os.environ.items() if name not in FOREIGN} | {
-            "PATH": f"{self.doors}{os.pathsep}{os.environ['PATH']}",
+            "PATH": f"{self.programs}{os.pathsep}{os.environ['PATH']}",
             "XDG_STATE_HOME": str(self.state),
+            # The laptop's own: no server gets it, see `changes.depend_on_a_laptop`.
+            "FEATURE_STORE": "the warehouse",
             "GIT_CONFIG_GLOBAL": os.devnull,
             "GIT_AUTHOR_NAME": self.actor,
             "GIT_AUTHOR_EMAIL": address,
@@ -158,11 +168,11 @@ class Repository:
 
     def nox(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run nox and return its exit code and what it printed."""
-        return self.capture(str(self.doors / "nox"), *arguments)
+        return self.capture(str(self.programs / "nox"), *arguments)
 
     def invoke(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run invoke and return its exit code and what it printed."""
-        return self.capture(str(self.doors / "invoke"), *arguments)
+        return self.capture(str(self.programs / "invoke"), *arguments)
 
     def ask(self, task: str, *arguments: str) -> Any:
         """Run a release task with ``--json`` and return what it answered; `CommandFailed` if it fails."""

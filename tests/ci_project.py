@@ -131,7 +131,7 @@ def project(living: Living, workspace: Path) -> Iterator[Project]:
     What its audit and its scan ask know of no hole.
     """
     machine = Machine(workspace / "machine", {"PYTEST_ADDOPTS": FEW_TESTS})
-    generated = Repository.generate(workspace, doors=living.repository.doors, ci="both")
+    generated = Repository.generate(workspace, programs=living.repository.programs, ci="both")
     repository = replace(generated, state=machine.folder / "state")
     # The jobs of pull requests run beside the canary here; how it judges is tested elsewhere.
     repository.replace("release.toml", "max_slowdown = 1.0\n", "max_slowdown = 20.0\n")

@@ -76,7 +76,7 @@ def living(tmp_path_factory: pytest.TempPathFactory) -> Living:
     workspace = tmp_path_factory.mktemp("living")
     repository = Repository.generate(workspace, ci="both")
     repository.begin(workspace / "remote.git")
-    repository.install_doors()
+    repository.install_tools()
     first = release(repository)
     learn_more_slowly(repository)
     second = release(repository)

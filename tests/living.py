@@ -38,7 +38,7 @@ class Living:
         """Return the same releases in a clone with a remote of its own, nothing promoted yet."""
         here, remote = self.repository, workspace / "remote.git"
         here.git("clone", "--quiet", "--bare", str(self.remote), str(remote))
-        clone = Repository(workspace / "clone", workspace / "state", here.doors)
+        clone = Repository(workspace / "clone", workspace / "state", here.programs)
         here.git("clone", "--quiet", str(remote), str(clone.folder))
         clone.take_free_ports()
         clone.commit("Serve on other ports than the clone beside")

@@ -114,7 +114,7 @@ def host(
     workspace = tmp_path_factory.mktemp("docker")
     repository = Repository.generate(
         workspace,
-        doors=living.repository.doors,
+        programs=living.repository.programs,
         platform="docker",
         registry=f"{registry.address}/models",
     )

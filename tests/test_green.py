@@ -16,7 +16,7 @@ DEFAULT_SESSIONS = ("lint", "types", "tests", "data", "features", "gate", "secre
 def test_nox_is_green_in_a_fresh_repository_and_leaves_it_clean(
     living: Living, tmp_path: Path
 ) -> None:
-    repository = Repository.generate(tmp_path, doors=living.repository.doors)
+    repository = Repository.generate(tmp_path, programs=living.repository.programs)
     repository.begin(tmp_path / "remote.git")
     done = repository.nox()
     assert done.returncode == 0, done.stdout + done.stderr
@@ -31,7 +31,7 @@ def test_nox_is_green_in_a_fresh_repository_and_leaves_it_clean(
 def test_a_repository_for_a_cluster_passes_the_tests_that_the_others_leave_out(
     living: Living, tmp_path: Path
 ) -> None:
-    repository = Repository.generate(tmp_path, doors=living.repository.doors, platform="kubernetes")
+    repository = Repository.generate(tmp_path, programs=living.repository.programs, platform="kubernetes")
     repository.begin(tmp_path / "remote.git")
     chosen = ("tests/integration/release/test_kubernetes.py", "tests/unit/release/test_policy.py")
     done = repository.nox("-s", "tests", "--", "--numprocesses", "3", *chosen)
@@ -44,7 +44,7 @@ def test_nothing_looks_like_a_secret_whatever_was_chosen(
     living: Living, tmp_path: Path, platform: str
 ) -> None:
     answers = {"platform": platform, "ci": "both", "license": "Proprietary", "python": "3.13"}
-    repository = Repository.generate(tmp_path, doors=living.repository.doors, **answers)
+    repository = Repository.generate(tmp_path, programs=living.repository.programs, **answers)
     repository.begin(tmp_path / "remote.git")
     done = repository.nox("-s", "secrets")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -61,7 +61,7 @@ def test_the_audit_is_green_where_nothing_is_known(
 
 
 def test_dev_makes_a_virtual_environment_to_type_in(living: Living, tmp_path: Path) -> None:
-    repository = Repository.generate(tmp_path, doors=living.repository.doors)
+    repository = Repository.generate(tmp_path, programs=living.repository.programs)
     done = repository.nox("-s", "dev")
     assert done.returncode == 0, done.stdout + done.stderr
     python = str(repository.folder / ".venv" / "bin" / "python")

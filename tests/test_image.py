@@ -100,7 +100,7 @@ def shop(
     workspace = tmp_path_factory.mktemp("image")
     repository = Repository.generate(
         workspace,
-        doors=living.repository.doors,
+        programs=living.repository.programs,
         platform="docker",
         registry=f"{registry.address}/models",
     )

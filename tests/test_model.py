@@ -51,7 +51,7 @@ def prod(living: Living, tmp_path: Path) -> Repository:
 
 def refused(repository: Repository, *command: str) -> str:
     """Run a door that must refuse, and return what it says."""
-    done = repository.capture(str(repository.doors / command[0]), *command[1:])
+    done = repository.capture(str(repository.programs / command[0]), *command[1:])
     assert done.returncode != 0, done.stdout
     return done.stdout + done.stderr
 

@@ -65,7 +65,7 @@ def test_07_of_two_promotions_at_once_one_wins_and_the_other_says_who_holds_it(
     command = ["promote", "--env", "staging", "--version", empty.first["version"], "--yes"]
     runs = [
         subprocess.Popen(
-            [str(repository.doors / "invoke"), *command],
+            [str(repository.programs / "invoke"), *command],
             cwd=repository.folder,
             env=repository.environment,
             stdin=subprocess.DEVNULL,
@@ -191,7 +191,7 @@ def test_21_what_a_killed_promotion_left_is_recovered(empty: Living) -> None:
     policy.write_text(without_canary.replace("lease_s = 900", "lease_s = 3"), encoding="utf-8")
     command = ["promote", "--env", "staging", "--yes", "--version", empty.second["version"]]
     with subprocess.Popen(
-        [str(repository.doors / "invoke"), *command],
+        [str(repository.programs / "invoke"), *command],
         cwd=repository.folder,
         env=repository.environment,
         stdin=subprocess.DEVNULL,
@@ -221,7 +221,7 @@ def test_history_tells_the_whole_story_after_a_fresh_clone(
 ) -> None:
     repository = promoted.repository
     repository.ask("rollback", "--env", "prod", "--reason", "customers complained")
-    elsewhere = Repository(tmp_path / "elsewhere", tmp_path / "nowhere", repository.doors)
+    elsewhere = Repository(tmp_path / "elsewhere", tmp_path / "nowhere", repository.programs)
     repository.git("clone", "--quiet", str(promoted.remote), str(elsewhere.folder))
     told = elsewhere.invoke("history", "--env", "prod")
     assert told.returncode == 0
@@ -237,7 +237,7 @@ def test_history_tells_the_whole_story_after_a_fresh_clone(
 
 
 def test_a_platform_that_is_not_driven_is_refused_plainly(living: Living, tmp_path: Path) -> None:
-    repository = Repository.generate(tmp_path, doors=living.repository.doors)
+    repository = Repository.generate(tmp_path, programs=living.repository.programs)
     table = '[environments.prod]\nplatform = "{}"'
     repository.replace("release.toml", table.format("process"), table.format("nomad"))
     repository.begin(tmp_path / "remote.git")
@@ -254,7 +254,7 @@ def test_the_same_commit_and_data_are_the_same_release_in_another_clone(
     remote = tmp_path / "remote.git"
     here.git("init", "--quiet", "--bare", "--initial-branch=main", str(remote))
     here.git("push", "--quiet", str(remote), "main")
-    clone = Repository(tmp_path / "clone", tmp_path / "state", here.doors, actor="Bob Example")
+    clone = Repository(tmp_path / "clone", tmp_path / "state", here.programs, actor="Bob Example")
     here.git("clone", "--quiet", str(remote), str(clone.folder))
     record = release(clone)
     assert record == living.second | {"evidence": record["evidence"]}

@@ -57,7 +57,7 @@ def adopt(repository: Repository) -> str:
 def telco(living: Living, tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """Return a repository that has taken the table in, and committed that."""
     workspace = tmp_path_factory.mktemp("telco")
-    repository = Repository.generate(workspace, doors=living.repository.doors)
+    repository = Repository.generate(workspace, programs=living.repository.programs)
     adopt(repository)
     repository.begin(workspace / "remote.git")
     return repository
@@ -184,7 +184,7 @@ def test_a_fault_in_the_table_is_caught_with_its_name(
 def test_a_table_that_cannot_be_used_leaves_the_repository_as_it_was(
     living: Living, tmp_path: Path
 ) -> None:
-    repository = Repository.generate(tmp_path, doors=living.repository.doors)
+    repository = Repository.generate(tmp_path, programs=living.repository.programs)
     repository.begin(tmp_path / "remote.git")
     lines = TABLE.read_text(encoding="utf-8").splitlines(keepends=True)
     (tmp_path / "few.csv").write_text("".join(lines[:51]), encoding="utf-8")
