@@ -133,17 +133,17 @@ def timeline(audit: Audit, ledger: Ledger) -> list[Row]:
 
 def _rows(chain: Chain, ledger: Ledger) -> Iterator[Row]:
     for event in story(chain.events()):
-        drawn = picture(_trial(ledger, event)) if event.canary else ""
+        drawn = picture(_analysis(ledger, event)) if event.canary else ""
         level = LEVELS.get(event.outcome, "bad")
         yield Row(chain.environment, event, level, Markup(drawn))
 
 
-def _trial(ledger: Ledger, event: Event) -> Mapping[str, Any]:
+def _analysis(ledger: Ledger, event: Event) -> Mapping[str, Any]:
     try:
-        trial = ledger.trial(event.sha)
+        analysis = ledger.analysis(event.sha)
     except ValueError:
         return {}
-    return trial if isinstance(trial, Mapping) else {}
+    return analysis if isinstance(analysis, Mapping) else {}
 
 
 def _standing(chain: Chain, ledger: Ledger, policy: Policy, now: datetime) -> Standing:

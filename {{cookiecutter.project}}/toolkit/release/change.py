@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from . import notice
 from .canary.picture import picture
-from .canary.trial import Trial, conclude, try_out
+from .analysis import Analysis, analyse, conclude
 from .checks import refuse_a_lock
 from .errors import (
     HeadMoved,
@@ -27,7 +27,7 @@ from .files import write_file
 from .git import GitFailed, Repository
 from .ledger import CANARY, Ledger
 from .plan import Plan, Serving
-from .platforms import Platform
+from .platforms.protocol import Platform
 from .progress import Progress
 from .records import Record
 from .smoke import FILE_NAME as SMOKE_NAME
@@ -88,8 +88,8 @@ class Change:
     """Holds an environment's lock from `open` until the terminal event.
 
     `open` sets `sha`, the pending event's commit, and `ledger`, what git said at that moment: the
-    bundles are read from it. `work` sets `trial`, where there was a canary. `touched` says whether
-    the platform was told anything yet: what was never changed need not be brought back.
+    bundles are read from it. `work` sets `analysis`, where there was a canary. `touched` says
+    whether the platform was changed yet: what was never changed need not be restored.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ class Change:
     files: Mapping[str, bytes]
     sha: str = field(init=False, default="")
     ledger: Ledger = field(init=False)
-    trial: Trial | None = field(init=False, default=None)
+    analysis: Analysis | None = field(init=False, default=None)
     touched: bool = field(init=False, default=False)
 
     def open(self) -> None:
@@ -255,16 +255,16 @@ class Change:
         for instance in self.platform.observe().instances:
             if instance.release == record.version:
                 smoke(instance.address, record, cases, self.platform.ask)
-        self.trial = try_out(
+        self.analysis = analyse(
             *(self.platform, record, before.version, cases, canary, self.progress, self._guard)
         )
-        self.progress.say(f"canary {self.trial}")
-        self._report(self.trial)
-        conclude(self.trial)
+        self.progress.say(f"canary {self.analysis}")
+        self._report(self.analysis)
+        conclude(self.analysis)
 
-    def _report(self, trial: Trial) -> None:
+    def _report(self, analysis: Analysis) -> None:
         """Leave what was measured, and its picture, beside the other reports."""
-        told = trial.to_json()
+        told = analysis.to_json()
         reports = self.repository.root / "reports"
         try:
             write_file(reports / CANARY, told)
@@ -360,12 +360,12 @@ class Change:
             reason=reason.partition("\n")[0],
             lease_until="",
             id=new_id(),
-            canary=str(self.trial or ""),
+            canary=str(self.analysis or ""),
             duration_s=f"{self.progress.seconds if seconds is None else seconds:.1f}",
             caused_by=self.sha,
         )
-        if self.trial:
-            files = {**files, CANARY: self.trial.to_json()}
+        if self.analysis:
+            files = {**files, CANARY: self.analysis.to_json()}
         with self._step("record"):
             try:
                 sha, owed = self._write_end(event, files)

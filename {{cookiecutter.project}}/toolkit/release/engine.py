@@ -30,7 +30,8 @@ from .forge.review import reviewer
 from .git import REMOTE, Repository
 from .ledger import Ledger
 from .plan import Plan, Serving, plan_promotion, plan_rollback, serving, verified_state
-from .platforms import Observation, platform_of
+from .platforms import platform_of
+from .platforms.protocol import Observation
 from .policy import Environment, Policy
 from .progress import Progress
 from .records import FILE_NAME, Record

@@ -265,7 +265,7 @@ class Ledger(References):
             ) from None
         return {name: content for name, content in files.items() if name not in NOT_DESIRED}
 
-    def trial(self, commit: str) -> dict[str, Any]:
+    def analysis(self, commit: str) -> dict[str, Any]:
         """Return what the canary of an event measured, or nothing where there was none."""
         content = self.repository.read_tree(commit).get(CANARY)
         return json.loads(content) if content else {}

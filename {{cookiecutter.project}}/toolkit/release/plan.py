@@ -18,7 +18,7 @@ from .errors import (
 from .event import FAILED, NOTED, VERIFIED, Event
 from .git import REMOTE
 from .ledger import Ledger
-from .platforms import Platform
+from .platforms.protocol import Platform
 from .policy import Environment, Policy
 from .records import FILE_NAME, Record, parse
 

@@ -12,7 +12,7 @@ from .event import Event
 from .git import REMOTE
 from .ledger import Ledger
 from .plan import serving
-from .platforms import Observation
+from .platforms.protocol import Observation
 from .policy import Environment
 
 UNFINISHED = "unfinished"

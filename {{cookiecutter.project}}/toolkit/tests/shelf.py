@@ -14,7 +14,7 @@ from typing import Any
 from toolkit.release.canary.traffic import Replay
 from toolkit.release.canary.verdict import Side
 from toolkit.release.errors import ArtifactGone, NotServing
-from toolkit.release.platforms import Instance, Observation
+from toolkit.release.platforms.protocol import Instance, Observation
 from toolkit.release.records import FILE_NAME, Record, parse
 from toolkit.release.smoke import ask_over_http
 

@@ -1,8 +1,9 @@
-"""The canary: a release serves a share of the requests, and is measured beside the one before it.
+"""The statistics of a canary, which know neither platforms nor releases.
 
-- `trial` watches both sides, and says how that ended;
-- `traffic` reads what the servers have answered, and asks where too few customers do;
+- `traffic` reads requests from a server's log, and replays held-out customers;
+- `histogram` reads latencies from a server's metrics;
 - `verdict` says pass, fail or inconclusive of what was measured, and why;
-- `exceedances` compares two tails, `exact_tests` knows probabilities and nothing else;
-- `answers` notices when a release answers otherwise.
+- `exceedances` compares two tails, and `exact_tests` has the probabilities;
+- `answers` compares the predictions of two releases;
+- `picture` draws the latencies of both sides.
 """

@@ -1,4 +1,4 @@
-"""A canary's trial as a picture: how long both sides took to answer, as two curves."""
+"""A canary's analysis as a picture: how long both sides took to answer, as two curves."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ LINE = "var(--line, #d5d9df)"
 SIDES = {"baseline": "var(--then, #1c2128)", "canary": "var(--now, #5b8def)"}
 
 
-def picture(trial: Mapping[str, Any]) -> str:
+def picture(analysis: Mapping[str, Any]) -> str:
     """Draw which share of the answers came within how many milliseconds, both sides in one.
 
     Parameters
     ----------
-    trial : mapping
-        What ``Ledger.trial`` returns: its ``quantiles_ms`` are the minimum, every percentile and
+    analysis : mapping
+        What ``Ledger.analysis`` returns: its ``quantiles_ms`` are the minimum, every percentile and
         the maximum of each side.
 
     Returns
@@ -36,7 +36,7 @@ def picture(trial: Mapping[str, Any]) -> str:
     str
         SVG for an HTML page; empty where neither side was measured.
     """
-    measured = {name: _quantiles(trial, name) for name in SIDES}
+    measured = {name: _quantiles(analysis, name) for name in SIDES}
     sides = {name: quantiles for name, quantiles in measured.items() if quantiles}
     if not sides:
         return ""
@@ -74,9 +74,9 @@ def picture(trial: Mapping[str, Any]) -> str:
     return ElementTree.tostring(svg, encoding="unicode")
 
 
-def _quantiles(trial: Mapping[str, Any], name: str) -> list[float]:
-    """Return one side's quantiles, or nothing where they are not what a trial writes."""
-    told = trial.get("quantiles_ms")
+def _quantiles(analysis: Mapping[str, Any], name: str) -> list[float]:
+    """Return one side's quantiles, or nothing where they are not those of an analysis."""
+    told = analysis.get("quantiles_ms")
     values = told.get(name) if isinstance(told, Mapping) else None
     if not isinstance(values, list) or len(values) != 101:
         return []

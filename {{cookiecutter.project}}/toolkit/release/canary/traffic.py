@@ -1,4 +1,4 @@
-"""What a canary is judged by: the requests that both sides have answered, as they tell it."""
+"""The requests of a canary: how they are read from a server's log, and a replay that sends some."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from ..platforms import Instance, Platform
 from .answers import numbers_in
-from .verdict import Side, Window
+from .verdict import Side
 
 PATH = "/predict"
 # A server answers in milliseconds; who waits longer than this has not been answered.
@@ -23,39 +22,6 @@ THREADS = 8
 SERVER_ERROR = 500
 # Every answer names the release that it is from.
 RELEASE_HEADER = "X-Release"
-
-
-@dataclass
-class Readers:
-    """Asks each server what it has answered, from where it was asked to before.
-
-    Parameters
-    ----------
-    platform : Platform
-    """
-
-    platform: Platform
-    _marks: dict[str, str] = field(default_factory=dict)
-
-    def skip(self, instances: Sequence[Instance]) -> None:
-        """Leave out what was answered until now."""
-        for instance in instances:
-            _, self._marks[instance.address] = self.platform.answered(instance.address, "")
-
-    def side(self, instances: Sequence[Instance]) -> Side:
-        """Return the requests that these servers have answered since they were asked last."""
-        latencies: list[float] = []
-        errors = 0
-        for instance in instances:
-            mark = self._marks[instance.address]
-            one, self._marks[instance.address] = self.platform.answered(instance.address, mark)
-            latencies += one.latencies_ms
-            errors += one.errors
-        return Side(tuple(latencies), errors)
-
-    def window(self, canary: Sequence[Instance], baseline: Sequence[Instance]) -> Window:
-        """Return what both sides have answered since they were asked last."""
-        return Window(baseline=self.side(baseline), canary=self.side(canary))
 
 
 def side_of(lines: bytes) -> Side:

@@ -30,8 +30,9 @@ from ..images.record import image_of
 from ..policy import Environment, Policy
 from ..records import Record
 from ..smoke import ask_over_http
-from . import Instance, Observation, socket_holder, socket_taker
+from . import socket_holder, socket_taker
 from .process import exclusive, manifest_of, state_directory
+from .protocol import Instance, Observation
 
 MANIFEST = "docker.json"
 PORT = 8080

@@ -23,9 +23,10 @@ from ..images.host import login
 from ..images.record import ImageRecord, image_of
 from ..policy import ClusterEnvironment, Policy
 from ..records import Record
-from . import Instance, Observation, manifests
+from . import manifests
 from .kubectl import Kubectl, KubectlFailed, patiently
 from .manifests import CANARY, CONTAINER, DIGEST, IMAGE_ID, PORT, STABLE, TRACK, VERSION, Manifests
+from .protocol import Instance, Observation
 from .rollout import Rollout, has_ended, is_new, is_ready, is_settled, one_line
 
 # An API server that is restarted is back after this; longer it is an outage.

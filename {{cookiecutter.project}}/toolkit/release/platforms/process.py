@@ -31,7 +31,8 @@ from ..errors import MACHINE_TROUBLE, ConfigurationError, Locked, MachineFailed,
 from ..policy import Environment, Policy
 from ..records import FILE_NAME, Record, sha256
 from ..smoke import ask_over_http
-from . import Instance, Observation, supervisor
+from . import supervisor
+from .protocol import Instance, Observation
 
 MANIFEST = "process.json"
 COMPLETE = "complete"

@@ -41,9 +41,9 @@ def test_a_release_that_is_no_slower_passes_its_canary(workshop: Workshop) -> No
     event = shop.promote(second, shop.staging)
     assert event.canary.startswith("pass: ") and "replayed" in event.canary
     assert serving(shop, shop.staging) == second.version
-    trial = shop.ledger().trial(event.sha)
-    assert trial["verdict"] == "pass" and trial["synthetic"]
-    assert [len(trial["quantiles_ms"][side]) for side in ("baseline", "canary")] == [101, 101]
+    analysis = shop.ledger().analysis(event.sha)
+    assert analysis["verdict"] == "pass" and analysis["synthetic"]
+    assert [len(analysis["quantiles_ms"][side]) for side in ("baseline", "canary")] == [101, 101]
     assert "<svg" in (shop.folder / "reports" / "canary.svg").read_text(encoding="utf-8")
     # What was measured is evidence beside the desired state, and no part of it.
     assert "canary.json" not in shop.ledger().desired(event.sha)
@@ -60,7 +60,7 @@ def test_38_a_release_that_is_slower_is_rolled_back(workshop: Workshop) -> None:
     assert serving(shop, shop.staging) == first.version
     newest = shop.ledger().history("staging")[0]
     assert (newest.outcome, newest.canary[:5]) == ("rolled-back", "fail:")
-    assert shop.ledger().trial(newest.sha)["verdict"] == "fail"
+    assert shop.ledger().analysis(newest.sha)["verdict"] == "fail"
 
 
 def test_a_release_that_begins_to_fail_is_rolled_back_at_once(workshop: Workshop) -> None:
@@ -70,8 +70,8 @@ def test_a_release_that_begins_to_fail_is_rolled_back_at_once(workshop: Workshop
     with pytest.raises(RolledBack, match="failed in staging, rolled back") as refusal:
         shop.promote(breaks, shop.staging)
     assert "the canary failed" in refusal.value.why
-    trial = shop.ledger().trial(shop.ledger().history("staging")[0].sha)
-    assert len(trial["windows"]) < 10
+    analysis = shop.ledger().analysis(shop.ledger().history("staging")[0].sha)
+    assert len(analysis["windows"]) < 10
     assert serving(shop, shop.staging) == first.version
 
 

@@ -235,7 +235,7 @@ def test_a_canary_that_is_no_slower_passes_and_is_gone(shop: ClusterShop) -> Non
     event = shop.with_canary(windows=5).promote(release)
     assert event.canary.startswith("pass: ") and "replayed" not in event.canary
     assert shop.serves(release) and not shop.look().drift
-    assert shop.workshop.ledger().trial(event.sha)["verdict"] == "pass"
+    assert shop.workshop.ledger().analysis(event.sha)["verdict"] == "pass"
 
 
 def test_38_a_canary_that_is_slower_is_rolled_back_and_is_gone(
@@ -276,7 +276,7 @@ def test_18_a_canary_whose_command_was_killed_is_removed(
     def die(*_: object) -> None:
         raise Killed
 
-    monkeypatch.setattr("toolkit.release.change.try_out", die)
+    monkeypatch.setattr("toolkit.release.change.analyse", die)
     with pytest.raises(Killed):
         shop.with_canary().promote(shop.release())
     assert CANARY in shop.cluster.objects()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from toolkit.release.errors import RolledBack
-from toolkit.release.platforms import Instance
+from toolkit.release.platforms.protocol import Instance
 from toolkit.release.policy import Environment
 from toolkit.release.progress import Progress
 from toolkit.tests.workshop import Workshop

@@ -125,8 +125,8 @@ def test_evidence_that_cannot_be_had_is_said_to_be_so(history: History) -> None:
 def test_a_canary_is_drawn_at_its_event(history: History) -> None:
     record = history.releases[0]
     said = Event("promote", record.version, record.digest, "verified", canary="pass: p95 2 ms")
-    trial = {"quantiles_ms": {"baseline": [1.0] * 101, "canary": [2.0] * 101}}
-    files = {FILE_NAME: record.to_json(), CANARY: json.dumps(trial).encode()}
+    analysis = {"quantiles_ms": {"baseline": [1.0] * 101, "canary": [2.0] * 101}}
+    files = {FILE_NAME: record.to_json(), CANARY: json.dumps(analysis).encode()}
     history.shop.ledger().append("staging", said, files)
     page = board_of(history)
     assert "canary pass: p95 2 ms" in lines(page)

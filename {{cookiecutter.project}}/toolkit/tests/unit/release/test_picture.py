@@ -1,4 +1,4 @@
-"""A canary's trial as a picture."""
+"""A canary's analysis as a picture."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_side_that_nobody_asked_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "trial",
+    "analysis",
     [
         {},
         {"quantiles_ms": None},
@@ -73,5 +73,5 @@ def test_a_side_that_nobody_asked_is_left_out() -> None:
         {"quantiles_ms": {"baseline": ["</svg>"] * 101}},
     ],
 )
-def test_what_is_no_measurement_is_no_picture(trial: dict[str, Any]) -> None:
-    assert picture(trial) == ""
+def test_what_is_no_measurement_is_no_picture(analysis: dict[str, Any]) -> None:
+    assert picture(analysis) == ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from toolkit.release.event import Event
-from toolkit.release.platforms import Instance, Observation
+from toolkit.release.platforms.protocol import Instance, Observation
 from toolkit.release.status import describe, story
 
 READY = Instance("A", "sha256:1", "http://127.0.0.1:1", 1, "ready", 0)

@@ -1,41 +1,44 @@
-"""A canary's trial: some servers run the release, the others what served, and both are watched."""
+"""The analysis of a canary: a release serves a share of the requests, beside the one before it.
+
+Both sides are measured window by window until `canary.verdict` says pass, fail or inconclusive.
+"""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
-from ..errors import NotServing, Undecided
-from ..platforms import Instance, Platform
-from ..policy import CanaryPolicy
-from ..progress import Progress
-from ..records import Record
-from .answers import warning
-from .traffic import TIMEOUT_S, Readers, Replay
-from .verdict import FAIL, INCONCLUSIVE, PASS, Judgement, Side, Window, guardrail, judge
+from .canary.answers import warning
+from .canary.traffic import TIMEOUT_S, Replay
+from .canary.verdict import FAIL, INCONCLUSIVE, PASS, Judgement, Side, Window, guardrail, judge
+from .errors import NotServing, Undecided
+from .platforms.protocol import Instance, Platform
+from .policy import CanaryPolicy
+from .progress import Progress
+from .records import Record
 
 SCHEMA = 1
-# From this many requests on a trial rules out a regression of 25 % and not only of 50 %.
+# From this many requests on an analysis rules out a regression of 25 % and not only of 50 %.
 ENOUGH_REQUESTS = 500
 QUANTILES = 100
 
 
 @dataclass(frozen=True)
-class Trial:
-    """What a trial has shown.
+class Analysis:
+    """The result of a canary.
 
     Parameters
     ----------
     judgement : Judgement
     windows : tuple of Window
     synthetic : bool
-        Whether held-out customers were asked about, because too few real ones came.
+        Whether held-out customers were sent, because too few real requests came.
     policy : CanaryPolicy
     warning : str
-        How the release answers otherwise than the one before, or empty.
+        How the answers differ from those of the release before, or empty.
     """
 
     judgement: Judgement
@@ -45,15 +48,15 @@ class Trial:
     warning: str = ""
 
     def __str__(self) -> str:
-        told = f"{self.judgement.verdict}: {'; '.join(self.judgement.reasons)}"
-        told += " (replayed requests)" if self.synthetic else ""
-        return f"{told}; warning: {self.warning}" if self.warning else told
+        text = f"{self.judgement.verdict}: {'; '.join(self.judgement.reasons)}"
+        text += " (replayed requests)" if self.synthetic else ""
+        return f"{text}; warning: {self.warning}" if self.warning else text
 
     def to_json(self) -> bytes:
-        """Write what a later reader asks about: counts, thresholds, margins and distributions."""
+        """Write everything that a later reader needs: counts, thresholds, margins, quantiles."""
         sides = {
-            "baseline": _whole(self.windows, "baseline"),
-            "canary": _whole(self.windows, "canary"),
+            "baseline": _all_of(self.windows, "baseline"),
+            "canary": _all_of(self.windows, "canary"),
         }
         document = {
             "schema": SCHEMA,
@@ -84,13 +87,13 @@ def quantiles(latencies_ms: tuple[float, ...]) -> list[float]:
     return [round(ordered[round(last * part / QUANTILES)], 3) for part in range(QUANTILES + 1)]
 
 
-def _whole(windows: tuple[Window, ...], name: str) -> Side:
+def _all_of(windows: tuple[Window, ...], name: str) -> Side:
     sides = [getattr(window, name) for window in windows]
     latencies = tuple(latency for side in sides for latency in side.latencies_ms)
     return Side(latencies, sum(side.errors for side in sides))
 
 
-def try_out(
+def analyse(
     platform: Platform,
     record: Record,
     before: str,
@@ -98,8 +101,8 @@ def try_out(
     policy: CanaryPolicy,
     progress: Progress,
     guard: Callable[[], None],
-) -> Trial:
-    """Watch both sides window by window until there is a verdict, or no time is left.
+) -> Analysis:
+    """Measure both sides window by window until there is a verdict, or no time is left.
 
     Parameters
     ----------
@@ -110,19 +113,19 @@ def try_out(
     before : str
         The release that the other servers run.
     cases : bytes
-        The bundle's ``smoke.json``: whom to ask about where too few real customers come.
+        The bundle's ``smoke.json``: the requests to replay where too few real ones come.
     guard : callable
-        Raises when the environment was taken over meanwhile.
+        Raises when another command has taken over the environment.
     """
     watch = _Watch(platform, record, policy, progress, guard)
-    synthetic = not watch.hears_enough()
+    synthetic = not watch.has_enough_traffic()
     replay = platform.replay(json.loads(cases)["replay"], policy.requests_per_s)
     windows: list[Window] = []
     judgement = Judgement(INCONCLUSIVE, ("no window has ended",), {})
     with replay.running() if synthetic else nullcontext():
         for number in range(1, policy.looks * policy.windows + 1):
             windows.append(watch.window(replay if synthetic else None))
-            watch.tell(number, windows[-1])
+            watch.show(number, windows[-1])
             broken = guardrail(windows, policy)
             if broken:
                 judgement = Judgement(FAIL, (broken,), judge(windows, policy).figures)
@@ -131,62 +134,73 @@ def try_out(
                 judgement = judge(windows, policy)
                 if judgement.verdict in (PASS, FAIL):
                     break
-    told = warning(replay.answers(before), replay.answers(record.version))
-    return Trial(judgement, tuple(windows), synthetic, policy, told)
+    difference = warning(replay.answers(before), replay.answers(record.version))
+    return Analysis(judgement, tuple(windows), synthetic, policy, difference)
 
 
-def conclude(trial: Trial) -> None:
-    """Let a sound release go on; `NotServing` stops a bad one, `Undecided` any other."""
-    if trial.judgement.verdict == FAIL:
-        raise NotServing(f"the canary failed: {'; '.join(trial.judgement.reasons)}")
-    if trial.judgement.verdict != PASS:
-        raise Undecided(f"the canary is inconclusive: {'; '.join(trial.judgement.reasons)}")
+def conclude(analysis: Analysis) -> None:
+    """Return after a pass; a fail raises `NotServing`, an inconclusive analysis `Undecided`."""
+    if analysis.judgement.verdict == FAIL:
+        raise NotServing(f"the canary failed: {'; '.join(analysis.judgement.reasons)}")
+    if analysis.judgement.verdict != PASS:
+        raise Undecided(f"the canary is inconclusive: {'; '.join(analysis.judgement.reasons)}")
 
 
 @dataclass
 class _Watch:
-    """Looks at the servers of a trial, and waits from window to window."""
+    """Measures the servers of both sides, and waits from window to window."""
 
     platform: Platform
     record: Record
     policy: CanaryPolicy
     progress: Progress
     guard: Callable[[], None]
+    # How far each server's answers were read, by its address.
+    _marks: dict[str, str] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._readers = Readers(self.platform)
         self._canary, self._baseline = self._sides()
-        self._readers.skip([*self._canary, *self._baseline])
+        for instance in (*self._canary, *self._baseline):
+            _, self._marks[instance.address] = self.platform.answered(instance.address, "")
 
-    def hears_enough(self) -> bool:
-        """Listen for one window: do real customers ask as often as the judgement wants?"""
-        heard = self.window(None)
+    def has_enough_traffic(self) -> bool:
+        """Measure one window: do real customers send as many requests as a verdict needs?"""
+        seen = self.window(None)
         enough = ENOUGH_REQUESTS / self.policy.windows
-        return min(heard.canary.requests, heard.baseline.requests) >= enough
+        return min(seen.canary.requests, seen.baseline.requests) >= enough
 
     def window(self, replay: Replay | None) -> Window:
-        """Wait for the end of a window and return what was asked in it."""
+        """Wait for the end of a window and return the requests of both sides in it."""
         until = time.monotonic() + self.policy.window_s
         while time.monotonic() < until:
             time.sleep(min(0.5, max(0.0, until - time.monotonic())))
             self._require_ready()
         self.guard()
-        window = self._readers.window(self._canary, self._baseline)
+        baseline, canary = self._side(self._baseline), self._side(self._canary)
         lost = replay.unanswered() if replay else 0
-        if lost:
-            # Nobody can tell which side has not answered: it counts against the new one.
-            latencies = (*window.canary.latencies_ms, *[TIMEOUT_S * 1000.0] * lost)
-            window = Window(window.baseline, Side(latencies, window.canary.errors + lost))
-        return window
+        # Nobody can tell which side has not answered: it counts against the new one.
+        latencies = (*canary.latencies_ms, *[TIMEOUT_S * 1000.0] * lost)
+        return Window(baseline, Side(latencies, canary.errors + lost))
 
-    def tell(self, number: int, window: Window) -> None:
-        """Show how far the trial has come."""
+    def show(self, number: int, window: Window) -> None:
+        """Show how far the analysis has come."""
         self.progress.pass_by(
             f"window {number}, judged every {self.policy.windows}: "
             f"{window.canary.requests} requests, "
             f"{window.canary.errors} failed; baseline {window.baseline.requests}, "
             f"{window.baseline.errors} failed"
         )
+
+    def _side(self, instances: Sequence[Instance]) -> Side:
+        """Return the requests that these servers have answered since they were read last."""
+        latencies: list[float] = []
+        errors = 0
+        for instance in instances:
+            mark = self._marks[instance.address]
+            one, self._marks[instance.address] = self.platform.answered(instance.address, mark)
+            latencies += one.latencies_ms
+            errors += one.errors
+        return Side(tuple(latencies), errors)
 
     def _sides(self) -> tuple[list[Instance], list[Instance]]:
         observation = self.platform.observe()
@@ -198,11 +212,11 @@ class _Watch:
         return canary, baseline
 
     def _require_ready(self) -> None:
-        """`NotServing` when a server of the canary was lost or started again."""
+        """Raise `NotServing` when a server of the canary was lost or restarted."""
         canary, _ = self._sides()
         known = {one.address for one in self._canary}
         for one in canary:
             if one.state != "ready" or one.restarts or one.address not in known:
-                raise NotServing(f"the canary's server {one.address} was lost, or started again")
+                raise NotServing(f"the canary's server {one.address} was lost, or restarted")
         if len(canary) != len(known):
             raise NotServing("the canary has lost a server")
