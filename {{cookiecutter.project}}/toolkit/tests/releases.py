@@ -1,10 +1,11 @@
 """A release as `invoke champion` lays it out: the package as a wheel, a model, checksums."""
 
+import ast
 import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -27,17 +28,34 @@ def wheel(changes: Mapping[str, tuple[str, str]] | None = None) -> bytes:
 
 
 def released_modules() -> set[Path]:
-    """Return the files of the toolkit that a server imports."""
-    folders = [TOOLKIT, TOOLKIT / "data", TOOLKIT / "model"]
-    modules = (
-        *("errors", "data/contract", "data/document", "data/expectation"),
-        *("model/features", "model/plugins", "model/predictor"),
-    )
-    return {
-        *(folder / "__init__.py" for folder in folders),
-        *(TOOLKIT / f"{module}.py" for module in modules),
-        *(TOOLKIT / "serving").glob("*.py"),
-    }
+    """Return the files of the toolkit that a release installs: what a server imports."""
+    found: set[Path] = set()
+    waiting = set((TOOLKIT / "serving").glob("*.py"))
+    while waiting:
+        path = waiting.pop()
+        found.add(path)
+        waiting |= set(_imported_by(path)) - found
+    return found
+
+
+def _imported_by(path: Path) -> Iterator[Path]:
+    """Yield the files of the toolkit that a module imports, with those of their packages."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            base = path.parents[node.level - 1] if node.level else TOOLKIT.parent
+            module = base.joinpath(*(node.module or "").split("."))
+            names = [module, *(module / one.name for one in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [TOOLKIT.parent.joinpath(*one.name.split(".")) for one in node.names]
+        else:
+            continue
+        for name in names:
+            packages = [folder for folder in (name, *name.parents) if TOOLKIT in folder.parents]
+            files = [
+                name.with_suffix(".py"),
+                *(one / "__init__.py" for one in (TOOLKIT, *packages)),
+            ]
+            yield from (file for file in files if name.is_relative_to(TOOLKIT) and file.is_file())
 
 
 def lay_out(
