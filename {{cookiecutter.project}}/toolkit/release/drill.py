@@ -144,7 +144,8 @@ def _in_sandbox(machine: Machine, plan: Plan, progress: Progress) -> Drill:
         bundle = ledger.bundle(record.version)
         with on_this_machine():
             platform.preflight(record, lambda: bundle)
-            state = platform.render(record, lambda: bundle, "drill")
+            its_own = ProcessPlatform(environment, machine.policy_of(record))
+            state = its_own.render(record, lambda: bundle, "drill")
             platform.apply(state, "drill", lambda: None, progress.say)
             verify(platform, record, bundle[SMOKE_NAME])
 

@@ -33,6 +33,7 @@ from .plan import Plan, Serving, plan_promotion, plan_rollback, serving, verifie
 from .platforms import platform_of
 from .platforms.protocol import Observation
 from .policy import Environment, Policy
+from .policy_file import at_commit
 from .progress import Progress
 from .records import FILE_NAME, Record
 from .smoke import FILE_NAME as SMOKE_NAME
@@ -50,6 +51,14 @@ class Machine:
 
     repository: Repository
     policy: Policy
+
+    def policy_of(self, record: Record) -> Policy:
+        """Return today's policy, with the command that serves a release as of its own commit.
+
+        Another toolkit may have changed the command since: what was built before knows its own.
+        """
+        read = partial(self.repository.read, "cat-file", "blob")
+        return replace(self.policy, serve=at_commit(read, record.commit, self.policy).serve)
 
     def plan_promotion(self, environment: Environment, version: str | None) -> Plan:
         """Make the plan of a promotion, or refuse it. Writes nothing."""
@@ -74,7 +83,7 @@ class Machine:
             return plan
         # Before anybody is asked to confirm, and of a promotion alone: a rollback waits for nobody.
         bundle = ledger.bundle(plan.record.version)
-        platform.examine(platform.render(plan.record, lambda: bundle, new_id()))
+        platform.examine(self._render(environment, plan.record, bundle, new_id()))
         warning = platform.warning(plan.record, bundle)
         return replace(plan, warnings=(warning,) if warning else ())
 
@@ -101,10 +110,9 @@ class Machine:
         OutcomeUnknown
             The platform has fallen silent; the lock stays.
         """
-        platform = platform_of(plan.environment, self.policy)
         ledger, event = Ledger.open(self.repository), new_id()
         bundle = ledger.bundle(plan.record.version)
-        manifests = platform.render(plan.record, lambda: bundle, event)
+        manifests = self._render(plan.environment, plan.record, bundle, event)
         files = {FILE_NAME: plan.record.to_json()} | manifests
         change = self.change(plan, progress, files, event=event)
         try:
@@ -358,6 +366,12 @@ class Machine:
             id=event or new_id(),
         )
         return Change(self.repository, plan, platform, progress, pending, files)
+
+    def _render(
+        self, environment: Environment, record: Record, bundle: Mapping[str, bytes], event: str
+    ) -> dict[str, bytes]:
+        platform = platform_of(environment, self.policy_of(record))
+        return platform.render(record, lambda: bundle, event)
 
     def _unlocked(self, environment: Environment) -> tuple[Ledger, str]:
         """Return the ledger and the newest event; refuse a lock, and an empty history."""

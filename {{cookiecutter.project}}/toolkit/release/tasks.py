@@ -18,7 +18,7 @@ from invoke.tasks import task
 from toolkit.release import audit as auditing
 from toolkit.release import build as building
 from toolkit.release import champion as champions
-from toolkit.release import difference, policy
+from toolkit.release import difference, policy, policy_file
 from toolkit.release import drill as drills
 from toolkit.release import proposal as proposals
 from toolkit.release import prune as pruning
@@ -44,7 +44,7 @@ JSON = "print one JSON document on standard output"
 
 def _machine() -> Machine:
     repository = Repository.containing(Path.cwd())
-    return Machine(repository, policy.load(repository.root / "release.toml"))
+    return Machine(repository, policy_file.load(repository.root / policy_file.FILE_NAME))
 
 
 def _say_what_is_known(ledger: Ledger) -> None:

@@ -6,21 +6,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 from ..approvals import sort
 from ..checks import PASSED
-from ..errors import ConfigurationError, HistoryCorrupt
+from ..errors import HistoryCorrupt
 from ..git import GitFailed
 from ..ledger import Ledger, address_of, approval_of
 from ..objects import Objects
 from ..policy import ApprovalPolicy, Environment, Policy
-from ..policy import parse as parse_policy
+from ..policy_file import at_commit
 from ..records import EVIDENCE_NAME, FILE_NAME, Record, parse
 from ..references import RELEASES
 from .chain import Chain
-
-POLICY_NAME = "release.toml"
 
 
 @dataclass(frozen=True)
@@ -102,15 +99,13 @@ class Books:
     def policy_of(self, record: Record) -> Policy:
         """Return the policy at a release's own commit; today's where that cannot be read.
 
-        Whoever relaxes it on the way to production, and tells nobody, is found out by that.
+        A policy that was relaxed on the way to production, unnoticed, is found out by that.
         """
-        try:
-            sha, content = self.objects.read(f"{record.commit}:{POLICY_NAME}")
-            if sha not in self._policies:
-                self._policies[sha] = parse_policy(content, Path(POLICY_NAME))
-            return self._policies[sha]
-        except (GitFailed, ConfigurationError):
-            return self.policy
+        commit = record.commit
+        if commit not in self._policies:
+            read = self.objects.read
+            self._policies[commit] = at_commit(lambda name: read(name)[1], commit, self.policy)
+        return self._policies[commit]
 
     def environment(self, name: str, record: Record) -> Environment | None:
         """Return what the policy at a release's commit says of an environment, or today's does."""

@@ -11,6 +11,7 @@ from toolkit.release.audit import audit
 from toolkit.release.errors import DrillFailed, NoRollbackTarget
 from toolkit.release.progress import Progress
 from toolkit.release.status import look
+from toolkit.tests.door import write_policy
 from toolkit.tests.workshop import Workshop
 
 
@@ -36,6 +37,19 @@ def test_a_drill_leaves_everything_as_it_was_and_is_recorded(
     assert f"{done.seconds} s when it was practised" in str(plan)
     environments = workshop.machine.policy.environments
     assert len(list((workshop.state / "environments").iterdir())) <= len(environments)
+
+
+def test_a_sandbox_serves_each_release_with_the_command_of_its_own_commit(
+    workshop: Workshop,
+) -> None:
+    server = workshop.machine.policy.serve
+    for serve in (server, ("-u", *server)):
+        write_policy(workshop.folder, replace(workshop.machine.policy, serve=serve))
+        workshop.promote(workshop.release(repr(serve).encode()), workshop.staging)
+    policy = replace(workshop.machine.policy, serve=("-m", "server_of_another_toolkit"))
+    machine = replace(workshop.machine, policy=policy)
+    done = drill.practise(machine, workshop.staging, True, Progress())
+    assert done.requests > 0 and done.unanswered == 0
 
 
 def test_a_drill_over_its_budget_fails(workshop: Workshop) -> None:

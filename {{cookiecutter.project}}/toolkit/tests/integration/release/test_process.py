@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from toolkit.release.errors import NotVerified, RolledBack
 from toolkit.release.policy import Environment
 from toolkit.release.progress import Progress
 from toolkit.release.status import look
+from toolkit.tests.door import write_policy
 from toolkit.tests.workshop import CUSTOMER, Workshop
 
 
@@ -85,3 +87,16 @@ def test_29_deploy_brings_back_what_git_says_and_status_shows_the_drift(workshop
     workshop.machine.deploy(workshop.staging, Progress())
     assert serving(workshop.staging) == release.version
     assert not look(workshop.machine, workshop.ledger(), workshop.staging).drift
+
+
+def test_a_release_starts_with_the_command_of_its_own_commit(workshop: Workshop) -> None:
+    write_policy(workshop.folder, workshop.machine.policy)
+    built_before = workshop.release(b"before")
+    policy = replace(workshop.machine.policy, serve=("-m", "server_of_another_toolkit"))
+    write_policy(workshop.folder, policy)
+    today = replace(workshop, machine=replace(workshop.machine, policy=policy))
+    today.promote(built_before, today.staging)
+    assert serving(today.staging) == built_before.version
+    with pytest.raises(RolledBack, match="server_of_another_toolkit"):
+        today.promote(today.release(b"after"), today.staging)
+    assert serving(today.staging) == built_before.version

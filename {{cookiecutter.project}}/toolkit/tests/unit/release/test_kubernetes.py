@@ -23,7 +23,8 @@ from toolkit.release.errors import (
 from toolkit.release.images.record import ImageRecord
 from toolkit.release.platforms import manifests
 from toolkit.release.platforms.kubernetes import KubernetesPlatform
-from toolkit.release.policy import ClusterEnvironment, load
+from toolkit.release.policy import ClusterEnvironment
+from toolkit.release.policy_file import load
 from toolkit.release.records import Record, sha256
 from toolkit.tests.clusters import DEPLOYMENT, NAME, SERVICE, ClusterShop, base, opened
 from toolkit.tests.door import write_policy

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from toolkit.release.errors import ConfigurationError
-from toolkit.release.policy import ClusterEnvironment, ImagePolicy, load
+from toolkit.release.git import GitFailed
+from toolkit.release.policy import ClusterEnvironment, ImagePolicy
+from toolkit.release.policy_file import at_commit, load
 
 GOOD = """
 schema = 1
@@ -211,3 +213,29 @@ def test_a_freeze_that_is_not_understood_is_refused(
     with pytest.raises(ConfigurationError) as refusal:
         load(path)
     assert why in refusal.value.why
+
+
+def test_the_policy_of_a_release_is_that_of_its_commit(tmp_path: Path) -> None:
+    today = load(_written(tmp_path, GOOD))
+    old = GOOD.replace("churn.serving", "older.serving")
+    kept = {"c0ffee:release.toml": old.encode()}
+    assert at_commit(kept.__getitem__, "c0ffee", today).serve == ("-m", "older.serving")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"schema = 0", b"\xff"])
+def test_where_a_commit_has_no_policy_that_can_be_read_today_s_counts(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    def read(name: str) -> bytes:
+        if content is None:
+            raise GitFailed(f"{name} does not exist")
+        return content
+
+    today = load(_written(tmp_path, GOOD))
+    assert at_commit(read, "c0ffee", today) is today
+
+
+def _written(folder: Path, text: str) -> Path:
+    path = folder / "release.toml"
+    path.write_text(text, encoding="utf-8")
+    return path

@@ -1,0 +1,175 @@
+"""Reads ``release.toml`` strictly into a `Policy`.
+
+An unknown key, a wrong type or a missing value is refused: a policy that is half understood
+protects nobody.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from types import NoneType
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
+
+from .errors import ConfigurationError
+from .git import GitFailed
+from .policy import PROMOTE, PROPOSE, ClusterEnvironment, Environment, Policy
+
+FILE_NAME = "release.toml"
+SCHEMA = 1
+Table = TypeVar("Table")
+# What a cluster's manifests and its autoscaler decide: no settings of its environments.
+NOT_IN_A_CLUSTER = {"host": "", "port": 0, "instances": 0, "ready_timeout_s": 60}
+
+
+def load(path: Path) -> Policy:
+    """Read ``release.toml``; `ConfigurationError` names the first thing that is wrong with it."""
+    try:
+        return parse(path.read_bytes(), path)
+    except OSError as error:
+        raise _refuse(path, f"it cannot be read: {error}") from None
+
+
+def parse(content: bytes, path: Path) -> Policy:
+    """Understand a policy, from whichever commit; ``path`` is what an error names."""
+    try:
+        document = tomllib.loads(content.decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise _refuse(path, f"it cannot be read: {error}") from None
+    if document.pop("schema", None) != SCHEMA:
+        raise _refuse(path, f"schema must be {SCHEMA}")
+    tables = document.pop("environments", None)
+    if not isinstance(tables, dict) or not tables:
+        raise _refuse(path, "it names no environment")
+    environments: list[Environment] = []
+    for name, table in tables.items():
+        after = environments[-1].name if environments else None
+        fixed: dict[str, Any] = {"name": name, "after": after}
+        kind: type[Environment] = Environment
+        if isinstance(table, dict) and table.get("platform") == "kubernetes":
+            kind, fixed = ClusterEnvironment, fixed | NOT_IN_A_CLUSTER
+        environments.append(_read(path, f"environments.{name}", kind, table, fixed))
+    fixed = {"environments": tuple(environments), "root": path.parent}
+    policy = _read(path, "", Policy, document, fixed)
+    _check_consistency(path, policy)
+    return policy
+
+
+def at_commit(read: Callable[[str], bytes], commit: str, today: Policy) -> Policy:
+    """Return the policy that stands at a commit; today's where that one cannot be read.
+
+    Parameters
+    ----------
+    read : callable
+        Returns the content of an object of git, given as ``<commit>:<path>``, or raises
+        `GitFailed`.
+    """
+    try:
+        return parse(read(f"{commit}:{FILE_NAME}"), Path(FILE_NAME))
+    except (GitFailed, ConfigurationError):
+        return today
+
+
+def _check_consistency(path: Path, policy: Policy) -> None:
+    """Refuse settings that are right each, and wrong together."""
+    names = {environment.name for environment in policy.environments}
+    for freeze in policy.freezes:
+        unknown = set(freeze.environments) - names
+        if unknown:
+            raise _refuse(path, f"freeze {freeze.name!r} names {', '.join(sorted(unknown))}")
+    for environment in policy.environments:
+        where = f"environments.{environment.name}"
+        approval, canary = environment.approval, environment.canary
+        if approval and approval.by and len(set(approval.by)) < approval.needed:
+            raise _refuse(path, f"{where}.approval.by names fewer people than are needed")
+        if isinstance(environment, ClusterEnvironment):
+            _check_cluster(path, policy, environment)
+        elif canary and canary.instances >= environment.instances:
+            raise _refuse(path, f"{where}.canary.instances must leave a server to compare with")
+        if canary and canary.longest_s >= policy.lease_s:
+            longest = f"{canary.longest_s} s, lease_s is {policy.lease_s}"
+            raise _refuse(path, f"{where}.canary may take {longest}: it would count as dead")
+        if environment.nightly not in (PROPOSE, PROMOTE):
+            raise _refuse(path, f"{where}.nightly must be {PROPOSE} or {PROMOTE}")
+        if environment.soak_minutes and not environment.after:
+            raise _refuse(path, f"{where}.soak_minutes: there is no environment before it")
+
+
+def _check_cluster(path: Path, policy: Policy, environment: ClusterEnvironment) -> None:
+    where = f"environments.{environment.name}"
+    if environment.canary and environment.gitops:
+        why = f"{environment.gitops} changes all pods over as soon as it sees the release"
+        raise _refuse(path, f"{where}.canary cannot be: {why}")
+    # The canary, the way there, and if that fails the way back.
+    longest_s = 2 * environment.timeout_s
+    if environment.canary:
+        longest_s += environment.timeout_s + environment.canary.longest_s
+    if longest_s >= policy.lease_s:
+        longest = f"{longest_s} s with its way back, lease_s is {policy.lease_s}"
+        raise _refuse(path, f"{where}: a change may take {longest}: it would count as dead")
+    if policy.image is None:
+        raise _refuse(path, f"{where} wants the image of a release, and there is no [image]")
+
+
+def _read(path: Path, where: str, kind: type[Table], table: Any, fixed: Mapping[str, Any]) -> Table:
+    """Make a dataclass from a table: every key known, every type right, nothing missing."""
+    if not isinstance(table, dict):
+        raise _refuse(path, f"{where} must be a table")
+    prefix = f"{where}." if where else ""
+    hints = get_type_hints(kind)
+    wanted = {field.name: field for field in fields(cast(Any, kind)) if field.name not in fixed}
+    for key in table:
+        if key not in wanted:
+            known = ", ".join(wanted)
+            raise _refuse(path, f"{prefix}{key} is not a setting; known are {known}")
+    values = dict(fixed)
+    for key, field in wanted.items():
+        if key in table:
+            values[key] = _typed(path, prefix + key, table[key], hints[key])
+        elif field.default is MISSING:
+            raise _refuse(path, f"{prefix}{key} is missing")
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise _refuse(path, f"{where}: {error}") from None
+
+
+def _typed(path: Path, where: str, value: Any, hint: Any) -> Any:
+    choices = [choice for choice in get_args(hint) or (hint,) if choice is not NoneType]
+    if get_origin(hint) is tuple:
+        return _typed_list(path, where, value, choices[0])
+    if is_dataclass(choices[0]) and isinstance(choices[0], type):
+        return _read(path, where, choices[0], value, {})
+    if choices == [float] and type(value) is int:
+        value = float(value)
+    # `type` and not `isinstance`: True is an int, and `port = true` is a mistake.
+    if type(value) not in choices or value == "":
+        names = " or ".join(choice.__name__ for choice in choices)
+        raise _refuse(path, f"{where} must be of type {names}, not {value!r}")
+    if type(value) is int and value < 1:
+        raise _refuse(path, f"{where} must be at least 1, not {value}")
+    if type(value) is float and not 0 < value < math.inf:
+        raise _refuse(path, f"{where} must be a number above 0, not {value}")
+    return value
+
+
+def _typed_list(path: Path, where: str, value: Any, kind: type) -> tuple[Any, ...]:
+    if is_dataclass(kind):
+        if not isinstance(value, list):
+            raise _refuse(path, f"{where} must be tables, [[{where}]]")
+        return tuple(_read(path, where, kind, table, {}) for table in value)
+    if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
+        raise _refuse(path, f"{where} must be a list of strings")
+    return tuple(value)
+
+
+def _refuse(path: Path, why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{path.name} is not a release policy",
+        why=why,
+        state="nothing was changed",
+        next_step=f"mend {path.name}; its comments say what each setting means",
+    )
