@@ -26,8 +26,8 @@ def lines(toolkit: Path = TOOLKIT) -> Iterator[str]:
 
 def differences(toolkit: Path = TOOLKIT) -> list[tuple[str, str]]:
     """Return each file that is not as CHECKSUMS says, and whether it is changed, new or missing."""
-    listed = dict(_split(line) for line in _read(toolkit))
-    found = dict(_split(line) for line in lines(toolkit))
+    listed = read(toolkit)
+    found = parse("\n".join(lines(toolkit)))
     changes = []
     for name in sorted({*listed, *found}):
         if name not in listed:
@@ -39,15 +39,17 @@ def differences(toolkit: Path = TOOLKIT) -> list[tuple[str, str]]:
     return changes
 
 
-def _read(toolkit: Path) -> list[str]:
+def read(toolkit: Path = TOOLKIT) -> dict[str, str]:
+    """Return what CHECKSUMS lists, as `parse` does; without the file nothing is listed."""
     path = toolkit / FILE
-    # Without the list every file is new: then all tests run.
-    return path.read_text("utf-8", "replace").splitlines() if path.exists() else []
+    # Then every file is new, and all tests run.
+    return parse(path.read_text("utf-8", "replace")) if path.exists() else {}
 
 
-def _split(line: str) -> tuple[str, str]:
-    checksum, _, name = line.partition("  ")
-    return name, checksum
+def parse(text: str) -> dict[str, str]:
+    """Return the SHA-256 in hex of each file, by its path in the toolkit."""
+    pairs = (line.partition("  ") for line in text.splitlines())
+    return {name: checksum for checksum, _, name in pairs}
 
 
 def main() -> None:

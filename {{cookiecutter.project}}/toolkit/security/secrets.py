@@ -1,16 +1,26 @@
-"""Looks for passwords, keys and tokens: `python -m toolkit.security.secrets [--update]`.
+"""Searches for passwords, keys and tokens: `python -m toolkit.security.secrets [--all | --update]`.
 
 A secret that was committed and removed again is as public as one that is still there: so every
-version of every file that the branch brings is read, and not only the last one. What looks like a
+version of every file that the branch adds is searched, and not only the last one. What looks like a
 secret and is none stands in .secrets.baseline, by its hash. No secret is ever printed.
+
+A file of toolkit/ is left out where its bytes are those that toolkit/CHECKSUMS lists at the commit
+from which the branch starts: the template has searched it, and to search it again takes ten seconds.
+The price is that this session finds no secret that the template has overlooked, and none that came
+to the default branch together with an edited line of CHECKSUMS: the session of that branch has
+found it, and `nox -s template` still names the file. Where there is no branch to compare with,
+CHECKSUMS counts as it is now. `--all` and `--update` leave out no file.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import io
 import json
+import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +34,12 @@ from detect_secrets.core.scan import scan_file
 from detect_secrets.core.secrets_collection import SecretsCollection
 from detect_secrets.settings import default_settings, get_filters, get_settings
 
+from ..checks import checksums
 from . import CannotTell
 from .versions import USUALLY, Branch, Version, working_tree
 
 BASELINE = Path(".secrets.baseline")
+TOOLKIT = "toolkit"
 UPDATE = "nox -s secrets -- --update"
 
 OWN_PLUGIN = {"name": "TokenDetector", "path": "file://toolkit/security/tokens.py"}
@@ -42,13 +54,14 @@ NOT_PLUGINS = (
 NOT_LINES = (
     # The locks' hashes are public, and a tenth of all lines.
     r"^    --hash=sha256:[0-9a-f]{64}( \\)?$",
-    # Nor is the list of the toolkit's files.
-    r"^[0-9a-f]{64}  \S+$",
+    # Nor is the list of the toolkit's files, none of which has a digit in its name: tokens have.
+    r"^[0-9a-f]{64}  [A-Za-z_./-]+$",
     # A digest in a document is there for everybody to compare, and changes with what it is of.
     r'^\s*"(\w+_)?sha256": "[0-9a-f]{64}",?$',
     # Nor is the template's commit, in .cruft.json.
     r'^\s*"_?commit": "[0-9a-f]{40}",?$',
 )
+NOT_LINE = re.compile("|".join(NOT_LINES))
 NOT_FILES = (
     # The hashes of what is no secret.
     r"^\.secrets\.baseline$",
@@ -94,19 +107,43 @@ def search(version: Version) -> list[Finding]:
     """Return what looks like a secret in one version of a file."""
     if version.text is None:
         return []
+    every = enumerate(io.StringIO(version.text, newline=None), start=1)
+    # The plugins would take seconds to leave these lines out: most of a lock.
+    lines = [(number, line) for number, line in every if not NOT_LINE.search(line.rstrip())]
     # The plugins read files, and go by their names.
     with TemporaryDirectory() as desk, chdir(desk):
         copy = Path(version.path)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(version.text, encoding="utf-8", newline="")
-        return [Finding(secret, version.blob) for secret in scan_file(version.path)]
+        copy.write_text("".join(line for _, line in lines), encoding="utf-8")
+        found = list(scan_file(version.path))
+    for secret in found:
+        secret.line_number = lines[secret.line_number - 1][0]
+    return [Finding(secret, version.blob) for secret in found]
 
 
-def added_and_gone(branch: Branch, now: Iterable[Finding]) -> list[Finding]:
+def searched_by_the_template(branch: Branch | None) -> dict[str, str]:
+    """Return the files that need no search, by path, with the SHA-256 that they must have."""
+    if branch is None:
+        listed = checksums.read(Path(TOOLKIT))
+    else:
+        # As it was where the branch begins: nobody hides a secret by a new line in it.
+        listed = checksums.parse(branch.at_base(f"{TOOLKIT}/{checksums.FILE}").text or "")
+    return {f"{TOOLKIT}/{name}": checksum for name, checksum in listed.items()}
+
+
+def is_searched(version: Version, known: Mapping[str, str]) -> bool:
+    """Tell whether the template has searched just this version of a file."""
+    return known.get(version.path) == hashlib.sha256(version.content).hexdigest()
+
+
+def added_and_gone(
+    branch: Branch, now: Iterable[Finding], known: Mapping[str, str]
+) -> list[Finding]:
     """Return what some commit of the branch holds, but neither its base nor the files of now."""
     there = {finding.secret for finding in now}
+    versions = (version for version in branch.versions() if not is_searched(version, known))
     # Of several versions with the same secret the oldest counts.
-    found = {each.secret: each for version in branch.versions() for each in search(version)}
+    found = {each.secret: each for version in versions for each in search(version)}
 
     def is_new(secret: PotentialSecret) -> bool:
         before = search(branch.at_base(secret.filename))
@@ -115,16 +152,19 @@ def added_and_gone(branch: Branch, now: Iterable[Finding]) -> list[Finding]:
     return [each for each in found.values() if each.secret not in there and is_new(each.secret)]
 
 
-def look_everywhere(branch: Branch | None) -> list[Finding]:
-    """Return what the files hold and what the branch has added; say how much was read."""
-    versions = list(working_tree())
+def search_everywhere(branch: Branch | None, known: Mapping[str, str]) -> list[Finding]:
+    """Return what the files hold and what the branch has added; print how much was searched."""
+    every = list(working_tree())
+    versions = [version for version in every if not is_searched(version, known)]
     now = [finding for version in versions for finding in search(version)]
     binary = sum(version.text is None for version in versions)
-    print(f"read {len(versions)} files, of which {binary} hold no text,", end=" ")
+    print(f"searched {len(versions)} files, of which {binary} hold no text,", end=" ")
+    if left_out := len(every) - len(versions):
+        print(f"but not the {left_out} of {TOOLKIT}/ that the template has searched,", end=" ")
     if branch is None:
         print(f"and no history: there is no branch to compare with ({', '.join(USUALLY)})")
         return now
-    gone = added_and_gone(branch, now)
+    gone = added_and_gone(branch, now, known)
     print(f"and what was added to {branch.target} since {branch.base[:12]}")
     return now + gone
 
@@ -151,11 +191,10 @@ def accepted() -> set[PotentialSecret]:
     return {secret for _, secret in known if secret.is_secret is not True}
 
 
-def check() -> int:
+def check(branch: Branch | None, known: Mapping[str, str]) -> int:
     """Name every secret by file, line and kind, but those of the baseline; return the exit code."""
     no_secrets = accepted()
-    branch = Branch.here()
-    found = [each for each in look_everywhere(branch) if each.secret not in no_secrets]
+    found = [each for each in search_everywhere(branch, known) if each.secret not in no_secrets]
     for each in found:
         place = "in the file as it is now"
         if branch and each.blob:
@@ -171,13 +210,13 @@ def check() -> int:
     return 1 if found else 0
 
 
-def update() -> int:
+def update(branch: Branch | None) -> int:
     """Write down that nothing of what is found is a secret; return the exit code.
 
     What `detect-secrets audit` has said about it stays.
     """
     secrets = SecretsCollection()
-    for finding in look_everywhere(Branch.here()):
+    for finding in search_everywhere(branch, {}):
         secrets[finding.secret.filename].add(finding.secret)
     if BASELINE.exists():
         secrets.merge(read_baseline()[0])
@@ -192,11 +231,15 @@ def update() -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Run and return the exit code: 1 for a secret, and for what cannot be told."""
     parser = argparse.ArgumentParser(prog="nox -s secrets --", description=__doc__)
+    parser.add_argument("--all", action="store_true", help="also search the unchanged toolkit/")
     parser.add_argument("--update", action="store_true", help="accept what is found as no secret")
     asked = parser.parse_args(arguments)
     try:
         with everything_looks():
-            return update() if asked.update else check()
+            branch = Branch.here()
+            if asked.update:
+                return update(branch)
+            return check(branch, {} if asked.all else searched_by_the_template(branch))
     except (CannotTell, OSError) as problem:
         print(f"could not tell: {problem}")
         return 1

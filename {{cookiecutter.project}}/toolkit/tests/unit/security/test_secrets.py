@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from toolkit.checks import checksums
 from toolkit.security import secrets
 from toolkit.tests.workshop import git
 
@@ -51,7 +52,9 @@ def said(capsys: pytest.CaptureFixture[str], code: int, *arguments: str) -> str:
 
 
 def test_nothing_is_found_in_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "read 2 files, of which 0 hold no text, and what was added to main" in said(capsys, 0)
+    assert "searched 2 files, of which 0 hold no text, and what was added to main" in said(
+        capsys, 0
+    )
 
 
 def test_a_token_in_a_file_is_named_before_it_is_committed(
@@ -239,3 +242,78 @@ def test_what_locks_tables_and_digests_hold_is_no_secret_and_the_same_elsewhere_
     out = said(capsys, 1)
     assert "data/make.py:1: Hex High Entropy String" in out
     assert "table.csv:2: Hex High Entropy String" in out
+
+
+@pytest.fixture
+def toolkit(folder: Path) -> Path:
+    """A toolkit in which the template has overlooked a token, as the default branch has it."""
+    toolkit = folder / "toolkit"
+    toolkit.mkdir()
+    git(folder, "switch", "--quiet", "main")
+    (toolkit / "board.py").write_text(f"TOKEN = '{TOKEN}'\n")
+    list_checksums(toolkit)
+    commit(folder, "settings.py", "DEBUG = None\n")
+    git(folder, "switch", "--quiet", "--force-create", "work")
+    return toolkit
+
+
+def list_checksums(toolkit: Path) -> None:
+    """Write CHECKSUMS as it must be."""
+    text = "".join(f"{line}\n" for line in checksums.lines(toolkit))
+    (toolkit / checksums.FILE).write_text(text)
+
+
+def test_a_file_that_is_as_the_template_made_it_is_left_out(
+    toolkit: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = said(capsys, 0)
+    assert "searched 3 files" in out and "but not the 1 of toolkit/ that the template has" in out
+    assert "toolkit/board.py:1: Access Token" in said(capsys, 1, "--all")
+    assert "lists 1 findings" in said(capsys, 0, "--update")
+    said(capsys, 0, "--all")
+
+
+def test_a_token_in_a_changed_file_of_the_toolkit_is_found(
+    toolkit: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (toolkit / "board.py").read_text()
+    leak = commit(folder, "toolkit/board.py", f"{before}ANOTHER = '{ANOTHER}'\n")
+    assert "toolkit/board.py:2: Access Token: in the file as it is now\n" in said(capsys, 1)
+    commit(folder, "toolkit/board.py", before)
+    added = f"toolkit/board.py:2: Access Token: added in commit {leak}, and removed since\n"
+    assert added in said(capsys, 1)
+
+
+def test_checksums_that_were_edited_along_hide_no_token(
+    toolkit: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (toolkit / "board.py").write_text(f"ANOTHER = '{ANOTHER}'\n")
+    list_checksums(toolkit)
+    commit(folder, "settings.py", "DEBUG = True\n")
+    assert "toolkit/board.py:1: Access Token" in said(capsys, 1)
+
+
+@pytest.mark.parametrize("line", [TOKEN, f"{'0' * 64}  {TOKEN}", f"# {TOKEN}"])
+def test_a_token_among_the_checksums_is_found(
+    toolkit: Path, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (toolkit / checksums.FILE).open("a") as file:
+        file.write(f"{line}\n")
+    assert "toolkit/CHECKSUMS:2: Access Token" in said(capsys, 1)
+
+
+def test_without_a_branch_to_compare_with_the_checksums_of_now_count(
+    toolkit: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    git(folder, "branch", "--quiet", "--move", "main", "trunk")
+    assert "but not the 1 of toolkit/" in said(capsys, 0)
+    (toolkit / "board.py").write_text(f"ANOTHER = '{ANOTHER}'\n")
+    assert "toolkit/board.py:1: Access Token" in said(capsys, 1)
+
+
+def test_a_token_behind_lines_that_are_left_out_is_named_with_its_own_line(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    locked = f"a==1 \\\n    --hash=sha256:{hashlib.sha256(b'a').hexdigest()}\n"
+    (folder / "requirements.txt").write_bytes(f"{locked * 3}# {TOKEN}\r\n".encode())
+    assert "requirements.txt:7: Access Token" in said(capsys, 1)
