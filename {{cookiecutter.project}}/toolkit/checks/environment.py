@@ -33,20 +33,19 @@ def activate(session: nox.Session, lock: str) -> Path:
     lock
         The name of a file in `requirements/`, without its ending.
     """
-    programs = install(session, lock, ENVIRONMENTS / lock)
+    programs = install(session, LOCKS / f"{lock}.txt", ENVIRONMENTS / lock)
     # Tools look for one another: actionlint asks shellcheck.
     session.env["PATH"] = f"{programs.absolute()}{os.pathsep}{os.environ['PATH']}"
     return programs
 
 
-def install(session: nox.Session, lock: str, folder: Path) -> Path:
+def install(session: nox.Session, lock: Path, folder: Path) -> Path:
     """Make an environment in a folder, or leave one that is up to date; return its `bin` folder."""
-    path = LOCKS / f"{lock}.txt"
     programs, stamp = folder / "bin", folder / STAMP
-    wanted = f"{hashlib.sha256(path.read_bytes()).hexdigest()} {sys.version}\n"
+    wanted = f"{hashlib.sha256(lock.read_bytes()).hexdigest()} {sys.version}\n"
     if not (stamp.exists() and stamp.read_text(encoding="utf-8") == wanted):
         stamp.unlink(missing_ok=True)
-        for command in _commands(folder, programs / "python", path):
+        for command in _commands(folder, programs / "python", lock):
             # uv would fetch an interpreter that nobody asked for.
             session.run(*command, external=True, env={"UV_PYTHON_DOWNLOADS": "never"})
         stamp.write_text(wanted, encoding="utf-8")

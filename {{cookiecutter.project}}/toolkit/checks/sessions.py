@@ -115,8 +115,11 @@ def pytest(session: nox.Session, *arguments: str) -> None:
 
 
 def develop(session: nox.Session) -> None:
-    """Fill .venv with everything that is locked."""
-    programs = environment.install(session, "toolkit", Path(".venv"))
+    """Fill .venv with everything that is locked, and let it import the code as it stands here."""
+    programs = environment.install(session, environment.LOCKS / "toolkit.txt", Path(".venv"))
+    [packages] = programs.parent.glob("lib/python*/site-packages")
+    sources = [str(Path(name).absolute()) for name in FROM_SOURCE["PYTHONPATH"].split(os.pathsep)]
+    (packages / "sources.pth").write_text("\n".join(sources) + "\n", encoding="utf-8")
     session.log(f"ready: {programs}")
 
 
