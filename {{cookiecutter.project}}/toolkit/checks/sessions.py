@@ -99,7 +99,7 @@ def toolkit_tests(session: nox.Session) -> None:
         tools = {
             ("flake8", "--toml-config", str(SETTINGS), "toolkit"): findings.LINT,
             formatting: findings.LINT,
-            ("lint-imports", "--config", str(SETTINGS)): FINDING,
+            ("lint-imports", str(SETTINGS), "--no-cache"): FINDING,
             ("mypy", "--config-file", str(SETTINGS), "toolkit"): findings.MYPY,
         }
         findings.run(session, programs, tools)
