@@ -1,4 +1,4 @@
-"""The CI files call the two doors and nothing else, both providers the same, and both validly."""
+"""The CI files call nox and invoke and nothing else, both providers the same, and both validly."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ PULL_REQUEST, MAIN, ROLLBACK, NIGHTLY, DRILL, UPDATE = (
     for name in ("pull-request", "main", "rollback", "nightly", "drill", "template")
 )
 
-# What CI does besides calling the doors: getting them, listing the checks, telling their story,
-# joining the jobs, ending where there is nothing to propose.
-AROUND_THE_DOORS = {
-    "python -m pip install --require-hashes -r requirements-doors.txt",
-    "python3 -m venv .nox/doors",
-    ". .nox/doors/bin/activate",
+INSTALL = "python -m pip install --require-hashes -r requirements/tools.txt"
+# What CI does besides calling nox and invoke: installing them, listing the checks, showing their
+# reports, joining the jobs, ending where there is nothing to propose.
+AROUND = {
+    INSTALL,
+    "python3 -m venv .venv",
+    ". .venv/bin/activate",
     "sessions=$(nox --tags ci --list --json)",
     "echo sessions=$sessions >> $GITHUB_OUTPUT",
     "cat reports/*.md >> $GITHUB_STEP_SUMMARY",
@@ -53,8 +54,9 @@ nox -s data
 nox -s features
 nox -s gate
 nox -s secrets
-nox -s audit
 nox -s pipelines
+nox -s toolkit
+nox -s audit
 invoke champion --env prod
 nox -s train
 invoke build
@@ -87,7 +89,7 @@ def pipelines(baked: Path) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(baked)
         patch.setattr(sys, "dont_write_bytecode", True)
-        yield importlib.import_module("pipelines.calls")
+        yield importlib.import_module("toolkit.pipelines.calls")
 
 
 @pytest.fixture
@@ -122,8 +124,8 @@ def upper(found: re.Match[str]) -> str:
 
 
 def held(repository: Path) -> subprocess.CompletedProcess[str]:
-    """Hold a repository's CI files against its doors, as `nox -s pipelines` does."""
-    command = [sys.executable, "-B", "-m", "pipelines"]
+    """Hold a repository's CI files against nox and invoke, as `nox -s pipelines` does."""
+    command = [sys.executable, "-B", "-m", "toolkit.pipelines"]
     return subprocess.run(command, cwd=repository, capture_output=True, text=True)
 
 
@@ -132,7 +134,7 @@ def test_every_session_task_and_flag_that_ci_names_exists(baked: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_both_providers_call_the_same_doors_in_the_same_order_and_nothing_else(
+def test_both_providers_call_the_same_commands_in_the_same_order_and_nothing_else(
     pipelines: Any, baked: Path
 ) -> None:
     workflows = (PULL_REQUEST, MAIN, ROLLBACK, NIGHTLY, DRILL, UPDATE)
@@ -140,9 +142,7 @@ def test_both_providers_call_the_same_doors_in_the_same_order_and_nothing_else(
     gitlab = commands(pipelines, baked, GITLAB)
     wanted = EVERY_CALL.split("\n")
     for found in (github, gitlab):
-        assert [one for one in found if one not in AROUND_THE_DOORS] == [
-            call for call in wanted if call
-        ]
+        assert [one for one in found if one not in AROUND] == [call for call in wanted if call]
     assert set(workflows) == {path for path in pipelines.files(baked) if path != GITLAB}
 
 
@@ -158,6 +158,27 @@ def test_nox_alone_runs_what_ci_checks_but_for_the_audit_which_needs_the_network
 ) -> None:
     checks = sessions(baked, "--tags", "ci")
     assert sessions(baked) == [check for check in checks if check != "audit"]
+
+
+def test_every_job_installs_nox_and_invoke_before_it_calls_them(
+    pipelines: Any, baked: Path
+) -> None:
+    calling = 0
+    for file in pipelines.files(baked):
+        if file == GITLAB:
+            continue
+        for name, job in pipelines.read(baked / file)["jobs"].items():
+            scripts = [step.get("run", "") for step in job.get("steps", [])]
+            calls = [at for at, each in enumerate(scripts) if re.search(r"\b(nox|invoke)\b", each)]
+            if calls:
+                calling += 1
+                assert scripts.index(INSTALL) < calls[0], f"{file}: {name}"
+    assert calling
+    pipeline = pipelines.read(baked / GITLAB)
+    assert pipeline["default"]["before_script"][-1] == INSTALL
+    assert not [
+        name for name, job in pipeline.items() if name != "default" and "before_script" in job
+    ]
 
 
 def test_ci_brings_all_history_for_the_secrets_and_the_champion(
@@ -204,7 +225,7 @@ def test_every_wrong_call_is_named_with_its_place(broken: Path) -> None:
 
 
 def test_a_check_that_one_provider_leaves_out_is_named(broken: Path) -> None:
-    plant(broken / GITLAB, ", audit, pipelines]", ", audit]")
+    plant(broken / GITLAB, ", pipelines, toolkit", ", toolkit")
     done = held(broken)
     assert done.returncode == 1
     assert f"{GITLAB}:1: session: 'pipelines' is tagged ci, and nothing here runs it" in done.stdout
@@ -311,7 +332,8 @@ def test_ci_runs_on_a_python_that_every_repository_allows(pipelines: Any, baked:
         if "setup-python" in step.get("uses", "")
     }
     used.add(pipelines.read(baked / GITLAB)["default"]["image"].removeprefix("python:"))
-    assert used == {max(offered, key=lambda version: int(version.split(".")[1]))}
+    assert used == {"3.13"}
+    assert used < set(offered)
 
 
 TOOLS = {
