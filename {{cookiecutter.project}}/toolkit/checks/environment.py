@@ -58,8 +58,8 @@ def _commands(folder: Path, interpreter: Path, lock: Path) -> tuple[tuple[str, .
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if uv:
         make = uv, "venv", "--quiet", "--clear", "--no-project", "--python", sys.executable
-        # Without bytecode every first run would compile pandas and scikit-learn: seconds each time.
-        bring = (uv, "pip", "install", "--quiet", "--compile-bytecode", "--python")
+        # The first run compiles what it imports, in a third of the time that compiling all takes.
+        bring = (uv, "pip", "install", "--quiet", "--python")
         return (*make, str(folder)), (*bring, str(interpreter), *wanted)
     return (
         (sys.executable, "-m", "virtualenv", "--quiet", "--clear", str(folder)),
