@@ -1,8 +1,11 @@
-"""Tells whether the template has moved on since this repository was made from it, or last updated.
+"""What the template has changed since this repository was made from it, or last updated.
 
-`python -m security.template` tries `cruft update` in a throw-away clone, and names what it would
-change here, and where it would meet changes of your own. A template that has moved on in what it
-does not generate is nothing to update for.
+`python -m toolkit.security.template` tries `cruft update` in a temporary clone, and names the files
+that it would change here, and where it would conflict with changes of the owner. A template that has
+changed only what it does not generate asks for no update.
+
+It also names the files of toolkit/ that the owner has changed: those that differ from the template
+at the recorded commit, whatever toolkit/CHECKSUMS says. They are information, and fail nothing.
 """
 
 from __future__ import annotations
@@ -12,13 +15,18 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from . import CannotTell
 
 LINK = ".cruft.json"
+# Copied by the template without rendering, so that the same file is the same object in git.
+TOOLKIT = "toolkit/"
+# The name of the folder that the template makes a repository of.
+GENERATED = re.compile(r".*\{\{.*cookiecutter.*\}\}.*")
 REJECTED = ".rej"
 TIMEOUT_S = 300
 # What git says of a file that both sides have changed.
@@ -51,14 +59,35 @@ def git(folder: Path, *arguments: str) -> str:
     """Run git and return what it printed; `CannotTell` if it fails."""
     done = run(folder, "git", *arguments)
     if done.returncode:
-        raise CannotTell(f"git {arguments[0]}: {done.stderr.strip()}")
+        raise CannotTell(f"git {arguments[0]}: {LOGIN.sub('', done.stderr.strip())}")
     return done.stdout
 
 
-def recorded(link: Path) -> str:
-    """Return the template's commit that the repository was made from, or last updated to."""
+@dataclass(frozen=True)
+class Link:
+    """What .cruft.json says of the template.
+
+    Parameters
+    ----------
+    address : str
+        Where git clones the template from.
+    commit : str
+        The template's commit that the repository was made from, or last updated to.
+    directory : str
+        The folder of the template in that repository, empty at its top.
+    """
+
+    address: str
+    commit: str
+    directory: str
+
+
+def read_link(path: Path) -> Link:
+    """Read .cruft.json; `CannotTell` where it is missing or broken."""
     try:
-        [commit] = re.findall("[0-9a-f]{40}", json.loads(link.read_bytes())["commit"])
+        document = json.loads(path.read_bytes())
+        [commit] = re.findall("[0-9a-f]{40}", document["commit"])
+        return Link(str(document["template"]), commit, document.get("directory") or "")
     except FileNotFoundError:
         raise CannotTell(
             f"there is no committed {LINK}: this repository is not linked to its template\n"
@@ -67,7 +96,6 @@ def recorded(link: Path) -> str:
         ) from None
     except (ValueError, LookupError, TypeError) as error:
         raise CannotTell(f"{LINK} is broken ({error!r}): restore it with git") from None
-    return str(commit)
 
 
 def cruft() -> Path:
@@ -96,28 +124,69 @@ def changes(clone: Path) -> Iterator[tuple[str, str]]:
             yield path, "conflict" if code in CONFLICTS else CHANGES[code.strip()[0]]
 
 
+def toolkit_of_template(desk: Path, link: Link) -> dict[str, str]:
+    """Return git's object of each file of toolkit/ as the template had it at the recorded commit."""
+    source = desk / "template"
+    # Names and objects suffice: no content is fetched.
+    partly = ("--bare", "--filter=blob:none")
+    git(desk, "clone", "--quiet", *partly, "--", link.address, str(source))
+    top = f"{link.commit}:{link.directory}"
+    folders = git(source, "ls-tree", "-d", "-z", "--name-only", top).split("\0")
+    made_of = next(filter(GENERATED.fullmatch, folders), None)
+    if made_of is None:
+        raise CannotTell(f"the template has no folder to generate at {link.commit[:12]}")
+    listed = git(source, "ls-tree", "-r", "-z", top, f"{made_of}/{TOOLKIT}").split("\0")[:-1]
+    entries = (entry.partition("\t") for entry in listed)
+    return {name.removeprefix(f"{made_of}/"): head.split()[2] for head, _, name in entries}
+
+
+def toolkit_here() -> dict[str, str]:
+    """Return what git would make of each file of toolkit/ as it is now, committed or not."""
+    tracked = ("--cached", "--others", "--exclude-standard")
+    listed = git(Path(), "ls-files", "-z", *tracked, "--", TOOLKIT).split("\0")[:-1]
+    names = sorted({name for name in listed if Path(name).is_file()})
+    return dict(zip(names, git(Path(), "hash-object", "--", *names).split(), strict=True))
+
+
+def own_changes(theirs: Mapping[str, str], here: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield each file that differs from the template's, and in one word how."""
+    for name in sorted({*theirs, *here}):
+        if name not in theirs:
+            yield name, "new"
+        elif name not in here:
+            yield name, "removed"
+        elif theirs[name] != here[name]:
+            yield name, "changed"
+
+
 def main() -> int:
-    """Look, and return the exit code: 1 where there is an update, and for what cannot be told."""
+    """Compare, and return the exit code: 1 where there is an update, or where nobody can tell."""
     try:
         with TemporaryDirectory() as desk:
             clone = Path(desk, "clone")
             git(Path(), "clone", "--quiet", ".", str(clone))
-            commit = recorded(clone / LINK)
+            link = read_link(clone / LINK)
             update(clone)
             found = sorted(changes(clone))
-            newest = recorded(clone / LINK)
+            newest = read_link(clone / LINK).commit[:12]
+            own = list(own_changes(toolkit_of_template(Path(desk), link), toolkit_here()))
     except (CannotTell, OSError) as problem:
         print(f"could not tell: {problem}")
         return 1
+    commit = link.commit[:12]
+    for path, change in own:
+        print(f"{path}:1: own: {change} here, not by the template at {commit}")
+    if own:
+        print(f"{len(own)} files of {TOOLKIT} are your own: cruft update keeps them or conflicts")
     for path, change in found:
-        print(f"{path}:1: {change}: by the template between {commit[:12]} and {newest[:12]}")
+        print(f"{path}:1: {change}: by the template between {commit} and {newest}")
     if not found:
-        print(f"the template generates the same at {newest[:12]} as at {commit[:12]}")
+        print(f"the template generates the same at {newest} as at {commit}")
         return 0
     print(
         f"Next: {cruft()} update, with nothing uncommitted; then nox, and commit.",
-        "It ends with 0 where it has met changes of your own: git ls-files -u names those files,",
-        f"and git status what it has left beside one as *{REJECTED}.",
+        "It exits with 0 also after a conflict with your changes: git ls-files -u lists those",
+        f"files, and git status shows what was left beside a file as *{REJECTED}.",
         sep="\n",
     )
     return 1

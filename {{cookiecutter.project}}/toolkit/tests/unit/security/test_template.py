@@ -1,4 +1,4 @@
-"""Where the template has moved on, the files that an update would change are named."""
+"""What an update of the template would change is named, and what of the toolkit is the owner's."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ LINES = "first\nsecond\nthird\n"
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A template with two files."""
+    """A template with two files and a toolkit."""
     source = tmp_path / "template"
     inside = source / GENERATED
-    inside.mkdir(parents=True)
+    (inside / "toolkit").mkdir(parents=True)
+    for name in ("engine.py", "gate.py", "CHECKSUMS"):
+        (inside / "toolkit" / name).write_text(LINES)
+    (inside / ".gitignore").write_text("*.pyc\n")
     (source / "cookiecutter.json").write_text('{"project": "made"}')
-    (inside / "doors.py").write_text(LINES)
+    (inside / "model.py").write_text(LINES)
     (inside / "README.md").write_text("# It\n")
     git(source, "init", "--quiet", "--initial-branch=main")
     commit(source, "begin")
@@ -86,12 +89,12 @@ def test_what_the_template_does_not_generate_asks_for_no_update(
 def test_every_file_that_an_update_changes_is_named(
     source: Path, made: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (source / GENERATED / "doors.py").write_text(LINES.replace("first", "1st"))
+    (source / GENERATED / "model.py").write_text(LINES.replace("first", "1st"))
     (source / GENERATED / "new file.md").write_text("new\n")
     (source / GENERATED / "README.md").unlink()
     commit(source, "move on")
     out = said(capsys, 1)
-    for line in ("doors.py:1: changed: ", "new file.md:1: new: ", "README.md:1: removed: "):
+    for line in ("model.py:1: changed: ", "new file.md:1: new: ", "README.md:1: removed: "):
         assert f"\n{line}" in f"\n{out}"
     assert "cruft update, with nothing uncommitted" in out and "git ls-files -u" in out
 
@@ -99,7 +102,7 @@ def test_every_file_that_an_update_changes_is_named(
 def test_changes_of_ones_own_that_an_update_leaves_alone_are_none(
     source: Path, made: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (made / "doors.py").write_text(LINES.replace("third", "3rd"))
+    (made / "model.py").write_text(LINES.replace("third", "3rd"))
     commit(made, "mine")
     assert "the template generates the same" in said(capsys, 0)
 
@@ -113,13 +116,71 @@ def test_a_conflict_is_named_whatever_git_knows_of_the_past(
     capsys: pytest.CaptureFixture[str],
     depth: list[str],
 ) -> None:
-    (source / GENERATED / "doors.py").write_text(LINES.replace("second", "theirs"))
+    (source / GENERATED / "model.py").write_text(LINES.replace("second", "theirs"))
     commit(source, "move on")
-    (made / "doors.py").write_text(LINES.replace("second", "mine"))
+    (made / "model.py").write_text(LINES.replace("second", "mine"))
     commit(made, "mine")
     git(tmp_path, "clone", "--quiet", *depth, f"file://{made}", "clone")
     monkeypatch.chdir(tmp_path / "clone")
-    assert "doors.py:1: conflict: " in said(capsys, 1)
+    assert "model.py:1: conflict: " in said(capsys, 1)
+
+
+def test_files_of_the_toolkit_that_are_the_template_s_are_not_named(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (made / "toolkit" / "engine.pyc").write_bytes(b"ignored")
+    (made / "model.py").write_text("the owner's")
+    assert "own" not in said(capsys, 0)
+
+
+def test_a_change_of_the_toolkit_is_named_as_the_owner_s_also_with_its_checksum_edited_along(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commit = json.loads((made / ".cruft.json").read_bytes())["commit"][:12]
+    for name in ("engine.py", "CHECKSUMS"):
+        (made / "toolkit" / name).write_text(LINES.replace("third", "3rd"))
+    out = said(capsys, 0)
+    for name in ("engine.py", "CHECKSUMS"):
+        assert f"toolkit/{name}:1: own: changed here, not by the template at {commit}\n" in out
+    assert out.count(": own: ") == 2 and "\n2 files of toolkit/ are your own" in out
+
+
+def test_new_and_removed_files_of_the_toolkit_are_named_as_the_owner_s(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (made / "toolkit" / "gate.py").unlink()
+    (made / "toolkit" / "mine.py").write_text("mine\n")
+    commit(made, "mine")
+    out = said(capsys, 0)
+    assert "toolkit/gate.py:1: own: removed here" in out
+    assert "toolkit/mine.py:1: own: new here" in out
+
+
+def test_the_toolkit_is_compared_with_the_template_of_the_recorded_commit(
+    source: Path, made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (source / GENERATED / "toolkit" / "engine.py").write_text(LINES.replace("first", "1st"))
+    commit(source, "move on")
+    (made / "toolkit" / "gate.py").write_text(LINES.replace("third", "3rd"))
+    commit(made, "mine")
+    out = said(capsys, 1)
+    assert "toolkit/engine.py:1: changed: by the template" in out
+    assert "toolkit/gate.py:1: own: changed here" in out and out.count("toolkit/") == 3
+
+
+def test_a_template_may_be_in_a_folder_of_its_repository(
+    source: Path, made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (source / "models").mkdir()
+    for path in ("cookiecutter.json", GENERATED):
+        (source / path).rename(source / "models" / path)
+    commit(source, "make room for another template")
+    link = json.loads((made / ".cruft.json").read_bytes())
+    moved = {"commit": git(source, "rev-parse", "HEAD"), "directory": "models"}
+    (made / ".cruft.json").write_text(json.dumps(link | moved))
+    (made / "toolkit" / "gate.py").write_text("mine\n")
+    commit(made, "follow it")
+    assert "toolkit/gate.py:1: own: changed here" in said(capsys, 0)
 
 
 def test_a_repository_that_is_not_linked_is_told_how_to_be(
