@@ -30,6 +30,8 @@ POLICY = Path("release.toml")
 DOCKERFILE = Path("Dockerfile")
 BASE = "ARG BASE="
 REQUIREMENTS = "requirements.txt"
+# What a bundle's requirements.txt is a copy of, and where another version is chosen.
+LOCK = "requirements/serving.txt"
 
 FAILING = ("CRITICAL", "HIGH")
 
@@ -78,7 +80,8 @@ class Release:
 
     def locked(self) -> dict[str, str]:
         """Return the place in the lock of each Python package."""
-        return {each.name: each.places[0] for each in read_locks(self.folder, REQUIREMENTS)}
+        packages = read_locks(self.folder, REQUIREMENTS)
+        return {each.name: each.places[0].replace(REQUIREMENTS, LOCK) for each in packages}
 
     def packages(self) -> set[str]:
         """Return the packages that it is known to hold: its image's bill of materials, or lock."""

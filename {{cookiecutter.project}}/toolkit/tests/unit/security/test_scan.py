@@ -81,7 +81,7 @@ def test_a_python_package_and_one_of_the_system_are_told_with_where_they_are_cho
     said = understand(answer(python, known_of_system=[system]), built())
     assert list(map(str, said)) == [
         "Dockerfile:2: CVE-2026-2: libssl3 1 in debian 12.5 (CRITICAL): fixed in 2: A way out",
-        f"requirements.txt:3: CVE-2026-1: numpy 2.5.1 in {NUMPY} (HIGH, GHSA-1): fixed in 2: "
+        f"requirements/serving.txt:3: CVE-2026-1: numpy 2.5.1 in {NUMPY} (HIGH, GHSA-1): fixed in 2: "
         "A way out",
     ]
 
@@ -94,7 +94,8 @@ def test_a_python_package_that_is_the_base_s_is_chosen_with_the_base() -> None:
 def test_of_a_lock_there_is_only_the_line() -> None:
     lock = Release(built().folder, "")
     [said] = understand({"Results": [answer(known("numpy"))["Results"][1]]}, lock)
-    assert str(said) == "requirements.txt:3: CVE-2026-1: numpy 1 (HIGH): fixed in 2: A way out"
+    where = "requirements/serving.txt:3"
+    assert str(said) == f"{where}: CVE-2026-1: numpy 1 (HIGH): fixed in 2: A way out"
 
 
 def test_a_package_that_trivy_has_not_seen_is_not_passed() -> None:
