@@ -81,7 +81,8 @@ def test_a_python_package_and_one_of_the_system_are_told_with_where_they_are_cho
     said = understand(answer(python, known_of_system=[system]), built())
     assert list(map(str, said)) == [
         "Dockerfile:2: CVE-2026-2: libssl3 1 in debian 12.5 (CRITICAL): fixed in 2: A way out",
-        f"requirements/serving.txt:3: CVE-2026-1: numpy 2.5.1 in {NUMPY} (HIGH, GHSA-1): fixed in 2: "
+        "requirements/serving.txt:3: "
+        f"CVE-2026-1: numpy 2.5.1 in {NUMPY} (HIGH, GHSA-1): fixed in 2: "
         "A way out",
     ]
 
