@@ -130,5 +130,7 @@ def test_the_owners_are_asked_about_files_that_are_there(bake: Bake, ci: str) ->
     assert lines[0] == ["*", "ada@example.com"]
     for path, owner in lines[1:]:
         assert owner == "ada@example.com"
+        if path == "/allowed_signers":
+            continue  # a team that signs its approvals writes it
         assert (repository / path.lstrip("/")).exists(), path
         assert path.endswith("/") == (repository / path.lstrip("/")).is_dir()
