@@ -13,7 +13,7 @@ TABLE = TEMPLATE / "docs" / "failure_cases.md"
 GENERATED = TEMPLATE / "{{cookiecutter.project}}"
 CASES = range(1, 47)
 
-NAMED = re.compile(r"`(?P<path>tests/[\w/]+\.py)::(?P<test>test_\w+)`")
+NAMED = re.compile(r"`(?P<path>(?:toolkit/)?tests/[\w/]+\.py)::(?P<test>test_\w+)`")
 NUMBERED = re.compile(r"test_((?:\d+_)+)")
 
 
@@ -26,8 +26,8 @@ def rows() -> dict[int, str]:
 
 
 def names_in(path: str) -> set[str]:
-    """Return the names of the tests in a file of the template, or of the generated repository."""
-    file = TEMPLATE / path if (TEMPLATE / path).is_file() else GENERATED / path
+    """Return the names of the tests in a file of the template, or of the toolkit."""
+    file = (GENERATED if path.startswith("toolkit/") else TEMPLATE) / path
     tree = ast.parse(file.read_text(encoding="utf-8"))
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
