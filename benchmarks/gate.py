@@ -2,16 +2,17 @@
 
     nox -s benchmark_gate
 
-Each repetition divides the customers anew. The champion is trained on four fifths of those that may
-be known, and so is the candidate, on another four fifths: equal models, whose figures differ by
-chance. A worse candidate is the same one with its answers blurred, by as much as costs 0.02 of ROC AUC
-on average. Whether it is blocked is told by the gate of a generated repository with its own policy,
-slices included, and by the rules that are used elsewhere. The customers are Telco's, where that table
-is beside this checkout, and else the sample's.
+Each repetition divides the customers anew. The champion is trained on four fifths of the training
+customers, and so is the candidate, on another four fifths: equal models, whose metrics differ by
+chance. A worse candidate is the same one with noise on its predictions, by as much as costs 0.02 of
+ROC AUC on average. Whether it is blocked is decided by the gate of a generated repository with its
+own policy, slices included, and by the rules that are used elsewhere. The customers are Telco's,
+where that table is beside this checkout, and else the sample's.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 import time
@@ -20,9 +21,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from toolkit.data import adoption, dataset, reference, table
+from toolkit.model import champion_gate, measurement, training
+from toolkit.model.champion import SCORED, Champion
+from toolkit.model.evaluation import Predictions, best_threshold
+from toolkit.model.features import Features
 
+from benchmarks.generated import Generated
 from benchmarks.machine import machine
-from benchmarks.model_wing import Repository
 from demo.repository import TEMPLATE
 
 TELCO = TEMPLATE.parent / "shared" / "data" / "telco_customer_churn.csv"
@@ -34,69 +40,56 @@ USUAL_LOSSES = (0.0, 0.005)
 
 
 class Experiment:
-    """One baked repository with a table, and everything that the gate measures with."""
+    """A generated repository's table and policy, and everything that the gate measures with."""
 
     def __init__(self, workspace: Path) -> None:
-        repository = Repository(workspace)
-        self.module = repository.module
-        folder = repository.folder
+        generated = Generated(workspace)
         if TELCO.exists():
-            self._adopt(folder)
-        self.contract = self.module("contract").load(folder / "data" / "contract.toml")
-        self.policy = self.module("policy_file").load(folder / "quality.toml")
-        table = self.module("table").read(self.contract)
-        self.data = self.module("dataset").from_table(table, self.contract)
-        self.reference = self.module("reference").load(self.contract)
-        self.matrix = self.module("features").Features(self.contract).matrix(self.data.columns)
+            adoption.adopt(generated.places, adoption.Request(TELCO, "Churn", "customerID", None))
+        self.contract, self.policy = generated.contract, generated.policy
+        self.data = dataset.from_table(table.read(self.contract), self.contract)
+        self.reference = reference.load(self.contract)
+        self.matrix = Features(self.contract).matrix(self.data.columns)
         self.rng = np.random.default_rng(SEED)
-        self.blur = self._blur()
-
-    def _adopt(self, folder: Path) -> None:
-        places = self.module("places").Places(
-            folder, folder / "data/contract.toml", folder / "quality.toml", folder / "reports"
-        )
-        adoption = self.module("adoption")
-        adoption.adopt(places, adoption.Request(TELCO, "Churn", "customerID", None))
+        self.noise = self._noise()
 
     def fit(self, rows: np.ndarray) -> Any:
         """Train the repository's own estimator on some customers."""
-        training = self.module("training")
         return training.fit(self.matrix[rows], self.data.labels[rows], self.policy.training)
 
-    def divide(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the positions that may be known, and those that are held out."""
+    def split(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the positions of the training customers, and of the holdout."""
         held_out = self.rng.random(len(self.data)) < self.policy.training.holdout_share
         return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
-    def some(self, rows: np.ndarray) -> np.ndarray:
+    def sample(self, rows: np.ndarray) -> np.ndarray:
         """Return four fifths of some rows."""
         return self.rng.permutation(rows)[: int(SHARE_TRAINED * len(rows))]
 
-    def say(self, pipeline: Any, rows: np.ndarray) -> np.ndarray:
-        """Return the probabilities of leaving, [n]."""
-        return pipeline.predict_proba(self.matrix[rows])[:, 1]
+    def predict(self, pipeline: Any, rows: np.ndarray) -> np.ndarray:
+        """Return the predicted probabilities of churn, [n]."""
+        y_prob: np.ndarray = pipeline.predict_proba(self.matrix[rows])[:, 1]
+        return y_prob
 
-    def judged(self, rows: np.ndarray, said: np.ndarray) -> Any:
-        """Return customers and what a model said of them, decided at the best threshold."""
-        evaluation = self.module("evaluation")
+    def predictions(self, rows: np.ndarray, y_prob: np.ndarray) -> Predictions:
+        """Return a model's predictions for customers, at the best threshold."""
         labels = self.data.labels[rows]
-        threshold = evaluation.best_threshold(labels, said)
-        return evaluation.Judged(labels, said, (said >= threshold).astype(np.int64))
+        return Predictions.at_threshold(labels, y_prob, best_threshold(labels, y_prob))
 
-    def worse(self, said: np.ndarray, blur: float) -> np.ndarray:
-        """Blur answers: add noise to their log odds."""
-        clipped = np.clip(said, 1e-6, 1 - 1e-6)
-        odds = np.log(clipped / (1 - clipped)) + blur * self.rng.normal(size=len(said))
+    def worse(self, y_prob: np.ndarray, noise: float) -> np.ndarray:
+        """Add noise to the log odds."""
+        clipped = np.clip(y_prob, 1e-6, 1 - 1e-6)
+        odds = np.log(clipped / (1 - clipped)) + noise * self.rng.normal(size=len(y_prob))
         return 1 / (1 + np.exp(-odds))
 
-    def _blur(self) -> float:
+    def _noise(self) -> float:
         """Find the noise that costs `WORSE_BY` of ROC AUC, averaged over many draws."""
-        known, unseen = self.divide()
-        said = self.say(self.fit(known), unseen)
-        full = self.judged(unseen, said).metrics()["roc_auc"]
+        train, holdout = self.split()
+        y_prob = self.predict(self.fit(train), holdout)
+        full = self.predictions(holdout, y_prob).metrics()["roc_auc"]
 
-        def cost(blur: float) -> float:
-            drawn = [self.judged(unseen, self.worse(said, blur)) for _ in range(40)]
+        def cost(noise: float) -> float:
+            drawn = [self.predictions(holdout, self.worse(y_prob, noise)) for _ in range(40)]
             return float(full - np.mean([one.metrics()["roc_auc"] for one in drawn]))
 
         low, high = 0.0, 5.0
@@ -105,49 +98,51 @@ class Experiment:
             low, high = (middle, high) if cost(middle) < WORSE_BY else (low, middle)
         return (low + high) / 2
 
-    def gate_blocks(self, rows: np.ndarray, candidate: Any, champion: Any) -> bool:
+    def gate_blocks(self, rows: np.ndarray, candidate: Predictions, champion: Predictions) -> bool:
         """Tell if the gate's rules about the champion fail, slices among them."""
-        measurement = self.module("measurement")
-        champions = self.module("champion")
-        trial = self.module("training").Trial(
-            self.data.select(rows), candidate, {"held_out": len(rows)}
-        )
-        met = champions.Champion(
-            champions.SCORED,
+        evaluation = training.Evaluation(self.data.select(rows), candidate, {"held_out": len(rows)})
+        scored = Champion(
+            SCORED,
             release="champion",
             environment="prod",
             age_days=0.0,
             features=tuple((column.name, column.type) for column in self.contract.features),
             rows=len(rows),
-            probabilities=champion.probabilities,
-            threshold=float(champion.probabilities[champion.decided == 1].min()),
+            probabilities=champion.y_prob,
+            threshold=float(champion.y_prob[champion.y_pred == 1].min()),
         )
-        told = measurement.meet(trial, met, self.contract, self.reference, self.policy)
-        gate = self.module("champion_gate")
-        outcomes = list(gate.outcomes({"champion": told}, self.policy))
+        compared = measurement.compare_with_champion(
+            evaluation, scored, self.contract, self.reference, self.policy
+        )
+        evidence = {"champion": compared}
+        outcomes = list(champion_gate.outcomes(evidence, self.policy))
         for rule in self.policy.slices.rules:
             if rule.kind == "max_loss":
-                outcomes += gate.slice_losses(rule, {"champion": told}, self.policy)
+                outcomes += champion_gate.slice_losses(rule, evidence, self.policy)
         return any(outcome.level == "fail" for outcome in outcomes)
+
+    def trained_on_a_sample(self, train: np.ndarray, holdout: np.ndarray) -> np.ndarray:
+        """Train on four fifths of the training customers, and predict the holdout."""
+        return self.predict(self.fit(self.sample(train)), holdout)
 
     def repeat(self) -> tuple[dict[str, bool], dict[str, bool]]:
         """Tell which rules block an equal model, and which a worse one."""
-        known, unseen = self.divide()
-        champion = self.judged(unseen, self.say(self.fit(self.some(known)), unseen))
-        said = self.say(self.fit(self.some(known)), unseen)
-        # What a registry has stored of the champion: its figure on the customers of that day.
-        other_known, other_unseen = self.divide()
-        then = self.judged(other_unseen, self.say(self.fit(self.some(other_known)), other_unseen))
+        train, holdout = self.split()
+        champion = self.predictions(holdout, self.trained_on_a_sample(train, holdout))
+        y_prob = self.trained_on_a_sample(train, holdout)
+        # What a registry has stored of the champion: its metric on the customers of that day.
+        other_train, other_holdout = self.split()
+        then = self.predictions(other_holdout, self.trained_on_a_sample(other_train, other_holdout))
         stored = then.metrics()["roc_auc"]
         verdicts = []
-        for answers in (said, self.worse(said, self.blur)):
-            candidate = self.judged(unseen, answers)
+        for answers in (y_prob, self.worse(y_prob, self.noise)):
+            candidate = self.predictions(holdout, answers)
             ours, theirs = (one.metrics()["roc_auc"] for one in (candidate, champion))
-            blocked = {"this gate": self.gate_blocks(unseen, candidate, champion)}
+            blocked = {"this gate": self.gate_blocks(holdout, candidate, champion)}
             for loss in USUAL_LOSSES:
                 blocked[f"same customers, lower by more than {loss:g}"] = ours < theirs - loss
             for loss in (0.005, 0.01):
-                blocked[f"stored figure, lower by more than {loss:g}"] = ours < stored - loss
+                blocked[f"stored metric, lower by more than {loss:g}"] = ours < stored - loss
             blocked["must be better by 0.005"] = ours < theirs + 0.005
             verdicts.append(blocked)
         return verdicts[0], verdicts[1]
@@ -155,18 +150,21 @@ class Experiment:
 
 def main() -> None:
     """Print the table as Markdown."""
+    parser = argparse.ArgumentParser(prog="nox -s benchmark_gate --")
+    parser.add_argument("--repetitions", type=int, default=REPETITIONS)
+    repetitions = parser.parse_args().repetitions
     with tempfile.TemporaryDirectory() as folder:
         experiment = Experiment(Path(folder))
         began = time.monotonic()
-        pairs = [experiment.repeat() for _ in range(REPETITIONS)]
+        pairs = [experiment.repeat() for _ in range(repetitions)]
         equal, worse = (pd.DataFrame(side) for side in zip(*pairs, strict=True))
-        table = "Telco's table" if TELCO.exists() else "the sample"
-        print(f"\n{machine()}; {table}, {REPETITIONS} repetitions, seed {SEED}\n")
+        name = "Telco's table" if TELCO.exists() else "the sample"
+        print(f"\n{machine()}; {name}, {repetitions} repetitions, seed {SEED}\n")
         print("| rule | equal models blocked | models worse by 0.02 blocked |")
         print("| --- | --- | --- |")
         for rule in equal:
             print(f"| {rule} | {equal[rule].mean():.1%} | {worse[rule].mean():.1%} |")
-        print(f"\n{(time.monotonic() - began) / REPETITIONS:.2f} s a repetition", file=sys.stderr)
+        print(f"\n{(time.monotonic() - began) / repetitions:.2f} s a repetition", file=sys.stderr)
 
 
 if __name__ == "__main__":

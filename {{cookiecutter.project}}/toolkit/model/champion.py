@@ -1,7 +1,7 @@
-"""The champion: what an environment serves, fetched by `invoke champion`, scored as it serves.
+"""The champion: the release that an environment serves, fetched by `invoke champion`.
 
-It is scored from its own ONNX file by the code of its own wheel, in a process of its own: whatever
-has become of the features since, its answers are those that customers get. Nothing is unpickled.
+Its own ONNX file is scored by the code of its own wheel, in a process of its own: however the
+features have changed since, its predictions are those that it serves. Nothing is unpickled.
 """
 
 import hashlib
@@ -20,19 +20,19 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ConfigurationError
-from .evaluation import Judged, Labels, Probabilities
+from .evaluation import Labels, Predictions, Probabilities
 from .predictor import MODEL_FILE
 
 FILE = "champion.json"
 EVIDENCE_FILE = "gate.json"
 SCHEMA = 1
-# Releases of before the toolkit have it in the owner's package.
+# In releases from before the toolkit it is in the owner's package.
 SCORING = re.compile(r"toolkit/serving/scoring\.py|[^/]+/scoring\.py")
 TIMEOUT_S = 600
 DAY_S = 86_400
 KEYS = ("environment", "release", "served_since", "fetched", "checksums")
 
-# What can be said of a champion before its answers are compared.
+# The states of a champion before its predictions are compared.
 NOT_FETCHED = "not fetched"
 NONE_YET = "none yet"
 UNSCORABLE = "unscorable"
@@ -49,19 +49,20 @@ class Champion:
     state
         `NOT_FETCHED`, `NONE_YET`, `UNSCORABLE` or `SCORED`.
     why
-        In words, where it is not `SCORED`.
+        The reason in words, where it is not `SCORED`.
     release, model_sha256, environment, served_since
         Of the release; None where there is none.
     age_days
         How long ago it was fetched.
     features
-        The columns that it is asked with, and their types.
+        The names and types of its input features.
     rows
-        How many customers it was judged by when it was released; None where that is not told.
+        The size of its holdout when it was released; None where its evidence does not say.
     probabilities
-        What it says of each customer, [n]; NaN for one that it would not answer.
+        The churn probability that it predicts for each customer, [n]; NaN where it would refuse
+        the request.
     threshold
-        From this probability on, it says that a customer leaves.
+        Its decision threshold.
     """
 
     state: str
@@ -77,91 +78,90 @@ class Champion:
     threshold: float = 0.5
 
     @property
-    def answered(self) -> npt.NDArray[np.bool_]:
-        """Which customers it answers, [n]."""
+    def is_scored(self) -> npt.NDArray[np.bool_]:
+        """The customers for whom it has a prediction: a mask, [n]."""
         return ~np.isnan(self.probabilities)
 
-    def judged(self, labels: Labels) -> Judged:
-        """Return its answers, those that there are, beside what became of the customers, [n]."""
-        given = self.probabilities[self.answered]
-        decided = (given >= self.threshold).astype(np.int64)
-        return Judged(labels[self.answered], given, decided)
+    def predictions(self, y_true: Labels) -> Predictions:
+        """Return its predictions, where it has them, for customers with these labels, [n]."""
+        rows = self.is_scored
+        return Predictions.at_threshold(y_true[rows], self.probabilities[rows], self.threshold)
 
 
 def load(folder: Path, requests: list[dict[str, Any]]) -> Champion:
-    """Return the champion in a folder, and what it says of customers.
+    """Return the champion in a folder, with its predictions.
 
     Parameters
     ----------
     folder
-        What `invoke champion` has written.
+        As `invoke champion` leaves it.
     requests
-        The customers as /predict is asked about them, [n].
+        The customers as requests to /predict, [n].
 
     Raises
     ------
     ConfigurationError
-        What was fetched is incomplete or altered: a comparison with it would prove nothing.
+        A file is missing or was altered: a comparison with it would prove nothing.
     """
     if not folder.is_dir():
         return Champion(NOT_FETCHED, f"there is no {folder}: invoke champion --env prod")
-    told = _told(folder)
-    fetched = datetime.fromisoformat(told["fetched"])
-    known = {
-        "environment": told["environment"],
-        "release": told["release"],
-        "served_since": told["served_since"],
-        "age_days": (datetime.now(UTC) - fetched).total_seconds() / DAY_S,
+    fetched = _read(folder)
+    age = datetime.now(UTC) - datetime.fromisoformat(fetched["fetched"])
+    facts = {
+        "environment": fetched["environment"],
+        "release": fetched["release"],
+        "served_since": fetched["served_since"],
+        "age_days": age.total_seconds() / DAY_S,
     }
-    if told["release"] is None:
-        return Champion(NONE_YET, f"{told['environment']} has served nothing yet", **known)
-    known["model_sha256"] = _model_sha256(folder, told)
-    known["rows"] = _rows_then(folder)
+    if fetched["release"] is None:
+        return Champion(NONE_YET, f"{fetched['environment']} has served nothing yet", **facts)
+    facts["model_sha256"] = _model_sha256(folder, fetched["checksums"])
+    facts["rows"] = _holdout_rows(folder)
     try:
-        answers = _ask(folder, requests)
-        probabilities = np.array(answers["probabilities"], dtype=np.float64)
+        answer = _score(folder, requests)
+        probabilities = np.array(answer["probabilities"], dtype=np.float64)
         if probabilities.shape != (len(requests),):
-            raise ValueError(f"it gave {probabilities.shape} answers to {len(requests)} customers")
-        features = tuple((str(name), str(kind)) for name, kind in answers["features"])
-        threshold = float(answers["threshold"])
+            found = probabilities.shape
+            raise ValueError(f"it gave {found} predictions for {len(requests)} customers")
+        features = tuple((str(name), str(kind)) for name, kind in answer["features"])
+        threshold = float(answer["threshold"])
     except (OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError) as error:
-        return Champion(UNSCORABLE, str(error), **known)
+        return Champion(UNSCORABLE, str(error), **facts)
     return Champion(
-        SCORED, features=features, probabilities=probabilities, threshold=threshold, **known
+        SCORED, features=features, probabilities=probabilities, threshold=threshold, **facts
     )
 
 
-def _told(folder: Path) -> dict[str, Any]:
+def _read(folder: Path) -> dict[str, Any]:
     path = folder / FILE
     try:
-        told = json.loads(path.read_bytes())
-        if told["schema"] != SCHEMA:
-            raise ValueError(f"schema is {told['schema']}, and this code reads {SCHEMA}")
-        return {key: told[key] for key in KEYS}
+        content = json.loads(path.read_bytes())
+        if content["schema"] != SCHEMA:
+            raise ValueError(f"schema is {content['schema']}, and this code reads {SCHEMA}")
+        return {key: content[key] for key in KEYS}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _altered(path, repr(error)) from None
 
 
-def _model_sha256(folder: Path, told: dict[str, Any]) -> str:
-    """Prove that every file of the release is what was released."""
-    for name, checksum in told["checksums"].items():
+def _model_sha256(folder: Path, checksums: dict[str, str]) -> str:
+    """Prove that every file has its checksum, and return the model's."""
+    for name, checksum in checksums.items():
         try:
             found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
         except OSError as error:
             raise _altered(folder / name, str(error.strerror)) from None
         if found != checksum:
             raise _altered(folder / name, "it is not the file that was released")
-    if MODEL_FILE not in told["checksums"]:
+    if MODEL_FILE not in checksums:
         raise _altered(folder / MODEL_FILE, "the release has no model")
-    sha256: str = told["checksums"][MODEL_FILE]
-    return sha256
+    return checksums[MODEL_FILE]
 
 
 def _altered(path: Path, why: str) -> ConfigurationError:
     return ConfigurationError(f"{path}: {why}", "fetch it again: invoke champion --env prod")
 
 
-def _rows_then(folder: Path) -> int | None:
+def _holdout_rows(folder: Path) -> int | None:
     try:
         rows = json.loads((folder / EVIDENCE_FILE).read_bytes())["rows"]["held_out"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -169,8 +169,8 @@ def _rows_then(folder: Path) -> int | None:
     return rows if isinstance(rows, int) else None
 
 
-def _ask(folder: Path, requests: list[dict[str, Any]]) -> dict[str, Any]:
-    """Let the champion's own code answer; ValueError tells why it does not."""
+def _score(folder: Path, requests: list[dict[str, Any]]) -> dict[str, Any]:
+    """Let the champion's own code predict; ValueError says why it cannot."""
     wheels = sorted(folder.glob("*.whl"))
     modules = [
         name.removesuffix(".py").replace("/", ".")
@@ -193,5 +193,5 @@ def _ask(folder: Path, requests: list[dict[str, Any]]) -> dict[str, Any]:
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
         raise ValueError(lines[-1])
-    answers: dict[str, Any] = json.loads(done.stdout)
-    return answers
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer

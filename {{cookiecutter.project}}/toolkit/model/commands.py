@@ -1,4 +1,4 @@
-"""The runs that train: each leaves its evidence, and tells if all was well.
+"""The runs that train: each leaves its evidence, and returns whether it passed.
 
 A run that cannot be carried out leaves a failed report too, and raises what is wrong.
 """
@@ -24,14 +24,14 @@ from . import nightly as nights
 from .evaluation import best_threshold
 from .policy import Policy
 from .predictor import CONTRACT_FILE, MODEL_FILE
-from .training import Trained, Trial
+from .training import Evaluation, Trained
 
 Document = dict[str, Any]
 Measure = Callable[[TrainingData, Policy], Document]
 
 
 def check_features(places: Places) -> bool:
-    """Hold training, serving and contract against one another; leaves features.json and .md."""
+    """Compare training, serving and contract with one another; leaves features.json and .md."""
     document: Document = {
         "schema": consistency.SCHEMA,
         "verdict": "failed",
@@ -64,55 +64,58 @@ def check_features(places: Places) -> bool:
 
 
 def gate(places: Places) -> bool:
-    """Hold a quick training against the policy; leaves quick-gate.json, .md and .html."""
+    """Check a quick training against the policy; leaves quick-gate.json, .md and .html."""
 
     def measure(data: TrainingData, policy: Policy) -> Document:
-        trial = training.cross_validate(data.dataset, data.contract, policy.training)
-        measured = measurement.measure(trial, data.contract, data.reference, policy)
-        met = trial
+        evaluation = training.cross_validate(data.dataset, data.contract, policy.training)
+        measured = measurement.measure(evaluation, data.contract, data.reference, policy)
+        challenger = evaluation
         if places.champion.is_dir():
-            threshold = best_threshold(trial.judged.labels, trial.judged.probabilities)
-            met = training.challenge(data.dataset, data.contract, policy.training, threshold)
-        return measured | {"champion": _meet(places.champion, met, data, policy)}
+            predictions = evaluation.predictions
+            threshold = best_threshold(predictions.y_true, predictions.y_prob)
+            challenger = training.train_challenger(
+                data.dataset, data.contract, policy.training, threshold
+            )
+        return measured | {"champion": _compare(places.champion, challenger, data, policy)}
 
-    return _passed(_judge(places, "quick", "quick-gate", measure))
+    return _passed(_check(places, "quick", "quick-gate", measure))
 
 
 def train(places: Places) -> bool:
-    """Train fully and hold the model against the policy; leaves model/, gate.* and the card."""
+    """Train fully and check the model against the policy; leaves model/, gate.* and the card."""
 
     def measure(data: TrainingData, policy: Policy) -> Document:
         return _measure_fully(places, _train(places, data, policy), data, policy)
 
-    return _passed(_judge_fully(places, measure))
+    return _passed(_check_fully(places, measure))
 
 
 def nightly(places: Places) -> bool:
-    """Train fully, and tell if the model is better than the champion of some days ago.
+    """Train fully, and decide whether the model is better than the champion of some days ago.
 
-    Leaves proposal.md where it is, and only there. Fails only if nobody could tell.
+    Leaves proposal.md only if it is. Fails only if the two could not be compared.
     """
-    told: Document = {}
+    earlier: Document = {}
     for name in ("nightly", "proposal"):
         reports.remove(places.reports, name)  # Of another night.
 
     def measure(data: TrainingData, policy: Policy) -> Document:
         trained = _train(places, data, policy)
         folder = places.earlier_champion(policy.nightly.days_ago)
-        told.update(_meet(folder, trained.trial, data, policy))
+        earlier.update(_compare(folder, trained.holdout, data, policy))
         return _measure_fully(places, trained, data, policy)
 
     package = contracts.load(places.contract).package
-    document = _judge_fully(places, measure)
-    decision = nights.decide(document, told, policy_file.load(places.quality, package).nightly)
-    left = {
+    document = _check_fully(places, measure)
+    decision = nights.decide(document, earlier, policy_file.load(places.quality, package).nightly)
+    report = {
         "schema": nights.SCHEMA,
         **decision.as_json(),
         "model_sha256": document["model_sha256"],
-        "earlier_champion": told,
+        "earlier_champion": earlier,
     }
     page = nights.to_markdown(decision, document)
-    reports.leave(places.reports, "nightly", left, page)
+    reports.leave(places.reports, "nightly", report, page)
     if decision.decision == nights.PROPOSE:
         reports.write_bytes(places.reports / "proposal.md", page.encode())
     say(f"nightly: {decision.sentence}")
@@ -120,12 +123,12 @@ def nightly(places: Places) -> bool:
 
 
 def _train(places: Places, data: TrainingData, policy: Policy) -> Trained:
-    model_card.load(places.card)  # What is wrong with it is better known before than after.
+    model_card.load(places.card)  # Better refused before the training than after it.
     trained = training.train(data.dataset, data.contract, policy.training)
     reports.write_bytes(places.model / MODEL_FILE, trained.model)
     reports.write_bytes(places.model / CONTRACT_FILE, data.contract.path.read_bytes())
     reports.write_json(places.model / "smoke.json", trained.smoke)
-    expected = expectation(data.reference, data.contract, trained.trial.judged.probabilities)
+    expected = expectation(data.reference, data.contract, trained.holdout.predictions.y_prob)
     reports.write_json(places.model / EXPECTATION_FILE, asdict(expected))
     return trained
 
@@ -133,32 +136,33 @@ def _train(places: Places, data: TrainingData, policy: Policy) -> Trained:
 def _measure_fully(
     places: Places, trained: Trained, data: TrainingData, policy: Policy
 ) -> Document:
-    measured = measurement.measure(trained.trial, data.contract, data.reference, policy)
+    measured = measurement.measure(trained.holdout, data.contract, data.reference, policy)
     measured["metrics"] |= measurement.of_the_model(trained)
     return measured | {
         "model_sha256": evidence.sha256(places.model / MODEL_FILE),
-        "champion": _meet(places.champion, trained.trial, data, policy),
+        "champion": _compare(places.champion, trained.holdout, data, policy),
     }
 
 
-def _meet(folder: Path, trial: Trial, data: TrainingData, policy: Policy) -> Document:
-    with step("measuring the champion on the same customers"):
-        requests = training.as_requests(trial.customers, data.contract)
-        met = champion.load(folder, requests)
-        return measurement.meet(trial, met, data.contract, data.reference, policy)
+def _compare(folder: Path, evaluation: Evaluation, data: TrainingData, policy: Policy) -> Document:
+    with step("comparing with the champion on the same customers"):
+        requests = training.as_requests(evaluation.customers, data.contract)
+        return measurement.compare_with_champion(
+            evaluation, champion.load(folder, requests), data.contract, data.reference, policy
+        )
 
 
-def _judge_fully(places: Places, measure: Measure) -> Document:
-    """Judge a full training: what an earlier one has left must not be taken for this one's."""
+def _check_fully(places: Places, measure: Measure) -> Document:
+    """Check a full training, whose model must not be taken for that of an earlier one."""
     shutil.rmtree(places.model, ignore_errors=True)
     reports.remove(places.reports, model_card.NAME)
-    document = _judge(places, "full", "gate", measure)
+    document = _check(places, "full", "gate", measure)
     model_card.leave(places, document)
     return document
 
 
-def _judge(places: Places, kind: str, name: str, measure: Measure) -> Document:
-    """Measure, decide, and leave the evidence: also of a run that could not be carried out."""
+def _check(places: Places, kind: str, name: str, measure: Measure) -> Document:
+    """Measure, decide, and leave the evidence, also of a run that could not be carried out."""
     started = time.monotonic()
     document: Document = {
         "schema": gates.EVIDENCE_SCHEMA,

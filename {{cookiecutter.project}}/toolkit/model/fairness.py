@@ -1,4 +1,4 @@
-"""How differently a model treats the groups of a protected column."""
+"""How differently a model's predictions treat the groups of a protected column."""
 
 from dataclasses import dataclass
 
@@ -6,24 +6,24 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from .evaluation import Judged
+from .evaluation import Predictions
 
-# What a group's share is of: whom it is counted among, and who counts.
+# The metrics that are compared between groups, each a share of customers.
 SHARES = ("recall", "precision", "accuracy", "selection_rate")
 
 
 @dataclass(frozen=True)
 class Gap:
-    """The widest difference between the groups of one column in one share.
+    """The widest difference between the groups of one column in one metric.
 
     Attributes
     ----------
     shares
-        Of each group that is large enough, by its name.
+        The metric of each group that is large enough, by the group's name.
     gap
-        The greatest less the smallest; NaN with fewer than two groups.
+        The largest share minus the smallest; NaN with fewer than two groups.
     p_value
-        How often groups that are treated the same would differ like this.
+        Of a chi-squared test that all groups have the same share.
     """
 
     column: str
@@ -33,45 +33,49 @@ class Gap:
     p_value: float
 
 
-def gaps(judged: Judged, column: str, groups: npt.NDArray[np.object_], min_rows: int) -> list[Gap]:
-    """Measure every share of a model's decisions, group by group.
+def gaps(
+    predictions: Predictions, column: str, groups: npt.NDArray[np.object_], min_rows: int
+) -> list[Gap]:
+    """Compare the groups of a column in every metric of `SHARES`.
 
     Parameters
     ----------
     groups
         The column's value for each customer, [n].
     min_rows
-        A group with fewer customers to count among is left out.
+        A group with fewer customers in a metric's denominator is left out.
     """
-    among = {
-        "recall": judged.labels == 1,
-        "precision": judged.decided == 1,
-        "accuracy": np.ones(len(judged), dtype=bool),
-        "selection_rate": np.ones(len(judged), dtype=bool),
+    everybody = np.ones(len(predictions), dtype=bool)
+    churned, selected = predictions.y_true == 1, predictions.y_pred == 1
+    correct = predictions.y_true == predictions.y_pred
+    denominators = {
+        "recall": churned,
+        "precision": selected,
+        "accuracy": everybody,
+        "selection_rate": everybody,
     }
-    right = judged.labels == judged.decided
-    counting = {
-        "recall": right,
-        "precision": right,
-        "accuracy": right,
-        "selection_rate": judged.decided == 1,
+    numerators = {
+        "recall": correct,
+        "precision": correct,
+        "accuracy": correct,
+        "selection_rate": selected,
     }
     found = []
     names = sorted({name for name in groups if name is not None})
     for metric in SHARES:
         counts = {}
         for name in names:
-            rows = (groups == name) & among[metric]
+            rows = (groups == name) & denominators[metric]
             if rows.sum() >= min_rows:
-                counts[name] = (int((rows & counting[metric]).sum()), int(rows.sum()))
-        shares = {name: yes / total for name, (yes, total) in counts.items()}
+                counts[name] = (int((rows & numerators[metric]).sum()), int(rows.sum()))
+        shares = {name: count / total for name, (count, total) in counts.items()}
         gap = max(shares.values()) - min(shares.values()) if len(shares) > 1 else float("nan")
         found.append(Gap(column, metric, shares, gap, _p_value(list(counts.values()))))
     return found
 
 
 def _p_value(counts: list[tuple[int, int]]) -> float:
-    table = np.array([(yes, total - yes) for yes, total in counts])
+    table = np.array([(count, total - count) for count, total in counts])
     if len(table) < 2 or not table.sum(axis=0).all():
         return 1.0
     return float(stats.chi2_contingency(table, correction=False).pvalue)

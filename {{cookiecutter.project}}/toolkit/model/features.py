@@ -4,7 +4,7 @@ The model is a function of a float32 matrix [n, k]; this module alone knows what
 Nulls are NaN. Numpy only: a server imports it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from . import plugins
 Vector = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float32]
 
+OWNERS = ("features", "FEATURES")
+
 
 @dataclass(frozen=True)
 class DerivedFeature:
@@ -25,7 +27,7 @@ class DerivedFeature:
     Attributes
     ----------
     inputs
-        The names of numeric columns.
+        The names of numeric columns, a tuple.
     compute
         From the inputs, each [n] with NaN for nulls, to the feature, [n].
     """
@@ -33,6 +35,10 @@ class DerivedFeature:
     name: str
     inputs: tuple[str, ...]
     compute: Callable[..., Vector]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.inputs, tuple):  # ("age") is a string, and lacks a comma.
+            raise TypeError(f"the inputs of {self.name!r} must be a tuple, not {self.inputs!r}")
 
 
 class Features:
@@ -49,11 +55,9 @@ class Features:
         self._categories = tuple(
             _OneHot(column) for column in contract.features if not column.is_numeric
         )
-        self._derived = tuple(
-            derived
-            for derived in plugins.load(contract.package, "features", "FEATURES")
-            if set(derived.inputs) <= set(self._numbers)
-        )
+        encoded = (name for one_hot in self._categories for name in one_hot.names)
+        columns = (column.name for column in contract.columns)
+        self._derived = _derived(contract, {*columns, *encoded})
         self.names = (
             *self._numbers,
             *(name for one_hot in self._categories for name in one_hot.names),
@@ -86,6 +90,36 @@ class Features:
             )
             for derived in self._derived
         }
+
+
+def _derived(contract: Contract, taken: Collection[str]) -> tuple[DerivedFeature, ...]:
+    """Return the owner's features whose inputs the contract has; `taken` are other names."""
+    numbers = {column.name: column for column in contract.features if column.is_numeric}
+    derived = tuple(
+        one
+        for one in plugins.entries(contract.package, *OWNERS, DerivedFeature)
+        if set(one.inputs) <= numbers.keys()
+    )
+    for one in derived:
+        if one.name in taken:
+            why = f"{one.name!r} is also the name of a column in {contract.path}"
+            raise plugins.mistake(contract.package, *OWNERS, why, "rename the derived feature")
+        _try_out(one, [numbers[name] for name in one.inputs], contract.package)
+    return derived
+
+
+def _try_out(derived: DerivedFeature, inputs: Sequence[Column], package: str) -> None:
+    """Compute a feature of the ends of its inputs' ranges and of a null, before anybody needs it."""
+    values = [np.array([*column.range, np.nan]) for column in inputs]
+    try:
+        with np.errstate(all="ignore"):
+            shape = np.asarray(derived.compute(*values), dtype=np.float64).shape
+    except Exception as error:  # The owner's code may raise anything.
+        why = f"the feature {derived.name!r} cannot be computed"
+        raise plugins.mistake(package, *OWNERS, why, cause=error) from None
+    if shape != (3,):
+        why = f"{derived.name!r} must return as many values as it gets: {shape} for (3,)"
+        raise plugins.mistake(package, *OWNERS, why)
 
 
 class _OneHot:

@@ -12,7 +12,7 @@ from typing import Any
 from ..data.probe import SUSPICIOUS_AUC
 from . import champion_gate
 from .policy import FairnessRule, Policy, Rule
-from .policy_file import OF_THE_MODEL
+from .policy_file import FULL_TRAINING_METRICS
 from .verdicts import FAIL, WARN, Outcome, Verdict, failed, held, named, number
 
 EVIDENCE_SCHEMA = 2
@@ -71,25 +71,26 @@ def _common_sense(evidence: Mapping[str, Any]) -> Iterator[Outcome]:
 
 def _bounds(evidence: Mapping[str, Any], policy: Policy) -> Iterator[Outcome]:
     checked = 0
+    units = {one.name: f" {one.metric.unit}" for one in policy.metrics if one.metric.unit}
     for rule in policy.rules:
-        if rule.metric in OF_THE_MODEL and evidence["training"] == "quick":
+        if rule.metric in FULL_TRAINING_METRICS and evidence["training"] == "quick":
             continue  # There is no model yet that could be released.
         checked += 1
         value = number(evidence, "metrics", rule.metric, "value")
-        yield _bound(rule, value, evidence)
+        yield _bound(rule, value, evidence, units.get(rule.metric, ""))
     if not checked:
         yield failed("rules", "at least one", "no rule was checked")
 
 
-def _bound(rule: Rule, value: float | None, evidence: Mapping[str, Any]) -> Outcome:
-    words = f"{'at least' if rule.bound == 'min' else 'at most'} {rule.threshold:g}"
+def _bound(rule: Rule, value: float | None, evidence: Mapping[str, Any], unit: str) -> Outcome:
+    words = f"{'at least' if rule.bound == 'min' else 'at most'} {rule.threshold:g}{unit}"
     if value is None:
         # Also where breaking the rule would only warn: nothing is known of it.
         return failed(rule.metric, words, f"{rule.metric} is missing, or not a number")
     kept = value >= rule.threshold if rule.bound == "min" else value <= rule.threshold
     side = "below" if rule.bound == "min" else "above"
     sentence = (
-        f"{rule.metric} is {value:.4f}, {side} the {rule.bound} of {rule.threshold:g}: "
+        f"{rule.metric} is {value:.4f}{unit}, {side} the {rule.bound} of {rule.threshold:g}: "
         f"{rule.reason}"
     )
     alone = number(evidence, "strongest_column", "roc_auc")

@@ -1,4 +1,4 @@
-"""Measures a trial: everything that the gate decides by, as the evidence will tell it."""
+"""Measures a model: everything that the gate decides by, as the evidence keeps it."""
 
 import math
 from collections.abc import Iterable
@@ -14,89 +14,101 @@ from ..data.reference import Reference
 from . import fairness
 from .champion import SCORED, Champion
 from .comparison import compare, compare_roc_auc
-from .evaluation import CALIBRATION_BINS, Judged, evaluate
+from .evaluation import Predictions, evaluate
 from .policy import FairnessPolicy, Policy, SlicePolicy
 from .slices import slices_of
-from .training import Trained, Trial
+from .training import Evaluation, Trained
 
 CURVE_POINTS = 101
+HISTOGRAM_BINS = 20
 
 Document = dict[str, Any]
 
 
-def measure(trial: Trial, contract: Contract, reference: Reference, policy: Policy) -> Document:
-    """Measure a model on customers that it has not seen.
+def measure(
+    evaluation: Evaluation, contract: Contract, reference: Reference, policy: Policy
+) -> Document:
+    """Measure a model on customers that it was not trained on.
 
     Returns
     -------
     evidence
-        JSON that `gates.decide` reads: rows, metrics, slices, fairness, and curves to draw.
+        JSON that `gates.decide` reads: rows, metrics, slices, fairness, and the curves to draw.
     """
-    judged = trial.judged
-    name, auc = strongest_column(trial.customers, contract)
+    predictions = evaluation.predictions
+    name, auc = strongest_column(evaluation.customers, contract)
     measured: Document = jsonable(
         {
-            "rows": trial.rows,
+            "rows": evaluation.rows,
             "estimator": policy.training.estimator,
-            "asked_with": [column.name for column in contract.features],
-            "left": int(judged.labels.sum()),
-            "answers": len(np.unique(judged.probabilities)),
-            "metrics": {
-                metric: asdict(estimate)
-                for metric, estimate in evaluate(judged, policy.training.seed).items()
-            },
+            "input_features": [column.name for column in contract.features],
+            "churned": int(predictions.y_true.sum()),
+            "answers": len(np.unique(predictions.y_prob)),
+            "metrics": _metrics(predictions, policy),
             "strongest_column": {"name": name, "roc_auc": auc},
-            "slices": _slices(trial, contract, reference, policy),
-            "fairness": _fairness(trial, policy.fairness),
-            "curves": _curves(judged),
+            "slices": _slices(evaluation, contract, reference, policy),
+            "fairness": _fairness(evaluation, policy.fairness),
+            "curves": _curves(predictions),
         }
     )
     return measured
 
 
+def _metrics(predictions: Predictions, policy: Policy) -> Document:
+    """Return every metric with its interval; those of the owner have their unit beside it."""
+    estimates = evaluate(predictions, policy.training.seed, policy.metrics)
+    measured = {name: asdict(estimate) for name, estimate in estimates.items()}
+    for metric in policy.metrics:
+        measured[metric.name]["unit"] = metric.metric.unit
+    return measured
+
+
 def _slices(
-    trial: Trial, contract: Contract, reference: Reference, policy: Policy
+    evaluation: Evaluation, contract: Contract, reference: Reference, policy: Policy
 ) -> list[dict[str, Any]]:
-    """Measure every slice; one that is too small says only how large it is."""
+    """Measure every slice; of one that is too small, only its size."""
     found = []
-    for one in slices_of(trial.customers, contract, reference, policy.slices.bands):
-        part = trial.judged.select(one.rows)
-        entry: dict[str, Any] = {
-            "name": one.name,
-            "rows": len(part),
-            "left": int(part.labels.sum()),
-            "metrics": None,
-        }
-        if _is_large(part, policy.slices):
-            estimates = evaluate(part, policy.training.seed)
-            entry["metrics"] = {metric: asdict(value) for metric, value in estimates.items()}
-        found.append(entry)
+    for one in slices_of(evaluation.customers, contract, reference, policy.slices.bands):
+        part = evaluation.predictions.select(one.rows)
+        found.append(
+            {
+                "name": one.name,
+                "rows": len(part),
+                "churned": int(part.y_true.sum()),
+                "metrics": _metrics(part, policy) if _is_large(part, policy.slices) else None,
+            }
+        )
     return found
 
 
-def _is_large(part: Judged, policy: SlicePolicy) -> bool:
-    left = int(part.labels.sum())
-    return len(part) >= policy.min_rows and min(left, len(part) - left) >= policy.min_of_each
+def _is_large(part: Predictions, policy: SlicePolicy) -> bool:
+    churned = int(part.y_true.sum())
+    return len(part) >= policy.min_rows and min(churned, len(part) - churned) >= policy.min_of_each
 
 
-def _fairness(trial: Trial, policy: FairnessPolicy) -> list[dict[str, Any]]:
+def _fairness(evaluation: Evaluation, policy: FairnessPolicy) -> list[dict[str, Any]]:
     found = []
+    customers = evaluation.customers
     for column in policy.columns:
-        groups = trial.customers.protected.get(column, trial.customers.columns.get(column))
+        groups = customers.protected.get(column, customers.columns.get(column))
         if groups is None or groups.dtype != object:
-            # No group of it can be told apart: the gate fails for want of the figure.
+            # It has no groups: the gate fails because the figure is missing.
             found.append({"column": column, "metric": None})
             continue
-        gaps = fairness.gaps(trial.judged, column, groups, policy.min_rows)
+        gaps = fairness.gaps(evaluation.predictions, column, groups, policy.min_rows)
         found += [asdict(gap) for gap in gaps]
     return found
 
 
-def meet(
-    trial: Trial, champion: Champion, contract: Contract, reference: Reference, policy: Policy
+def compare_with_champion(
+    evaluation: Evaluation,
+    champion: Champion,
+    contract: Contract,
+    reference: Reference,
+    policy: Policy,
 ) -> Document:
-    """Compare a candidate with the champion on the same customers, all together and by slices."""
-    told = {
+    """Compare a candidate with the champion on the same customers: all of them, and by slices."""
+    facts = {
         "state": champion.state,
         "why": champion.why,
         "release": champion.release,
@@ -106,28 +118,29 @@ def meet(
         "age_days": champion.age_days,
     }
     if champion.state != SCORED:
-        return told
-    answered = champion.answered
-    theirs = champion.judged(trial.judged.labels)
-    ours = trial.judged.select(answered)
+        return facts
+    scored = champion.is_scored
+    theirs = champion.predictions(evaluation.predictions.y_true)
+    ours = evaluation.predictions.select(scored)
     features = [(column.name, column.type) for column in contract.features]
     comparisons = []
     by_slices = []
     if ours.has_both_labels:
-        comparisons = [asdict(one) for one in compare(ours, theirs, policy.training.seed)]
-        for one in slices_of(trial.customers, contract, reference, policy.slices.bands):
-            rows = one.rows[answered]
+        compared = compare(ours, theirs, policy.training.seed, policy.metrics)
+        comparisons = [asdict(one) for one in compared]
+        for one in slices_of(evaluation.customers, contract, reference, policy.slices.bands):
+            rows = one.rows[scored]
             part = ours.select(rows)
             if _is_large(part, policy.slices):
-                compared = compare_roc_auc(part, theirs.select(rows))
-                by_slices.append({"name": one.name, "comparisons": [asdict(compared)]})
-    met: Document = jsonable(
-        told
+                auc = compare_roc_auc(part, theirs.select(rows))
+                by_slices.append({"name": one.name, "comparisons": [asdict(auc)]})
+    document: Document = jsonable(
+        facts
         | {
             "rows": len(ours),
-            "refused": len(trial.judged) - len(ours),
+            "refused": len(evaluation.predictions) - len(ours),
             "rows_when_released": champion.rows,
-            "held_out": trial.rows["held_out"],
+            "held_out": evaluation.rows["held_out"],
             "missing_features": [list(one) for one in champion.features if one not in features],
             "new_features": [list(one) for one in features if one not in champion.features],
             "comparisons": comparisons,
@@ -135,14 +148,14 @@ def meet(
             "curves": _curves(theirs),
         }
     )
-    return met
+    return document
 
 
 def of_the_model(trained: Trained) -> Document:
     """Return the figures that only a model which could be released has, without intervals."""
-    known, unseen = trained.known.metrics(), trained.trial.judged.metrics()
+    gap = trained.train.metrics()["roc_auc"] - trained.holdout.predictions.metrics()["roc_auc"]
     figures = {
-        "train_test_gap": known["roc_auc"] - unseen["roc_auc"],
+        "train_test_gap": gap,
         "latency_ms": trained.latency_ms,
         "model_mb": len(trained.model) / 1e6,
     }
@@ -152,44 +165,41 @@ def of_the_model(trained: Trained) -> Document:
     return found
 
 
-def _curves(judged: Judged) -> Document:
-    """Return what is drawn: ROC, precision against recall, calibration, confusion, histogram."""
-    if not judged.has_both_labels:
+def _curves(predictions: Predictions) -> Document:
+    """Return what is drawn: ROC, precision-recall and calibration curve, confusion, histogram."""
+    if not predictions.has_both_labels:
         return {}
-    false, true, _ = sk.roc_curve(judged.labels, judged.probabilities)
-    precision, recall, _ = sk.precision_recall_curve(judged.labels, judged.probabilities)
-    edges = np.unique(
-        np.quantile(judged.probabilities, np.arange(1, CALIBRATION_BINS) / CALIBRATION_BINS)
-    )
-    bins = np.searchsorted(edges, judged.probabilities)
-    called = judged.decided == 1
-    left = judged.labels == 1
+    y_true, y_prob = predictions.y_true, predictions.y_prob
+    false_positive_rate, true_positive_rate, _ = sk.roc_curve(y_true, y_prob)
+    precision, recall, _ = sk.precision_recall_curve(y_true, y_prob)
+    bins = predictions.calibration_bins
+    churned, predicted = y_true == 1, predictions.y_pred == 1
     return {
-        "roc": _thinned(zip(false, true, strict=True)),
+        "roc": _thinned(zip(false_positive_rate, true_positive_rate, strict=True)),
         "precision_recall": _thinned(zip(recall[::-1], precision[::-1], strict=True)),
         "calibration": [
             [
-                float(judged.probabilities[bins == place].mean()),
-                float(judged.labels[bins == place].mean()),
+                float(y_prob[bins == place].mean()),
+                float(y_true[bins == place].mean()),
                 int((bins == place).sum()),
             ]
             for place in np.unique(bins)
         ],
         "confusion": {
-            "left_and_called": int((left & called).sum()),
-            "left_and_missed": int((left & ~called).sum()),
-            "stayed_and_called": int((~left & called).sum()),
-            "stayed_and_spared": int((~left & ~called).sum()),
+            "true_positives": int((churned & predicted).sum()),
+            "false_negatives": int((churned & ~predicted).sum()),
+            "false_positives": int((~churned & predicted).sum()),
+            "true_negatives": int((~churned & ~predicted).sum()),
         },
         "histogram": {
-            "left": np.histogram(judged.probabilities[left], 20, (0, 1))[0].tolist(),
-            "stayed": np.histogram(judged.probabilities[~left], 20, (0, 1))[0].tolist(),
+            name: np.histogram(y_prob[rows], HISTOGRAM_BINS, (0, 1))[0].tolist()
+            for name, rows in (("churned", churned), ("retained", ~churned))
         },
     }
 
 
 def _thinned(points: Iterable[tuple[float, float]]) -> list[list[float]]:
-    """Return about a hundred points of a curve, its ends among them."""
+    """Return about a hundred points of a curve, with both ends."""
     every = list(points)
     places = np.unique(np.linspace(0, len(every) - 1, CURVE_POINTS).astype(int))
     return [[round(float(value), 5) for value in every[place]] for place in places]

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from .metrics import BusinessMetric
+
 
 @dataclass(frozen=True)
 class TrainingPolicy:
@@ -229,4 +231,5 @@ class Policy:
     champion: ChampionPolicy
     fairness: FairnessPolicy
     nightly: NightlyPolicy
+    metrics: tuple[BusinessMetric, ...]
     rules: tuple[Rule, ...]

@@ -1,14 +1,16 @@
 """Reads quality.toml: every key is checked, and one that is missing or unknown is refused."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..data import document
 from ..data.document import Section
+from ..errors import ConfigurationError
 from . import plugins
-from .evaluation import METRICS
+from .evaluation import HIGHER_IS_BETTER
 from .fairness import SHARES
+from .metrics import BusinessMetric, Metric
 from .policy import (
     ChampionPolicy,
     ChampionRule,
@@ -25,8 +27,8 @@ from .policy import (
 )
 
 SCHEMA = 2
-# Measured of a released model alone, by the full training.
-OF_THE_MODEL = ("train_test_gap", "latency_ms", "model_mb")
+# Measured by a full training alone, of a model that could be released.
+FULL_TRAINING_METRICS = ("train_test_gap", "latency_ms", "model_mb")
 LEVELS = ("fail", "warn")
 COMPARED_IN_SLICES = "roc_auc"
 SLICE_KINDS = ("min", "max_below", "max_loss")
@@ -41,7 +43,7 @@ def load(path: Path, package: str) -> Policy:
     path
         Of quality.toml.
     package
-        The owner's Python package, whose estimators it may name.
+        The owner's Python package, whose estimators and metrics it may name.
 
     Raises
     ------
@@ -49,18 +51,53 @@ def load(path: Path, package: str) -> Policy:
         With the file and the key that is missing, unknown or impossible.
     """
     top = document.read(path, SCHEMA)
+    metrics = _metrics(top.table_or_empty("metrics"), package)
+    measured = HIGHER_IS_BETTER | {one.name: one.metric.higher_is_better for one in metrics}
     policy = Policy(
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         training=_training(top.table("training"), package),
         drift=_drift(top.table("drift")),
-        slices=_slices(top.table("slices")),
-        champion=_champion(top.table("champion")),
+        slices=_slices(top.table("slices"), measured),
+        champion=_champion(top.table("champion"), measured),
         fairness=_fairness(top.table("fairness")),
         nightly=_nightly(top.table("nightly")),
-        rules=tuple(rule for section in top.tables("rule") for rule in _rules(section)),
+        metrics=metrics,
+        rules=tuple(rule for one in top.tables("rule") for rule in _rules(one, measured)),
     )
     top.finish()
     return policy
+
+
+def _metrics(section: Section, package: str) -> tuple[BusinessMetric, ...]:
+    """Take the parameters of the owner's metrics: all that they want, and no others."""
+    found: list[BusinessMetric] = []
+    taken = {*HIGHER_IS_BETTER, *FULL_TRAINING_METRICS}
+    metrics = plugins.metrics(package)
+    if not isinstance(metrics, tuple) or not all(isinstance(one, Metric) for one in metrics):
+        raise _refuse(package, "METRICS is not a tuple of toolkit.model.metrics.Metric")
+    for metric in metrics:
+        if metric.name in taken:
+            raise _refuse(package, f"there is another metric {metric.name!r}: give it its own name")
+        taken.add(metric.name)
+        table = section.table_or_empty(metric.name)
+        found.append(BusinessMetric(metric, _parameters(table, metric)))
+        table.finish()
+    section.finish()
+    return tuple(found)
+
+
+def _refuse(package: str, why: str) -> ConfigurationError:
+    place = f"{package}.metrics"
+    return ConfigurationError(f"{place}: {why}", f"mend METRICS in {place}")
+
+
+def _parameters(section: Section, metric: Metric) -> dict[str, float]:
+    values = {}
+    for name, (lowest, highest) in metric.parameters.items():
+        value = values[name] = section.take(name, float)
+        if not lowest <= value <= highest:
+            raise section.refuse(name, f"must be from {lowest:g} to {highest:g}, not {value:g}")
+    return values
 
 
 def _training(section: Section, package: str) -> TrainingPolicy:
@@ -118,10 +155,12 @@ def _significance(section: Section) -> float:
     return significance
 
 
-def _slices(section: Section) -> SlicePolicy:
+def _slices(section: Section, measured: Mapping[str, bool]) -> SlicePolicy:
     rules = []
     for one in section.tables_or_none("rule"):
-        metric = one.choice("metric", METRICS)
+        metric = one.choice("metric", tuple(measured))
+        if not measured[metric]:
+            raise one.refuse("metric", f"slices have lower bounds, and {metric} is better low")
         kind, threshold = _only(one, SLICE_KINDS)
         if kind == "max_loss" and metric != COMPARED_IN_SLICES:
             raise one.refuse("metric", f"slices are compared by {COMPARED_IN_SLICES} alone")
@@ -141,10 +180,10 @@ def _slices(section: Section) -> SlicePolicy:
     return policy
 
 
-def _champion(section: Section) -> ChampionPolicy:
+def _champion(section: Section, measured: Iterable[str]) -> ChampionPolicy:
     rules = []
     for one in section.tables("rule"):
-        metric = one.choice("metric", METRICS)
+        metric = one.choice("metric", tuple(measured))
         kind, threshold = _only(one, CHAMPION_KINDS)
         if threshold < 0:
             raise one.refuse(kind, "must not be negative")
@@ -193,8 +232,8 @@ def _nightly(section: Section) -> NightlyPolicy:
     return policy
 
 
-def _rules(section: Section) -> list[Rule]:
-    metric = section.choice("metric", (*METRICS, *OF_THE_MODEL))
+def _rules(section: Section, measured: Iterable[str]) -> list[Rule]:
+    metric = section.choice("metric", (*measured, *FULL_TRAINING_METRICS))
     bounds = [(bound, section.take(bound, float)) for bound in ("min", "max") if bound in section]
     reason, level = _reason_and_level(section)
     if not bounds:

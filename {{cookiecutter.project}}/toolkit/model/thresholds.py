@@ -15,9 +15,9 @@ from .policy import Rule, TrainingPolicy
 MARGIN_SD = 3.0
 RESAMPLES = 200
 ROWS = 20_000
-# A model that is nearly always right has seen the answer.
-TOO_GOOD = Rule("roc_auc", "max", 0.99, "above it a column knows the answer")
-# Not accuracy: the decision threshold is tuned for F1, which pays for recall with accuracy.
+# A model that is nearly always right has been trained on the answer.
+TOO_GOOD = Rule("roc_auc", "max", 0.99, "above it a column leaks the target")
+# Not accuracy: the decision threshold is tuned for F1, which trades accuracy for recall.
 BOUNDS = {
     "average_precision": "min",
     "f1": "min",
@@ -33,43 +33,43 @@ def propose(dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> lis
     Raises
     ------
     DataError
-        No column tells who leaves.
+        No column predicts churn better than random guessing.
     """
     quick, large = (
-        training.cross_validate(dataset, contract, replace(policy, quick_rows=count)).judged
+        training.cross_validate(dataset, contract, replace(policy, quick_rows=count)).predictions
         for count in (policy.quick_rows, ROWS)
     )
-    judged = min(policy.quick_rows, round(policy.holdout_share * len(dataset)))
+    evaluated = min(policy.quick_rows, round(policy.holdout_share * len(dataset)))
     rng = np.random.default_rng(policy.seed)
     drawn = [
         large.metrics(counts.astype(np.float64))
-        for counts in rng.multinomial(judged, np.full(len(large), 1 / len(large)), RESAMPLES)
+        for counts in rng.multinomial(evaluated, np.full(len(large), 1 / len(large)), RESAMPLES)
     ]
     noise = {name: float(np.nanstd([one[name] for one in drawn])) for name in BOUNDS}
     reached = quick.metrics(), large.metrics()
     auc = min(metrics["roc_auc"] for metrics in reached)
     if auc - MARGIN_SD * noise["roc_auc"] <= 0.5:
         raise DataError(
-            f"no column tells who leaves: cross-validation reaches an AUC of {auc:.3f}, and "
-            f"guessing 0.5, with a standard deviation of {noise['roc_auc']:.3f}",
-            "add columns that have to do with leaving, or more rows",
+            f"no column predicts churn: cross-validation reaches a ROC AUC of {auc:.3f}, and "
+            f"random guessing 0.5, with a standard deviation of {noise['roc_auc']:.3f}",
+            "add columns that have to do with churn, or more rows",
         )
     rules = []
     for metric, bound in BOUNDS.items():
         worst = (min if bound == "min" else max)(metrics[metric] for metrics in reached)
-        rules.append(_rule(metric, bound, worst, noise[metric], judged))
+        rules.append(_rule(metric, bound, worst, noise[metric], evaluated))
     trained = training.train(dataset, contract, policy)
-    gap = trained.known.metrics()["roc_auc"] - trained.trial.judged.metrics()["roc_auc"]
-    rules.append(_rule("train_test_gap", "max", gap, noise["roc_auc"], judged))
+    gap = trained.train.metrics()["roc_auc"] - trained.holdout.predictions.metrics()["roc_auc"]
+    rules.append(_rule("train_test_gap", "max", gap, noise["roc_auc"], evaluated))
     return [*rules, TOO_GOOD]
 
 
-def _rule(metric: str, bound: str, reached: float, sd: float, judged: int) -> Rule:
+def _rule(metric: str, bound: str, reached: float, sd: float, evaluated: int) -> Rule:
     """Return the rule that leaves room for noise, rounded so that it leaves a bit more."""
     limit = reached + (MARGIN_SD * sd if bound == "max" else -MARGIN_SD * sd)
     rounded = (math.ceil if bound == "max" else math.floor)(100 * limit) / 100
     reason = (
         f"a sound training reaches {reached:.3f}; this is {MARGIN_SD:g} standard deviations "
-        f"({sd:.3f} with {judged} customers) off"
+        f"({sd:.3f} with {evaluated} customers) off"
     )
     return Rule(metric, bound, rounded, reason)

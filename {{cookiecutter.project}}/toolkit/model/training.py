@@ -1,4 +1,4 @@
-"""Trains: quickly for a pull request, fully for a release. The split is by a hash of the id."""
+"""Training: quick for a pull request, full for a release. A hash of the id splits the customers."""
 
 import time
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from ..data.contract import Contract
 from ..data.dataset import Dataset
 from ..data.progress import step
 from . import plugins
-from .evaluation import Judged, Labels, Probabilities, best_threshold
+from .evaluation import Labels, Predictions, Probabilities, best_threshold
 from .export import export
 from .features import Features, Matrix
 from .policy import TrainingPolicy
@@ -26,8 +26,8 @@ REPLAY_CASES = 100
 SMOKE_TOLERANCE = 1e-5
 TIMED_CASES = 200
 LATENCY_QUANTILE = 0.95
-# The quick gate meets the champion with a model of at most so many customers, on at most so many.
-CHALLENGE_ROWS = 20_000
+# The quick gate compares with the champion a model of at most so many customers, on as many.
+CHALLENGER_ROWS = 20_000
 
 # The threads of boosting wait for one another by spinning: where the cores are shared, as in CI,
 # a second of training takes minutes. One thread is fast enough for a million rows.
@@ -35,21 +35,21 @@ THREADS = 1
 
 
 @dataclass(frozen=True)
-class Trial:
-    """Customers that a model has not seen, and what it said of them.
+class Evaluation:
+    """Customers that a model was not trained on, and its predictions for them.
 
     Attributes
     ----------
     customers
-        Who they are.
-    judged
-        What became of them, and what was said.
+        Of the holdout, or of a cross-validation.
+    predictions
+        For these customers, in their order.
     rows
-        How many customers took which part.
+        How many customers the table has, and how many were trained on, held out or evaluated.
     """
 
     customers: Dataset
-    judged: Judged
+    predictions: Predictions
     rows: dict[str, int]
 
 
@@ -59,30 +59,30 @@ class Trained:
 
     Attributes
     ----------
-    trial
-        The held-out customers.
+    holdout
+        The model's predictions for the held-out customers.
     model
         The ONNX file.
     smoke
-        Held-out customers and how the model answers them.
-    known
-        What it says of the customers that it was trained on.
+        Held-out customers as requests, and the model's answers.
+    train
+        The model's predictions for the customers that it was trained on.
     latency_ms
-        In which it answers one customer, 95 times in 100, without the network.
+        The 95th percentile of the time for one prediction, without the network.
     """
 
-    trial: Trial
+    holdout: Evaluation
     model: bytes
     smoke: dict[str, object]
-    known: Judged
+    train: Predictions
     latency_ms: float
 
 
 def fit(matrix: Matrix, labels: Labels, policy: TrainingPolicy) -> Pipeline:
     """Return the pipeline, trained on features [n, k] with NaN for nulls, and labels [n].
 
-    Nulls are imputed with the training's median before the owner's estimator sees them: whichever
-    comes next, a null is answered the same way, also in a column that had none in training.
+    Nulls are imputed with the training's median before the owner's estimator sees them: every
+    estimator treats a null the same way, also in a column that had none in training.
     """
     imputer = SimpleImputer(strategy="median", keep_empty_features=True)
     estimator = plugins.estimators(policy.package)[policy.estimator](policy.seed)
@@ -90,135 +90,130 @@ def fit(matrix: Matrix, labels: Labels, policy: TrainingPolicy) -> Pipeline:
         return make_pipeline(imputer, estimator).fit(matrix, labels)
 
 
-def cross_validate(dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> Trial:
-    """Judge a few customers out of fold, without making a model.
+def cross_validate(dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> Evaluation:
+    """Evaluate out-of-fold predictions for `quick_rows` customers, without making a model.
 
     Raises
     ------
     DataError
-        A part of the table has customers of one kind only.
+        All customers of a part of the table have the same label.
     """
-    few = dataset.select(rows_of.quick_rows(dataset, policy.quick_rows))
-    matrix = Features(contract).matrix(few.columns)
-    given, fold_of = out_of_fold(few, matrix, policy)
-    judged = decide_out_of_fold(few.labels, given, fold_of)
-    return Trial(few, judged, {"table": len(dataset), "judged": len(few)})
+    customers = dataset.select(rows_of.quick_rows(dataset, policy.quick_rows))
+    matrix = Features(contract).matrix(customers.columns)
+    y_prob, fold_of = out_of_fold(customers, matrix, policy)
+    predictions = predict_out_of_fold(customers.labels, y_prob, fold_of)
+    return Evaluation(customers, predictions, {"table": len(dataset), "evaluated": len(customers)})
 
 
-def challenge(
+def train_challenger(
     dataset: Dataset, contract: Contract, policy: TrainingPolicy, threshold: float
-) -> Trial:
-    """Train on some of the known customers, and judge some of those held out.
+) -> Evaluation:
+    """Train on a sample of the training customers, and evaluate on a sample of the holdout.
 
-    A champion was trained on the known ones, so it can only be met on the others.
+    The champion was trained on the training customers: only the holdout compares both fairly.
 
     Parameters
     ----------
     threshold
-        From this probability on, a customer is said to leave.
+        The decision threshold: a customer at or above it is predicted to churn.
     """
-    known, unseen = (
-        part.select(rows_of.quick_rows(part, CHALLENGE_ROWS)) for part in _split(dataset, policy)
+    train, holdout = (
+        part.select(rows_of.quick_rows(part, CHALLENGER_ROWS)) for part in _split(dataset, policy)
     )
     features = Features(contract)
-    with step(f"training on {len(known)} customers to meet the champion"):
-        pipeline = fit(features.matrix(known.columns), known.labels, policy)
-    given = _left(pipeline, features.matrix(unseen.columns))
-    judged = Judged(unseen.labels, given, _decided(given, threshold))
-    return Trial(unseen, judged, {"trained": len(known), "held_out": len(unseen)})
+    with step(f"training on {len(train)} customers, to compare with the champion"):
+        pipeline = fit(features.matrix(train.columns), train.labels, policy)
+    y_prob = _probabilities(pipeline, features.matrix(holdout.columns))
+    predictions = Predictions.at_threshold(holdout.labels, y_prob, threshold)
+    return Evaluation(holdout, predictions, {"trained": len(train), "held_out": len(holdout)})
 
 
 def train(dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> Trained:
-    """Train on all but the held-out customers, export, and judge those by the exported model.
+    """Train on all but the held-out customers, export, and evaluate the exported model on those.
 
     Raises
     ------
     DataError
-        A part of the table has customers of one kind only.
+        All customers of a part of the table have the same label.
     ExportError
-        The ONNX model answers otherwise than the pipeline.
+        The ONNX model predicts otherwise than the pipeline.
     """
-    known, unseen = _split(dataset, policy)
+    train, holdout = _split(dataset, policy)
     features = Features(contract)
-    matrix, unseen_matrix = features.matrix(known.columns), features.matrix(unseen.columns)
-    given, _ = out_of_fold(known, matrix, policy)
-    threshold = best_threshold(known.labels, given)
-    with step(f"training on {len(known)} customers, {len(unseen)} are held out"):
-        pipeline = fit(matrix, known.labels, policy)
-    with step(f"exporting, and comparing the answers to {len(unseen)} customers"):
-        model = export(pipeline, contract, threshold, unseen_matrix)
+    train_matrix, holdout_matrix = (features.matrix(part.columns) for part in (train, holdout))
+    y_prob, _ = out_of_fold(train, train_matrix, policy)
+    threshold = best_threshold(train.labels, y_prob)
+    with step(f"training on {len(train)} customers, {len(holdout)} are held out"):
+        pipeline = fit(train_matrix, train.labels, policy)
+    with step(f"exporting to ONNX, and comparing the predictions for {len(holdout)} customers"):
+        model = export(pipeline, contract, threshold, holdout_matrix)
     predictor = Predictor(contract, model)
-    judged, learnt = (
-        Judged(part.labels, said, _decided(said, threshold))
-        for part, said in (
-            (unseen, predictor.probabilities(unseen_matrix).astype(np.float64)),
-            (known, predictor.probabilities(matrix).astype(np.float64)),
+    on_holdout, on_train = (
+        Predictions.at_threshold(
+            part.labels, predictor.probabilities(matrix).astype(np.float64), threshold
         )
+        for part, matrix in ((holdout, holdout_matrix), (train, train_matrix))
     )
-    rows = {"table": len(dataset), "trained": len(known), "held_out": len(unseen)}
+    rows = {"table": len(dataset), "trained": len(train), "held_out": len(holdout)}
     return Trained(
-        trial=Trial(unseen, judged, rows),
+        holdout=Evaluation(holdout, on_holdout, rows),
         model=model,
-        smoke=smoke_cases(unseen, contract, predictor),
-        known=learnt,
-        latency_ms=latency_ms(unseen, contract, predictor),
+        smoke=smoke_cases(holdout, contract, predictor),
+        train=on_train,
+        latency_ms=latency_ms(holdout, contract, predictor),
     )
 
 
 def _split(dataset: Dataset, policy: TrainingPolicy) -> tuple[Dataset, Dataset]:
-    """Return the customers that may be trained on, and those that are held out."""
+    """Return the customers to train on, and the holdout."""
     held_out = rows_of.is_held_out(dataset, policy.holdout_share)
-    known, unseen = dataset.select(~held_out), dataset.select(held_out)
-    rows_of.require_both_labels(known.labels, "what is trained on")
-    rows_of.require_both_labels(unseen.labels, "the hold-out")
-    return known, unseen
+    train, holdout = dataset.select(~held_out), dataset.select(held_out)
+    rows_of.require_both_labels(train.labels, "the training data")
+    rows_of.require_both_labels(holdout.labels, "the holdout")
+    return train, holdout
 
 
 def out_of_fold(
     dataset: Dataset, matrix: Matrix, policy: TrainingPolicy
 ) -> tuple[Probabilities, npt.NDArray[np.int64]]:
-    """Return each customer's answer by a model that has not seen the customer's fold, and the fold.
+    """Return out-of-fold probabilities and each customer's fold, both [n].
 
-    Both are [n].
+    Each fold is predicted by a model that was trained on the other folds.
     """
     fold_of = rows_of.folds(dataset, policy.folds)
-    probabilities = np.full(len(dataset), np.nan)
+    y_prob = np.full(len(dataset), np.nan)
     for fold in range(policy.folds):
-        judged = fold_of == fold
-        rows_of.require_both_labels(dataset.labels[~judged], f"all folds but {fold + 1}")
-        if judged.any():
+        inside = fold_of == fold
+        rows_of.require_both_labels(dataset.labels[~inside], f"all folds but {fold + 1}")
+        if inside.any():
             with step(f"fold {fold + 1} of {policy.folds}"):
-                pipeline = fit(matrix[~judged], dataset.labels[~judged], policy)
-                probabilities[judged] = _left(pipeline, matrix[judged])
-    return probabilities, fold_of
+                pipeline = fit(matrix[~inside], dataset.labels[~inside], policy)
+                y_prob[inside] = _probabilities(pipeline, matrix[inside])
+    return y_prob, fold_of
 
 
-def decide_out_of_fold(
-    labels: Labels, given: Probabilities, fold_of: npt.NDArray[np.int64]
-) -> Judged:
-    """Decide each fold by the threshold that is best on the others: no row chooses its own."""
-    decided = np.zeros(len(labels), dtype=np.int64)
+def predict_out_of_fold(
+    y_true: Labels, y_prob: Probabilities, fold_of: npt.NDArray[np.int64]
+) -> Predictions:
+    """Predict each fold at the threshold that is best on the others: no row chooses its own."""
+    y_pred = np.zeros(len(y_true), dtype=np.int64)
     for fold in np.unique(fold_of):
-        judged = fold_of == fold
-        decided[judged] = _decided(given[judged], best_threshold(labels[~judged], given[~judged]))
-    return Judged(labels, given, decided)
+        inside = fold_of == fold
+        y_pred[inside] = y_prob[inside] >= best_threshold(y_true[~inside], y_prob[~inside])
+    return Predictions(y_true, y_prob, y_pred)
 
 
-def _left(pipeline: Pipeline, matrix: Matrix) -> Probabilities:
-    probabilities: Probabilities = pipeline.predict_proba(matrix)[:, 1].astype(np.float64)
-    return probabilities
+def _probabilities(pipeline: Pipeline, matrix: Matrix) -> Probabilities:
+    y_prob: Probabilities = pipeline.predict_proba(matrix)[:, 1].astype(np.float64)
+    return y_prob
 
 
-def _decided(given: Probabilities, threshold: float) -> Labels:
-    return (given >= threshold).astype(np.int64)
-
-
-def smoke_cases(unseen: Dataset, contract: Contract, predictor: Predictor) -> dict[str, object]:
+def smoke_cases(holdout: Dataset, contract: Contract, predictor: Predictor) -> dict[str, object]:
     """Return a few held-out customers as requests, each with the answer that /predict must give.
 
-    Some more stand beside them without an answer, for a canary to be asked about.
+    More requests follow without an answer, for a canary to replay.
     """
-    replay = _requests(unseen, contract, REPLAY_CASES)
+    replay = _requests(holdout, contract, REPLAY_CASES)
     requests = replay[:SMOKE_CASES]
     answers = predictor.answer(requests)
     return {
@@ -231,23 +226,23 @@ def smoke_cases(unseen: Dataset, contract: Contract, predictor: Predictor) -> di
     }
 
 
-def latency_ms(unseen: Dataset, contract: Contract, predictor: Predictor) -> float:
-    """Return in how many milliseconds one customer is answered, 95 times in 100."""
+def latency_ms(holdout: Dataset, contract: Contract, predictor: Predictor) -> float:
+    """Return the 95th percentile of the time for one prediction, in milliseconds."""
     seconds = []
-    for request in _requests(unseen, contract, TIMED_CASES):
+    for request in _requests(holdout, contract, TIMED_CASES):
         began = time.perf_counter()
         predictor.answer([request])
         seconds.append(time.perf_counter() - began)
     return float(np.quantile(seconds, LATENCY_QUANTILE) * 1000)
 
 
-def _requests(unseen: Dataset, contract: Contract, count: int) -> list[dict[str, Any]]:
-    order = np.argsort(rows_of.position(unseen.ids, "smoke"), kind="stable")[:count]
-    return as_requests(unseen.select(order), contract)
+def _requests(holdout: Dataset, contract: Contract, count: int) -> list[dict[str, Any]]:
+    order = np.argsort(rows_of.position(holdout.ids, "smoke"), kind="stable")[:count]
+    return as_requests(holdout.select(order), contract)
 
 
 def as_requests(dataset: Dataset, contract: Contract) -> list[dict[str, Any]]:
-    """Return customers as /predict is asked about them."""
+    """Return customers as the body of a request to /predict has them."""
     return [
         {
             column.name: _as_json(dataset.columns[column.name][row], column.type)

@@ -6,8 +6,6 @@ from typing import Any
 from markupsafe import Markup
 
 from ..model import champion as champions
-from ..model.evaluation import METRICS
-from ..model.policy_file import OF_THE_MODEL
 from . import charts
 from .files import cell, render, table
 
@@ -21,17 +19,15 @@ Document = Mapping[str, Any]
 
 def metric_rows(document: Document) -> list[dict[str, Any]]:
     """Return each metric with its interval, the champion's on the same customers, and its rules."""
-    met = {one["metric"]: one for one in _champion(document).get("comparisons") or []}
+    comparisons = {one["metric"]: one for one in _champion(document).get("comparisons") or []}
     rows = []
-    for name in (*METRICS, *OF_THE_MODEL):
-        estimate = document["metrics"].get(name)
-        if estimate is None:
-            continue
+    for name, estimate in document["metrics"].items():
         rules = [one for one in document["rules"] if one["subject"] == name]
-        compared = met.get(name, {})
+        compared = comparisons.get(name, {})
         rows.append(
             {
                 "name": name,
+                "unit": estimate.get("unit", ""),
                 "value": _figure(estimate["value"]),
                 "interval": _interval(estimate["low"], estimate["high"]),
                 "champion": _figure(compared.get("champion")),
@@ -41,6 +37,11 @@ def metric_rows(document: Document) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def in_words(row: Mapping[str, Any]) -> str:
+    """Return a metric's name with its unit, where the name does not hold it."""
+    return f"{row['name']} ({row['unit']})" if row["unit"] else str(row["name"])
 
 
 def _champion(document: Document) -> Document:
@@ -99,7 +100,7 @@ def to_markdown(document: Document) -> str:
             ("metric", "value", "95 % interval", "champion", "difference", "rule", "verdict"),
             (
                 (
-                    *(row["name"], row["value"], row["interval"], row["champion"]),
+                    *(in_words(row), row["value"], row["interval"], row["champion"]),
                     *(row["difference"], row["rules"], MARKED.get(row["level"], "")),
                 )
                 for row in metric_rows(document)
@@ -152,31 +153,34 @@ def _pictures(document: Document) -> list[tuple[str, Markup]]:
     histogram = now["histogram"]
     return [
         (
-            "ROC: found among those who left, against called in vain",
+            "ROC curve",
             charts.curves(
                 *(now["roc"], then.get("roc", [])),
-                *("ROC curve", "share of those who stayed", "share of those who left"),
+                *("ROC curve", "false positive rate", "true positive rate"),
                 diagonal=True,
             ),
         ),
         (
-            "Precision against recall",
+            "Precision-recall curve",
             charts.curves(
                 *(now["precision_recall"], then.get("precision_recall", [])),
-                *("precision against recall", "recall", "precision"),
+                *("precision-recall curve", "recall", "precision"),
             ),
         ),
         (
-            "Calibration: what was said, and what came of it",
+            "Calibration curve",
             charts.curves(
                 *(_pairs(now["calibration"]), _pairs(then.get("calibration", []))),
-                *("calibration", "probability said", "share who left"),
+                *("calibration curve", "mean predicted probability", "observed churn rate"),
                 diagonal=True,
             ),
         ),
         (
-            "Probabilities: those who left filled, those who stayed as a line",
-            charts.histogram(*(histogram["left"], histogram["stayed"], 0.0, 0.05, "probabilities")),
+            "Predicted probabilities: churned filled, retained as a line",
+            charts.histogram(
+                *(histogram["churned"], histogram["retained"], 0.0, 0.05),
+                "predicted probabilities of churned and retained customers",
+            ),
         ),
     ]
 

@@ -13,7 +13,7 @@ from typing import Any
 from ..data import document as documents
 from ..places import Places
 from .files import cell, render, table, write_bytes
-from .gate_report import champion_sentence, metric_rows
+from .gate_report import champion_sentence, in_words, metric_rows
 
 SCHEMA = 1
 NAME = "model_card"
@@ -133,7 +133,6 @@ def front_matter(words: Words, document: Document) -> dict[str, Any]:
 def sections(words: Words, document: Document) -> list[tuple[str, list[Part]]]:
     """Return the card's sections: each a heading, and texts and tables in their order."""
     rows = document["rows"]
-    judged = int(rows["held_out"])
     return [
         (
             "Model description",
@@ -146,7 +145,7 @@ def sections(words: Words, document: Document) -> list[tuple[str, list[Part]]]:
                         ("owner", f"{words.owner}, {words.contact}"),
                         ("license", words.license),
                         ("estimator", document["estimator"]),
-                        ("what it is asked with", ", ".join(document["asked_with"])),
+                        ("input features", ", ".join(document["input_features"])),
                         ("model sha256", document["model_sha256"]),
                     ],
                 ),
@@ -156,26 +155,27 @@ def sections(words: Words, document: Document) -> list[tuple[str, list[Part]]]:
         (
             "Training data",
             [
-                f"{rows['trained']} customers were trained on, and {judged} were held out by a "
-                f"hash of their id: {document['left']} of those have left. The table's sha256 is "
-                f"{document['data_sha256']}, its contract's {document['contract_sha256']}."
+                f"The model was trained on {rows['trained']} customers. {rows['held_out']} others "
+                f"were held out by a hash of their id; {document['churned']} of them churned. "
+                f"The sha256 of the table is {document['data_sha256']}, that of its contract "
+                f"{document['contract_sha256']}."
             ],
         ),
         (
             "Evaluation",
             [
-                f"On the customers that were held out. The gate has {document['verdict']}.",
+                f"On the held-out customers. The quality gate {document['verdict']}.",
                 Table(
                     ("metric", "value", "95 % interval", "champion"),
                     [
-                        (row["name"], row["value"], row["interval"], row["champion"])
+                        (in_words(row), row["value"], row["interval"], row["champion"])
                         for row in metric_rows(document)
                     ],
                 ),
                 champion_sentence(document),
             ],
         ),
-        ("For whom it works less well", _slices(document)),
+        ("Weakest slices", _slices(document)),
         (
             "Limits",
             [words.limits, words.ethics, *document["warnings"], *_common_limits(document)],
@@ -193,19 +193,19 @@ def sections(words: Words, document: Document) -> list[tuple[str, list[Part]]]:
 
 
 def _slices(document: Document) -> list[Part]:
-    """Return the slices with the lowest ROC AUC, those of the cold start, and those too small."""
+    """Return the slices with the lowest ROC AUC, and the names of those too small to evaluate."""
     large = [one for one in document["slices"] if one["metrics"] is not None]
     small = [one["name"] for one in document["slices"] if one["metrics"] is None]
     ordered = sorted(large, key=lambda one: one["metrics"]["roc_auc"]["value"] or 0.0)
     parts: list[Part] = []
     if ordered:
         parts += [
-            "The groups of customers with the lowest ROC AUC:",
+            "The slices with the lowest ROC AUC:",
             Table(
-                ("customers", "how many", "left", "roc_auc", "95 % interval", "recall"),
+                ("slice", "customers", "churned", "roc_auc", "95 % interval", "recall"),
                 [
                     (
-                        *(one["name"], one["rows"], one["left"]),
+                        *(one["name"], one["rows"], one["churned"]),
                         *_estimate(one["metrics"]["roc_auc"]),
                         _estimate(one["metrics"]["recall"])[0],
                     )
@@ -214,7 +214,7 @@ def _slices(document: Document) -> list[Part]:
             ),
         ]
     if small:
-        parts.append(f"Too few to be judged: {', '.join(small)}.")
+        parts.append(f"Too small to evaluate: {', '.join(small)}.")
     return parts
 
 

@@ -14,7 +14,7 @@ def lay_out(folder: Path, contract: Contract, trained: Trained) -> None:
     """Write a bundle's files, as a training does."""
     rows = table.read(contract)
     made = reference.make(rows, datasets.from_table(rows, contract), contract)
-    expected = reference.expectation(made, contract, trained.trial.judged.probabilities)
+    expected = reference.expectation(made, contract, trained.holdout.predictions.y_prob)
     reports.write_bytes(folder / "model.onnx", trained.model)
     reports.write_bytes(folder / "contract.toml", contract.path.read_bytes())
     reports.write_json(folder / "expectation.json", asdict(expected))

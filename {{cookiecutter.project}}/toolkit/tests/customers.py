@@ -120,6 +120,9 @@ reason = "each group is found alike"
 days_ago = 7
 significance = 0.05
 
+[metrics.missed_cost]
+cost_eur = 100
+
 [[rule]]
 metric = "roc_auc"
 min = 0.7
@@ -129,6 +132,11 @@ reason = "the order matters"
 metric = "brier"
 max = 0.2
 reason = "the probability matters"
+
+[[rule]]
+metric = "missed_cost"
+max = 30
+reason = "a customer who is missed is a customer less"
 
 [[rule]]
 metric = "latency_ms"

@@ -24,7 +24,7 @@ Requests = list[dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def requests(trained: Trained, contract: Contract) -> Requests:
-    return training.as_requests(trained.trial.customers, contract)
+    return training.as_requests(trained.holdout.customers, contract)
 
 
 @pytest.fixture(scope="module")
@@ -107,23 +107,23 @@ def test_customers_whom_it_would_refuse_have_no_answer(folder: Path, requests: R
     changed[1]["age"] = 7
     changed[2]["tenure_months"] = None
     champion = champions.load(folder, changed)
-    assert list(np.flatnonzero(~champion.answered)) == [0, 1, 2]
+    assert list(np.flatnonzero(~champion.is_scored)) == [0, 1, 2]
     labels = np.ones(len(changed), dtype=np.int64)
-    assert len(champion.judged(labels)) == len(changed) - 3
+    assert len(champion.predictions(labels)) == len(changed) - 3
 
 
 def test_columns_that_it_does_not_know_are_not_shown_to_it(
     folder: Path, requests: Requests
 ) -> None:
     wider = [request | {"region": "north"} for request in requests]
-    assert champions.load(folder, wider).answered.all()
+    assert champions.load(folder, wider).is_scored.all()
 
 
 def test_whole_numbers_may_have_become_fractions_since(folder: Path, requests: Requests) -> None:
     as_floats = [
         request | {"tenure_months": float(request["tenure_months"])} for request in requests
     ]
-    assert champions.load(folder, as_floats).answered.all()
+    assert champions.load(folder, as_floats).is_scored.all()
 
 
 def test_a_champion_that_wants_a_column_which_is_gone_cannot_be_scored(
@@ -132,7 +132,7 @@ def test_a_champion_that_wants_a_column_which_is_gone_cannot_be_scored(
     narrower = [{"age": request["age"]} for request in requests]
     champion = champions.load(folder, narrower)
     assert champion.state == champions.UNSCORABLE
-    assert champion.why == "it wants the column 'tenure_months', which the table does not have"
+    assert champion.why == "it needs the column 'tenure_months', which the table does not have"
     assert champion.release == "c0ffeec0ffee-01234567"
 
 
@@ -162,7 +162,7 @@ def test_a_champion_that_answers_too_few_cannot_be_scored(
     releases.lay_out(tmp_path / "champion", files, package=releases.wheel(code))
     champion = champions.load(tmp_path / "champion", requests)
     assert champion.state == champions.UNSCORABLE
-    assert "it gave (1,) answers to" in champion.why
+    assert "it gave (1,) predictions for" in champion.why
 
 
 def test_a_champion_from_before_there_was_scoring_cannot_be_scored(

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from toolkit.model.comparison import Comparison, compare, delong_sd
-from toolkit.model.evaluation import Judged
+from toolkit.model.evaluation import Predictions
 
 
-def two_models(noise: float, worse_by: float, seed: int, rows: int = 1000) -> tuple[Judged, Judged]:
+def two_models(
+    noise: float, worse_by: float, seed: int, rows: int = 1000
+) -> tuple[Predictions, Predictions]:
     """Return a candidate and a champion that see the same customers, the candidate less clearly."""
     rng = np.random.default_rng(seed)
     labels = (rng.random(rows) < 0.3).astype(np.int64)
@@ -16,7 +18,7 @@ def two_models(noise: float, worse_by: float, seed: int, rows: int = 1000) -> tu
     for extra in (worse_by, 0.0):
         score = signal + rng.normal(size=rows) * (noise + extra)
         given = 1 / (1 + np.exp(-score))
-        models.append(Judged(labels, given, (given > 0.7).astype(np.int64)))
+        models.append(Predictions(labels, given, (given > 0.7).astype(np.int64)))
     return models[0], models[1]
 
 
@@ -57,7 +59,7 @@ def test_equal_models_are_seldom_certainly_worse() -> None:
     for seed in range(200):
         candidate, champion = two_models(0.3, 0.0, seed, rows=300)
         loss = champion.metrics()["roc_auc"] - candidate.metrics()["roc_auc"]
-        sd = delong_sd(candidate.labels, candidate.probabilities, champion.probabilities)
+        sd = delong_sd(candidate.y_true, candidate.y_prob, champion.y_prob)
         alarms += loss > 1.645 * sd  # One-sided, 5 %.
     assert 2 <= alarms <= 20
 
@@ -68,7 +70,7 @@ def test_delong_agrees_with_what_many_samples_show() -> None:
         candidate, champion = two_models(0.5, 0.0, seed, rows=400)
         losses.append(champion.metrics()["roc_auc"] - candidate.metrics()["roc_auc"])
     candidate, champion = two_models(0.5, 0.0, seed=7, rows=400)
-    sd = delong_sd(candidate.labels, candidate.probabilities, champion.probabilities)
+    sd = delong_sd(candidate.y_true, candidate.y_prob, champion.y_prob)
     assert sd == pytest.approx(np.std(losses), rel=0.25)
 
 

@@ -40,7 +40,7 @@ def test_an_estimator_learns_and_answers_as_it_was_trained(
 ) -> None:
     chosen = replace(policy.training, estimator=estimator)
     trained = training.train(dataset, contract, chosen)
-    assert trained.trial.judged.metrics()["roc_auc"] > 0.75
+    assert trained.holdout.predictions.metrics()["roc_auc"] > 0.75
     assert Predictor(contract, trained.model).threshold > 0
 
 

@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 
-from toolkit.model.evaluation import Judged
+from toolkit.model.evaluation import Predictions
 from toolkit.model.fairness import SHARES, Gap, gaps
 
 
-def treated(recalls: dict[str, float], rows: int = 200) -> tuple[Judged, np.ndarray]:
+def treated(recalls: dict[str, float], rows: int = 200) -> tuple[Predictions, np.ndarray]:
     """Return customers of some groups, half of whom left, found at each group's own rate."""
     labels, decided, groups = [], [], []
     for name, recall in recalls.items():
@@ -18,7 +18,7 @@ def treated(recalls: dict[str, float], rows: int = 200) -> tuple[Judged, np.ndar
             decided.append(int(left and number / rows < recall))
             groups.append(name)
     given = np.linspace(0, 1, len(labels))
-    judged = Judged(np.array(labels), given, np.array(decided))
+    judged = Predictions(np.array(labels), given, np.array(decided))
     return judged, np.array(groups, dtype=object)
 
 
@@ -42,7 +42,7 @@ def test_groups_that_are_treated_alike_have_no_certain_gap() -> None:
     assert recall.p_value > 0.3
 
 
-def _call(drawn: tuple[Judged, np.ndarray]) -> tuple[Judged, str, np.ndarray]:
+def _call(drawn: tuple[Predictions, np.ndarray]) -> tuple[Predictions, str, np.ndarray]:
     return drawn[0], "group", drawn[1]
 
 

@@ -60,7 +60,7 @@ def test_candidate_and_champion_stand_side_by_side(document: Document) -> None:
 def test_the_page_shows_curves_of_both_and_every_slice(reports: Path, document: Document) -> None:
     page = Page((reports / "gate.html").read_text(encoding="utf-8"))
     assert "Quality gate: ✗ failed" in page.text
-    assert page.text.index("What is wrong") < page.text.index("Metrics")
+    assert page.text.index("Failures") < page.text.index("Metrics")
     assert page.tags.count("svg") == 5
     assert page.classes.count("then") >= 4
     large = [one for one in document["slices"] if one["metrics"]]
@@ -122,7 +122,7 @@ def test_the_card_has_the_sections_of_the_hub_and_the_owner_s_words(reports: Pat
     headings = [line for line in text.splitlines() if line.startswith("#")]
     assert headings == [
         *("# leavers", "## Model description", "## Intended use", "## Training data"),
-        *("## Evaluation", "## For whom it works less well", "## Limits", "## How to reproduce"),
+        *("## Evaluation", "## Weakest slices", "## Limits", "## How to reproduce"),
     ]
     for words in ("Tells who leaves.", "Calling people.", "Punishing people.", "It is small."):
         assert words in text
@@ -130,25 +130,28 @@ def test_the_card_has_the_sections_of_the_hub_and_the_owner_s_words(reports: Pat
 
 def test_every_figure_of_the_card_is_the_evidence_s(reports: Path, document: Document) -> None:
     card = (reports / "model_card.md").read_text(encoding="utf-8")
-    for name, estimate in document["metrics"].items():
+    for row, estimate in zip(
+        gate_report.metric_rows(document), document["metrics"].values(), strict=True
+    ):
+        name = gate_report.in_words(row)
         assert f"| {name} | {estimate['value']:.4f} |" in card
     for key in ("model_sha256", "data_sha256", "contract_sha256"):
         assert document[key] in card
-    assert f"{document['rows']['held_out']} were held out" in card
+    assert f"{document['rows']['held_out']} others were held out" in card
     assert "Compared with release c0ffeec0ffee-01234567, which prod has served since" in card
     worst = min(
         (one for one in document["slices"] if one["metrics"]),
         key=lambda one: one["metrics"]["roc_auc"]["value"],
     )
     table = card.partition("lowest ROC AUC:")[2].splitlines()
-    assert table[4].startswith(f"| {worst['name']} | {worst['rows']} | {worst['left']} |")
+    assert table[4].startswith(f"| {worst['name']} | {worst['rows']} | {worst['churned']} |")
 
 
 def test_the_card_names_who_is_too_few_and_the_cold_start(document: Document) -> None:
-    small = {"name": "is_new_customer", "rows": 9, "left": 2, "metrics": None}
+    small = {"name": "is_new_customer", "rows": 9, "churned": 2, "metrics": None}
     words = model_card.Words(*9 * ("x",))
     card = model_card.to_markdown(words, document | {"slices": [small]})
-    assert "Too few to be judged: is_new_customer." in card
+    assert "Too small to evaluate: is_new_customer." in card
 
 
 def test_the_card_is_the_same_twice(document: Document) -> None:
@@ -167,7 +170,7 @@ def test_no_word_of_the_owner_becomes_markup(document: Document) -> None:
     ("old", "new", "message"),
     [
         ("limits", "limit", "limits: missing"),
-        ('name = "leavers"', "name = 1", "name: must be a text, not 1"),
+        ('name = "leavers"', "name = 1", "name: must be a string, not 1"),
         ("schema = 1", "schema = 1\nauthor = 'me'", "author: unknown key"),
     ],
 )

@@ -6,14 +6,21 @@ import pytest
 
 from toolkit.errors import ConfigurationError
 from toolkit.model import policy_file
+from toolkit.model.metrics import Metric
 from toolkit.tests.customers import QUALITY
+
+CHAMPION_RULE = 'metric = "missed_cost"\nmax_loss = 1.0'
+
+
+def metric(name: str) -> Metric:
+    return Metric(name, lambda y_true, y_prob, sample_weight: 1.0, higher_is_better=True)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("schema = 2", "schema = 1", "schema: is 1, and this code reads 2"),
-        ('"brier"', '"briar"', "rule[2].metric: 'briar' is none of roc_auc, "),
+        ("schema = 2", "schema = 1", "schema: is 1, but this version of the toolkit reads 2"),
+        ('"brier"', '"briar"', "rule[2].metric: must be one of roc_auc, "),
         ("max = 0.2", "maxx = 0.2", "rule[2].maxx: unknown key"),
         ("max = 0.2", "", "rule[2].metric: 'brier' has neither min nor max"),
         ("max = 0.2", 'max = "0.2"', "rule[2].max: must be a finite number, not '0.2'"),
@@ -26,8 +33,16 @@ from toolkit.tests.customers import QUALITY
         ("quick_rows = 300", "quick_rows = 0", "training.quick_rows: must be at least 1"),
         ("holdout_share = 0.25", "holdout_share = 1", "must be a share between 0 and 1"),
         ("schema = 2", "schema = 2\nwarn = true", "warn: unknown key"),
-        ('"boosting"', '"bosting"', "estimator: 'bosting' is none of boosting, logistic, forest"),
-        ('reason = "the order matters"', 'reason = "x"\nlevel = "note"', "none of fail, warn"),
+        (
+            '"boosting"',
+            '"bosting"',
+            "estimator: must be one of boosting, logistic, forest, not 'bosting'",
+        ),
+        (
+            'reason = "the order matters"',
+            'reason = "x"\nlevel = "note"',
+            "must be one of fail, warn, not 'note'",
+        ),
         ("[nightly]", "[nighty]", "nightly: missing"),
         ("bands = 2", "bands = 1", "slices.bands: must be at least 2"),
         ("min_of_each = 5", "min_of_each = 0", "slices.min_rows: must be at least 1, and min_of"),
@@ -40,10 +55,10 @@ from toolkit.tests.customers import QUALITY
         ),
         ("max_age_days = 1.0", "max_age_days = 0", "champion.max_age_days: must be more than 0"),
         ("min_rows_share = 0.8", "min_rows_share = 2", "champion.min_rows_share: must be a share"),
-        ('other_features = "warn"', 'other_features = "ok"', "'ok' is none of fail, warn"),
+        ('other_features = "warn"', 'other_features = "ok"', "must be one of fail, warn, not 'ok'"),
         ("max_loss = 0.005", "max_loss = -1", "champion.rule[1].max_loss: must not be negative"),
         ("max_loss = 0.005", "max_los = 0.005", "champion.rule[1].metric: the rule must have one"),
-        ("columns = []", 'columns = ["age", 1]', "fairness.columns: must be a list of texts"),
+        ("columns = []", 'columns = ["age", 1]', "fairness.columns: must be a list of strings"),
         ("max_gap = 0.2", "max_gap = 2", "fairness.rule[1].max_gap: must be a share"),
         ("days_ago = 7", "days_ago = 0", "nightly.days_ago: must be at least 1"),
         ("[drift]", "[drifts]", "drift: missing"),
@@ -53,6 +68,23 @@ from toolkit.tests.customers import QUALITY
         ("min_rows = 300", "min_rows = 300\npsi = 0.2", "drift.psi: unknown key"),
         ("nulls = { warn = 0.005, ", "nulls = { ", "drift.nulls.warn: missing"),
         ("warn = 0.02, ", "warn = 0.2, ", "drift.target.fail: must not be below warn"),
+        (
+            '"missed_cost"',
+            '"missed_costs"',
+            "brier, log_loss, calibration_error, accuracy_gain, mis",
+        ),
+        ("cost_eur = 100", "", "metrics.missed_cost.cost_eur: missing"),
+        ("cost_eur = 100", "cost_usd = 100", "metrics.missed_cost.cost_eur: missing"),
+        ("cost_eur = 100", "cost_eur = 100\nvat = 0.2", "metrics.missed_cost.vat: unknown key"),
+        ("cost_eur = 100", 'cost_eur = "100"', "cost_eur: must be a finite number, not '100'"),
+        ("cost_eur = 100", "cost_eur = inf", "cost_eur: must be a finite number, not inf"),
+        ("cost_eur = 100", "cost_eur = -1", "cost_eur: must be from 0 to 1000, not -1"),
+        ("[metrics.missed_cost]", "[metrics.gain]\n[metrics.missed_cost]", "metrics.gain: unknown"),
+        (
+            'metric = "roc_auc"\nmax_below = 0.25',
+            'metric = "missed_cost"\nmax_below = 0.25',
+            "slices.rule[1].metric: slices have lower bounds, and missed_cost is better low",
+        ),
         (', reason = "more leave"', "", "drift.target.reason: missing"),
     ],
 )
@@ -66,6 +98,37 @@ def test_a_policy_that_is_not_understood_is_refused_with_its_place(
         policy_file.load(path, "toolkit.tests.example")
     assert str(refused.value).startswith(f"{path}: ")
     assert message in str(refused.value)
+
+
+def test_a_champion_rule_may_name_a_metric_of_the_owner_s(tmp_path: Path) -> None:
+    path = tmp_path / "quality.toml"
+    path.write_text(QUALITY.replace('metric = "roc_auc"\nmax_loss = 0.005', CHAMPION_RULE))
+    policy = policy_file.load(path, "toolkit.tests.example")
+    [rule] = policy.champion.rules
+    assert (rule.metric, rule.kind, rule.threshold) == ("missed_cost", "max_loss", 1.0)
+    [metric] = policy.metrics
+    assert (metric.name, metric.parameters) == ("missed_cost", {"cost_eur": 100.0})
+
+
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        ((metric("f1"),), "there is another metric 'f1': give it its own name"),
+        ((metric("latency_ms"),), "there is another metric 'latency_ms'"),
+        ((metric("lift"), metric("lift")), "there is another metric 'lift'"),
+        (metric("lift"), "METRICS is not a tuple of toolkit.model.metrics.Metric"),
+        (("lift",), "METRICS is not a tuple of toolkit.model.metrics.Metric"),
+    ],
+)
+def test_metrics_that_are_not_understood_are_refused_with_their_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metrics: object, message: str
+) -> None:
+    monkeypatch.setattr("toolkit.tests.example.metrics.METRICS", metrics)
+    path = tmp_path / "quality.toml"
+    path.write_text(QUALITY, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as refused:
+        policy_file.load(path, "toolkit.tests.example")
+    assert str(refused.value).startswith(f"toolkit.tests.example.metrics: {message}")
 
 
 def test_a_policy_file_without_rules_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,76 @@
+"""Business metrics: what an owner measures beside the built-in metrics, and lets quality.toml name.
+
+The owner's metrics.py defines ``METRICS``, a tuple of `Metric`. Each is measured with a 95 %
+interval wherever a built-in metric is: in the gate, its report, the comparison with the champion
+and the model card.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ConfigurationError
+
+Vector = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric of the owner's.
+
+    Attributes
+    ----------
+    name
+        Under which quality.toml and the reports know it.
+    function
+        Called as ``function(y_true, y_prob, sample_weight, **parameters)``; returns a float, NaN
+        where the metric is undefined. All three are [n]: `y_true` is 1 for a customer who churned
+        and 0 for one who was retained, `y_prob` is the predicted probability of churn, and
+        `sample_weight` says how often the customer counts. The bootstrap behind the interval calls
+        it hundreds of times with other weights, whole numbers from 0. So that it need not sort
+        each time, the customers come ordered by `y_prob`, highest first.
+    higher_is_better
+        Which way it points, for the comparison with the champion.
+    unit
+        Of its value, for the reports; empty for a ratio.
+    parameters
+        By name the lowest and the highest value that quality.toml may give, under
+        ``[metrics.<name>]``. It must give all of them.
+    """
+
+    name: str
+    function: Callable[..., float]
+    higher_is_better: bool
+    unit: str = ""
+    parameters: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BusinessMetric:
+    """A metric of the owner's with the parameters that quality.toml gives it."""
+
+    metric: Metric
+    parameters: Mapping[str, float]
+
+    @property
+    def name(self) -> str:
+        """Under which quality.toml and the reports know it."""
+        return self.metric.name
+
+    def value(self, y_true: Vector, y_prob: Vector, sample_weight: Vector) -> float:
+        """Return the metric of customers ordered by `y_prob`, highest first; each array is [n].
+
+        Raises
+        ------
+        ConfigurationError
+            The function fails, or returns no number.
+        """
+        try:
+            return float(self.metric.function(y_true, y_prob, sample_weight, **self.parameters))
+        except Exception as error:  # It is the owner's code: whatever it raises has its name here.
+            raise ConfigurationError(
+                f"the metric {self.name} cannot be computed: {error!r}",
+                "mend its function in your package's metrics.py",
+            ) from error
