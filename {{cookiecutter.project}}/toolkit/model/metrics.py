@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ConfigurationError
+from . import plugins
 
 Vector = npt.NDArray[np.float64]
+
+OWNERS = ("metrics", "METRICS")
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Metric:
     Attributes
     ----------
     name
-        Under which quality.toml and the reports know it.
+        In quality.toml and in the reports.
     function
         Called as ``function(y_true, y_prob, sample_weight, **parameters)``; returns a float, NaN
         where the metric is undefined. All three are [n]: `y_true` is 1 for a customer who churned
@@ -49,14 +51,21 @@ class Metric:
 
 @dataclass(frozen=True)
 class BusinessMetric:
-    """A metric of the owner's with the parameters that quality.toml gives it."""
+    """A metric of the owner's with the parameters that quality.toml gives it.
+
+    Attributes
+    ----------
+    package
+        The owner's, for the error where the function fails.
+    """
 
     metric: Metric
     parameters: Mapping[str, float]
+    package: str
 
     @property
     def name(self) -> str:
-        """Under which quality.toml and the reports know it."""
+        """The metric's name in quality.toml and in the reports."""
         return self.metric.name
 
     def value(self, y_true: Vector, y_prob: Vector, sample_weight: Vector) -> float:
@@ -69,8 +78,6 @@ class BusinessMetric:
         """
         try:
             return float(self.metric.function(y_true, y_prob, sample_weight, **self.parameters))
-        except Exception as error:  # It is the owner's code: whatever it raises has its name here.
-            raise ConfigurationError(
-                f"the metric {self.name} cannot be computed: {error!r}",
-                "mend its function in your package's metrics.py",
-            ) from error
+        except Exception as error:  # The owner's code may raise anything.
+            why = f"the metric {self.name!r} cannot be computed"
+            raise plugins.mistake(self.package, *OWNERS, why, cause=error) from None

@@ -6,11 +6,10 @@ from pathlib import Path
 
 from ..data import document
 from ..data.document import Section
-from ..errors import ConfigurationError
 from . import plugins
 from .evaluation import HIGHER_IS_BETTER
 from .fairness import SHARES
-from .metrics import BusinessMetric, Metric
+from .metrics import OWNERS, BusinessMetric, Metric
 from .policy import (
     ChampionPolicy,
     ChampionRule,
@@ -71,24 +70,16 @@ def load(path: Path, package: str) -> Policy:
 def _metrics(section: Section, package: str) -> tuple[BusinessMetric, ...]:
     """Take the parameters of the owner's metrics: all that they want, and no others."""
     found: list[BusinessMetric] = []
-    taken = {*HIGHER_IS_BETTER, *FULL_TRAINING_METRICS}
-    metrics = plugins.metrics(package)
-    if not isinstance(metrics, tuple) or not all(isinstance(one, Metric) for one in metrics):
-        raise _refuse(package, "METRICS is not a tuple of toolkit.model.metrics.Metric")
-    for metric in metrics:
-        if metric.name in taken:
-            raise _refuse(package, f"there is another metric {metric.name!r}: give it its own name")
-        taken.add(metric.name)
+    built_in = {*HIGHER_IS_BETTER, *FULL_TRAINING_METRICS}
+    for metric in plugins.metrics(package):
+        if metric.name in built_in:
+            why = f"{metric.name!r} is the name of a built-in metric"
+            raise plugins.mistake(package, *OWNERS, why, "rename yours")
         table = section.table_or_empty(metric.name)
-        found.append(BusinessMetric(metric, _parameters(table, metric)))
+        found.append(BusinessMetric(metric, _parameters(table, metric), package))
         table.finish()
     section.finish()
     return tuple(found)
-
-
-def _refuse(package: str, why: str) -> ConfigurationError:
-    place = f"{package}.metrics"
-    return ConfigurationError(f"{place}: {why}", f"mend METRICS in {place}")
 
 
 def _parameters(section: Section, metric: Metric) -> dict[str, float]:

@@ -11,8 +11,9 @@ from toolkit.model.evaluation import METRICS, Predictions, evaluate
 from toolkit.model.metrics import BusinessMetric, Metric, Vector
 from toolkit.tests.example.metrics import METRICS as EXAMPLES
 
+PACKAGE = "toolkit.tests.example"
 [EXAMPLE] = EXAMPLES
-MISSED_COST = BusinessMetric(EXAMPLE, {"cost_eur": 100.0})
+MISSED_COST = BusinessMetric(EXAMPLE, {"cost_eur": 100.0}, PACKAGE)
 
 
 def predictions(rows: int = 500, noise: float = 1.0) -> Predictions:
@@ -25,7 +26,7 @@ def predictions(rows: int = 500, noise: float = 1.0) -> Predictions:
 
 def metric(function: object) -> BusinessMetric:
     assert callable(function)
-    return BusinessMetric(Metric("mine", function, higher_is_better=True), {})
+    return BusinessMetric(Metric("mine", function, higher_is_better=True), {}, PACKAGE)
 
 
 def test_the_owner_s_metrics_come_after_the_built_in_ones() -> None:
@@ -93,7 +94,7 @@ def test_a_loss_points_the_way_of_the_metric() -> None:
     ids=["raises", "an array", "nothing", "a parameter that quality.toml does not give"],
 )
 def test_a_function_that_fails_is_named(function: object, reason: str) -> None:
-    with pytest.raises(ConfigurationError, match="the metric mine cannot be computed: ") as failed:
+    with pytest.raises(ConfigurationError, match="the metric 'mine' cannot be computed: ") as failed:
         evaluate(predictions(), seed=1, business=(metric(function),))
     assert reason in str(failed.value)
-    assert "metrics.py" in failed.value.next_step
+    assert "example/metrics.py, line " in str(failed.value)

@@ -113,11 +113,11 @@ def test_a_champion_rule_may_name_a_metric_of_the_owner_s(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("metrics", "message"),
     [
-        ((metric("f1"),), "there is another metric 'f1': give it its own name"),
-        ((metric("latency_ms"),), "there is another metric 'latency_ms'"),
-        ((metric("lift"), metric("lift")), "there is another metric 'lift'"),
-        (metric("lift"), "METRICS is not a tuple of toolkit.model.metrics.Metric"),
-        (("lift",), "METRICS is not a tuple of toolkit.model.metrics.Metric"),
+        ((metric("f1"),), "'f1' is the name of a built-in metric"),
+        ((metric("latency_ms"),), "'latency_ms' is the name of a built-in metric"),
+        ((metric("lift"), metric("lift")), "2 entries are named 'lift'"),
+        (metric("lift"), "must be a tuple of Metric, not Metric"),
+        (("lift",), "entry 1 must be a Metric, not str"),
     ],
 )
 def test_metrics_that_are_not_understood_are_refused_with_their_module(
@@ -126,9 +126,8 @@ def test_metrics_that_are_not_understood_are_refused_with_their_module(
     monkeypatch.setattr("toolkit.tests.example.metrics.METRICS", metrics)
     path = tmp_path / "quality.toml"
     path.write_text(QUALITY, encoding="utf-8")
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError, match=rf"metrics\.py, line \d+: METRICS: {message}"):
         policy_file.load(path, "toolkit.tests.example")
-    assert str(refused.value).startswith(f"toolkit.tests.example.metrics: {message}")
 
 
 def test_a_policy_file_without_rules_is_refused(tmp_path: Path) -> None:
