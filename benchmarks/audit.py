@@ -2,7 +2,7 @@
 
     nox -s benchmark_audit
 
-A generated repository's own ledger writes the history of two environments, with releases that fail,
+The toolkit's own ledger writes the history of two environments, with releases that fail,
 rollbacks, holds and approvals, into a clone and its remote. Then each violation is planted into a copy
 of both, and the audit must name it first, at the right event. Its time stands beside that of what git
 itself can say of the same history: `git fsck`, and `git log` of both branches.
@@ -10,7 +10,6 @@ itself can say of the same history: `git fsck`, and `git log` of both branches.
 
 from __future__ import annotations
 
-import importlib
 import os
 import statistics
 import subprocess
@@ -21,11 +20,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+from toolkit.release.event import Event
+from toolkit.release.records import Record
+from toolkit.tests.history import History, edit, mended, without
+from toolkit.tests.workshop import Workshop, git
+
 from benchmarks.machine import machine
-from demo.repository import bake
 
 EVENTS = 1000
 RUNS = 5
@@ -35,42 +37,28 @@ ADA = "Ada <ada@example.com>"
 EVERY_FAILURE, EVERY_ROLLBACK, EVERY_HOLD = 7, 11, 13
 
 
-def module(name: str) -> Any:
-    """Import a module of the baked repository."""
-    return importlib.import_module(name)
-
-
-def make_importable(repository: Path) -> None:
-    """Let a repository's release wing be imported, and the tests that build releases for it."""
-    sys.path.insert(0, str(repository))
-    # The template and some distributions have a `tests` of their own.
-    tests = ModuleType("tests")
-    tests.__path__ = [str(repository / "tests")]
-    sys.modules["tests"] = tests
-
-
 class Year:
     """Writes what a year of releases leaves behind, as the engine does."""
 
     def __init__(self, folder: Path) -> None:
-        self.shop = module("tests.workshop").Workshop.open(folder / "clone", None)
-        self.serves: dict[str, Any] = {"staging": None, "prod": None}
-        self.before: dict[str, Any] = dict(self.serves)
-        self.records: list[Any] = []
+        self.shop = Workshop.open(folder / "clone", None)
+        self.serves: dict[str, Record] = {}
+        self.before: dict[str, Record] = {}
+        self.records: list[Record] = []
         self.events = 0
 
-    def live(self) -> Any:
+    def live(self) -> History:
         """Release until there are enough events, push everything, and return the history."""
         while self.events < EVENTS:
             self.release(len(self.records) + 1)
-        git, folder = module("tests.workshop").git, self.shop.folder
+        folder = self.shop.folder
         remote = folder.parent / "remote.git"
         git(folder.parent, "init", "--quiet", "--bare", str(remote))
         git(folder, "remote", "add", "origin", str(remote))
         git(folder, "push", "--quiet", "--mirror", "origin")
         for repository in (folder, remote):
             git(repository, "gc", "--quiet")
-        return module("tests.history").History(self.shop, tuple(self.records))
+        return History(self.shop, tuple(self.records))
 
     def release(self, number: int) -> None:
         """Bring one release as far as it comes."""
@@ -90,11 +78,11 @@ class Year:
             self.note("staging", "unhold")
 
     def change(
-        self, environment: str, kind: str, record: Any, outcome: str, approved_by: str = ""
+        self, environment: str, kind: str, record: Record, outcome: str, approved_by: str = ""
     ) -> None:
         """Write the two events of a change."""
-        served = self.serves[environment]
-        begun = module("release.event").Event(
+        served = self.serves.get(environment)
+        begun = Event(
             kind=kind,
             release=record.version,
             digest=record.digest,
@@ -106,108 +94,104 @@ class Year:
         )
         cause = self.append(environment, begun, record)
         if outcome == "verified":
-            self.before[environment], self.serves[environment] = served, record
+            self.before[environment] = served or record
+            self.serves[environment] = record
         ended = replace(begun, outcome=outcome, caused_by=cause, duration_s="61.0")
         self.append(environment, ended, self.serves[environment])
 
     def note(self, environment: str, kind: str) -> None:
         """Write an event that changes nothing of what serves."""
         record = self.serves[environment]
-        event = module("release.event").Event
-        noted = event(kind, record.version, record.digest, "noted", actor=ADA)
+        noted = Event(kind, record.version, record.digest, "noted", actor=ADA)
         self.append(environment, noted, record)
 
-    def append(self, environment: str, event: Any, record: Any) -> str:
+    def append(self, environment: str, event: Event, record: Record) -> str:
         """Write one event through the ledger, some time after the one before."""
         self.events += 1
         os.environ["GIT_COMMITTER_DATE"] = (BEGIN + self.events * BETWEEN).isoformat()
         files = {"release.json": record.to_json(), "manifest.txt": record.version.encode()}
-        return str(self.shop.ledger().append(environment, event, files))
+        return self.shop.ledger().append(environment, event, files)
 
 
 # What is planted: each returns the event that must be named first.
 
 
-def edit_an_event(history: Any) -> str:
+def edit_an_event(history: History) -> str:
     """Name somebody else as the one who approved, in an event of long ago."""
-    change = module("tests.history").edit(401, f"Approved-by: {ADA}", "Approved-by: Eve <e@e>")
-    return str(history.rewrite("prod", change)[401])
+    change = edit(401, f"Approved-by: {ADA}", "Approved-by: Eve <e@e>")
+    return history.rewrite("prod", change)[401]
 
 
-def reorder(history: Any) -> str:
+def reorder(history: History) -> str:
     """Let two promotions change places."""
 
     def swap(stored: list[str]) -> list[str]:
         return [*stored[:200], *stored[202:204], *stored[200:202], *stored[204:]]
 
-    return str(history.rewrite("prod", swap)[200])
+    return history.rewrite("prod", swap)[200]
 
 
-def take_out(history: Any) -> str:
+def take_out(history: History) -> str:
     """Take a promotion out of the middle, and mend what names it."""
-    tests = module("tests.history")
-    return str(history.rewrite("staging", tests.mended(tests.without(300, 301)))[300])
+    return history.rewrite("staging", mended(without(300, 301)))[300]
 
 
-def cut_the_tail(history: Any) -> str:
+def cut_the_tail(history: History) -> str:
     """Cut the newest events off at the remote."""
     commits = history.commits("staging")
-    module("tests.workshop").git(
-        history.remote, "update-ref", "refs/heads/env/staging", commits[-7]
-    )
-    return str(commits[-6])
+    git(history.remote, "update-ref", "refs/heads/env/staging", commits[-7])
+    return commits[-6]
 
 
-def forge_an_event(history: Any) -> str:
+def forge_an_event(history: History) -> str:
     """Write a verified promotion by hand, without its beginning."""
     record = history.releases[0]
-    event = module("release.event").Event
-    forged = event("promote", record.version, record.digest, "verified", actor=ADA)
+    forged = Event("promote", record.version, record.digest, "verified", actor=ADA)
     files = {"release.json": record.to_json()}
-    return str(history.shop.ledger().append("staging", forged, files))
+    return history.shop.ledger().append("staging", forged, files)
 
 
-def release_ungated(history: Any) -> str:
+def release_ungated(history: History) -> str:
     """Promote a release whose gate has failed."""
     history.forge("staging", history.shop.release(b"ungated", gate="failed"))
-    return str(history.commits("staging")[-1])
+    return history.commits("staging")[-1]
 
 
-def skip_staging(history: Any) -> str:
+def skip_staging(history: History) -> str:
     """Promote to prod what staging has never seen."""
     record = history.shop.release(b"in a hurry")
     history.shop.ledger().add_approval("prod", record, "", signed=False)
     history.forge("prod", record, approved_by=ADA)
-    return str(history.commits("prod")[-1])
+    return history.commits("prod")[-1]
 
 
-def delete_an_approval(history: Any) -> str:
+def delete_an_approval(history: History) -> str:
     """Delete the tag of an approval of long ago."""
     history.untag(f"approval/prod/{history.releases[4].version}/ada@example.com")
-    return str(history.commits("prod")[9])
+    return history.commits("prod")[9]
 
 
-def edit_a_record(history: Any) -> str:
+def edit_a_record(history: History) -> str:
     """Write a release's tag anew, with another model in its record."""
     record = history.releases[4]
     files = history.shop.ledger().bundle(record.version)
     history.untag(f"release/{record.version}")
     edited = record.to_json().replace(record.artifacts["model.onnx"].encode(), b"0" * 64)
     history.shop.ledger().add_release(record, files | {"release.json": edited}, "a release\n")
-    return str(history.commits("staging")[9])
+    return history.commits("staging")[9]
 
 
-def promote_during_a_hold(history: Any) -> str:
+def promote_during_a_hold(history: History) -> str:
     """Promote while releases are kept out."""
     ledger = history.shop.ledger()
     newest = ledger.history("staging")[0]
     held = replace(newest, kind="hold", outcome="noted", previous="", caused_by="", id="")
     ledger.append("staging", held, ledger.desired(newest.sha))
     history.forge("staging", history.releases[0])
-    return str(history.commits("staging")[-1])
+    return history.commits("staging")[-1]
 
 
-VIOLATIONS: dict[str, tuple[str, Callable[[Any], str]]] = {
+VIOLATIONS: dict[str, tuple[str, Callable[[History], str]]] = {
     "an event edited": ("cause", edit_an_event),
     "two releases reordered": ("from", reorder),
     "a release taken out, and mended": ("from", take_out),
@@ -234,7 +218,7 @@ def ask_git(folder: Path) -> None:
         subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True)
 
 
-def prove(history: Any) -> None:
+def prove(history: History) -> None:
     """Time the audit of the clean history beside git's own reading of it."""
     clone = history.shop.folder
     seconds, found = zip(*(timed(history.audit) for _ in range(RUNS)), strict=True)
@@ -249,7 +233,7 @@ def prove(history: Any) -> None:
     print(f"| the audit | {median:.2f} | {median / git_seconds:.1f} |")
 
 
-def plant(history: Any, folder: Path) -> bool:
+def plant(history: History, folder: Path) -> bool:
     """Plant each violation in a copy, and tell whether all were named."""
     print("\n| planted | named | first finding | seconds | `git fsck` |")
     print("| --- | --- | --- | --- | --- |")
@@ -273,7 +257,6 @@ def main() -> None:
     os.environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_importable(bake(folder / "baked"))
         (folder / "year").mkdir()
         seconds, history = timed(Year(folder / "year").live)
         print(f"\n{machine()}; written in {seconds:.0f} s\n")

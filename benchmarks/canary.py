@@ -20,22 +20,19 @@ theirs.
 from __future__ import annotations
 
 import argparse
-import importlib
 import math
 import os
 import platform
 import random
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from demo.repository import bake
+from toolkit.release.canary import verdict
+from toolkit.release.canary.exceedances import compare
 
 REPETITIONS = 1000
 EXPECTED_TRIALS = 400
@@ -82,11 +79,6 @@ ROWS = (
 Latencies = list[list[float]]
 
 
-def enter(repository: str) -> None:
-    """Let a process import the release wing of a baked repository."""
-    sys.path.insert(0, repository)
-
-
 def draw(rng: random.Random, requests: int, pods: float) -> Latencies:
     """Draw the latencies of one side in milliseconds, one list a window."""
     location = math.log(MEDIAN_MS)
@@ -115,8 +107,6 @@ def tail_alone(rng: random.Random, windows: Latencies) -> Latencies:
 
 def trials(requests: int, pods: float, seed: str, count: int) -> Counter[str]:
     """Count in how many trials each thing happened."""
-    verdict: Any = importlib.import_module("release.canary.verdict")
-    compare = importlib.import_module("release.canary.exceedances").compare
     rules = verdict.Rules(alpha=ALPHA, looks=1, windows=WINDOWS)
     pass_slowdown = rules.pass_slowdown(requests)
     rng = random.Random(seed)
@@ -163,18 +153,16 @@ def error(share: float, repetitions: int) -> float:
 
 def simulate(repetitions: int) -> list[Counter[str]]:
     """Count what happened, one row each, on all cores."""
-    with tempfile.TemporaryDirectory() as folder:
-        repository = str(bake(Path(folder)))
-        with ProcessPoolExecutor(cores(), initializer=enter, initargs=(repository,)) as pool:
-            rows = [
-                [
-                    pool.submit(trials, row.requests, row.pods, f"{SEED} {number} {start}", count)
-                    for start in range(0, repetitions, BATCH)
-                    for count in [min(BATCH, repetitions - start)]
-                ]
-                for number, row in enumerate(ROWS)
+    with ProcessPoolExecutor(cores()) as pool:
+        rows = [
+            [
+                pool.submit(trials, row.requests, row.pods, f"{SEED} {number} {start}", count)
+                for start in range(0, repetitions, BATCH)
+                for count in [min(BATCH, repetitions - start)]
             ]
-            return [sum((batch.result() for batch in batches), Counter()) for batches in rows]
+            for number, row in enumerate(ROWS)
+        ]
+        return [sum((batch.result() for batch in batches), Counter()) for batches in rows]
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

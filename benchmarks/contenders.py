@@ -70,7 +70,7 @@ def this_server(repository: Path) -> Contender:
     """Return the generated repository's server, with all that it does besides answering."""
     bundle = str(repository / "reports" / "model")
     return Contender(
-        [sys.executable, "-m", "churn_model.serving", "--bundle", bundle, "--port", "PORT"],
+        [sys.executable, "-m", "toolkit.serving", "--bundle", bundle, "--port", "PORT"],
         ask=lambda customers: one_or_many(customers, "/predict"),
         say=say_one_or_many,
     )
@@ -135,7 +135,7 @@ class OnFrames:
         return create_model("Customer", **fields)
 
     def probabilities(self, customers: list[Any]) -> list[float]:
-        """Return the probabilities of leaving: a frame of the request, and the pipeline on it."""
+        """Return the probabilities of churn: a frame of the request, and the pipeline on it."""
         frame = pd.DataFrame([customer.model_dump() for customer in customers])
         answers: list[float] = self.pipeline.predict_proba(frame)[:, 1].tolist()
         return answers

@@ -22,9 +22,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from toolkit.data import drift
+from toolkit.data import reference as references
+from toolkit.data import table as tables
+from toolkit.data.contract import Contract
+from toolkit.data.validation import validate
 
 from benchmarks.machine import machine
-from benchmarks.model_wing import Repository
+from benchmarks.generated import Generated
 
 ROWS = 1_000_000
 MANY = 10  # times as many, for the table that must fit into memory
@@ -130,43 +135,39 @@ def great_expectations(workspace: Path, file: str) -> Timing:
 
 def contract_rules(workspace: Path, file: str) -> Timing:
     """Measure the contract's rules as a generated repository checks them."""
-    repository, contract = under_contract(workspace, file)
-    validate = repository.module("validation").validate
+    contract = under_contract(Generated(workspace), file)
 
-    def prepare(table: Any) -> Check:
+    def prepare(table: tables.Table) -> Check:
         def check() -> None:
             assert validate(table, contract) == []
 
         return check
 
-    return timed(lambda: repository.module("table").read(contract), prepare)
+    return timed(lambda: tables.read(contract), prepare)
 
 
 def rules_and_drift(workspace: Path, file: str) -> Timing:
     """Measure the contract's rules and the comparison with the reference."""
-    repository, contract = under_contract(workspace, file)
-    validate = repository.module("validation").validate
-    reference = repository.module("reference")
-    policy = repository.module("policy").load(repository.folder / "quality.toml").drift
-    accepted = reference.load(contract)
+    generated = Generated(workspace)
+    contract, policy = under_contract(generated, file), generated.policy.drift
+    accepted = references.load(contract)
 
-    def prepare(table: Any) -> Check:
+    def prepare(table: tables.Table) -> Check:
         def check() -> None:
             assert validate(table, contract) == []
-            profile = reference.measure(table, contract, accepted)
-            drifts = repository.module("drift").compare(profile, accepted.profile, contract, policy)
-            assert {drift.level for drift in drifts} == {"ok"}
+            profile = references.measure(table, contract, accepted)
+            found = drift.compare(profile, accepted.profile, contract, policy)
+            assert {one.level for one in found} == {"ok"}
 
         return check
 
-    return timed(lambda: repository.module("table").read(contract), prepare)
+    return timed(lambda: tables.read(contract), prepare)
 
 
-def under_contract(workspace: Path, file: str) -> tuple[Repository, Any]:
-    """Return the repository, and its contract for a larger file."""
-    repository = Repository(workspace)
-    contract = repository.module("contract").load(repository.folder / "data" / "contract.toml")
-    return repository, replace(contract, data=workspace / file, max_rows=100 * ROWS)
+def under_contract(generated: Generated, file: str) -> Contract:
+    """Return the repository's contract for a larger file."""
+    data = generated.folder.parent / file
+    return replace(generated.contract, data=data, max_rows=100 * ROWS)
 
 
 def alone(measure: Callable[[Path, str], Timing], workspace: Path, file: str) -> Timing:
@@ -178,7 +179,7 @@ def alone(measure: Callable[[Path, str], Timing], workspace: Path, file: str) ->
 
 def write_tables(workspace: Path) -> None:
     """Write a million customers as CSV and Parquet, and ten million as Parquet."""
-    customers = Repository(workspace).customers(ROWS)
+    customers = Generated(workspace).customers(ROWS)
     customers.to_csv(workspace / "million.csv", index=False)
     customers.to_parquet(workspace / "million.parquet", index=False)
     parts = [

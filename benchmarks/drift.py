@@ -9,15 +9,18 @@ table got a failure, or tripped a usual rule in any of its three numeric columns
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy import stats
+from toolkit.data import dataset, drift, reference
+from toolkit.data.table import Table
 
 from benchmarks.machine import machine
-from benchmarks.model_wing import Repository
+from benchmarks.generated import Generated
 
 POPULATION = 1_000_000
 REFERENCE_ROWS = 10_000
@@ -31,26 +34,20 @@ Verdicts = dict[str, bool]
 
 
 class Experiment:
-    """One baked repository, the customers, and what they are held against."""
+    """The customers, and the contract and policy of a generated repository."""
 
     def __init__(self, workspace: Path) -> None:
-        repository = Repository(workspace)
-        self.table = repository.module("table").Table
-        self.reference = repository.module("reference")
-        self.dataset = repository.module("dataset")
-        self.drift = repository.module("drift")
-        folder = repository.folder
-        self.contract = repository.module("contract").load(folder / "data" / "contract.toml")
-        self.policy = repository.module("policy").load(folder / "quality.toml").drift
-        self.customers = repository.customers(POPULATION)
+        generated = Generated(workspace)
+        self.contract, self.policy = generated.contract, generated.policy.drift
+        self.customers = generated.customers(POPULATION)
         self.sd = float(self.customers[SHIFTED].std())
         self.rng = np.random.default_rng(SEED)
 
-    def as_table(self, frame: pd.DataFrame) -> object:
+    def as_table(self, frame: pd.DataFrame) -> Table:
         """Return a frame as if it had been read from a file."""
         frame = frame.reset_index(drop=True)
         path = Path("customers.parquet")
-        return self.table(path, "", tuple(frame.columns), frame, {}, (), None)
+        return Table(path, "", tuple(frame.columns), frame, {}, (), None)
 
     def draw(self, rows: int, shift: float) -> Verdicts:
         """Draw a reference and a table, and tell which rules call it drift.
@@ -67,11 +64,11 @@ class Experiment:
         now = self.customers.iloc[chosen[REFERENCE_ROWS:]]
         now = now.assign(**{SHIFTED: now[SHIFTED] + shift * self.sd})
         accepted_table = self.as_table(before)
-        dataset = self.dataset.from_table(accepted_table, self.contract)
-        accepted = self.reference.make(accepted_table, dataset, self.contract)
-        profile = self.reference.measure(self.as_table(now), self.contract, accepted)
-        drifts = self.drift.compare(profile, accepted.profile, self.contract, self.policy)
-        levels = {drift.level for drift in drifts}
+        rows_before = dataset.from_table(accepted_table, self.contract)
+        accepted = reference.make(accepted_table, rows_before, self.contract)
+        profile = reference.measure(self.as_table(now), self.contract, accepted)
+        drifts = drift.compare(profile, accepted.profile, self.contract, self.policy)
+        levels = {one.level for one in drifts}
         return {
             "this check: fails": "fail" in levels,
             "warns or fails": bool({"warn", "fail"} & levels),
@@ -104,22 +101,25 @@ def population_stability_index(old: np.ndarray, new: np.ndarray) -> float:
 
 def main() -> None:
     """Print the table as Markdown."""
+    parser = argparse.ArgumentParser(prog="nox -s benchmark_drift --")
+    parser.add_argument("--repetitions", type=int, default=REPETITIONS, help="tables of each row")
+    repetitions = parser.parse_args().repetitions
     with tempfile.TemporaryDirectory() as folder:
         experiment = Experiment(Path(folder))
         print(f"\n{machine()}; references of {REFERENCE_ROWS:,} rows, seed {SEED}\n")
         header: list[str] = []
-        for rows, shift, repetitions in (
-            *((rows, 0.0, REPETITIONS) for rows in (300, 1000, 5000, 50_000)),
-            *((rows, 0.1, REPETITIONS) for rows in (1000, 5000)),
-            *((rows, 0.25, REPETITIONS) for rows in (300, 1000, 5000)),
-            (1_000_000, 0.02, LARGE_REPETITIONS),
+        for rows, shift, tables in (
+            *((rows, 0.0, repetitions) for rows in (300, 1000, 5000, 50_000)),
+            *((rows, 0.1, repetitions) for rows in (1000, 5000)),
+            *((rows, 0.25, repetitions) for rows in (300, 1000, 5000)),
+            (1_000_000, 0.02, min(repetitions, LARGE_REPETITIONS)),
         ):
-            verdicts = pd.DataFrame([experiment.draw(rows, shift) for _ in range(repetitions)])
+            verdicts = pd.DataFrame([experiment.draw(rows, shift) for _ in range(tables)])
             if not header:
                 header = ["shift, sd", "rows", "tables", *verdicts.columns]
                 print(f"| {' | '.join(header)} |\n|{' --- |' * len(header)}")
             shares = " | ".join(f"{share:.1%}" for share in verdicts.mean())
-            print(f"| {shift:g} | {rows:,} | {repetitions} | {shares} |", flush=True)
+            print(f"| {shift:g} | {rows:,} | {tables} | {shares} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ class Experiment:
         self.contract, self.policy = generated.contract, generated.policy
         self.data = dataset.from_table(table.read(self.contract), self.contract)
         self.reference = reference.load(self.contract)
-        self.matrix = Features(self.contract).matrix(self.data.columns)
+        self.matrix: np.ndarray = Features(self.contract).matrix(self.data.columns)
         self.rng = np.random.default_rng(SEED)
         self.noise = self._noise()
 
@@ -101,6 +101,7 @@ class Experiment:
     def gate_blocks(self, rows: np.ndarray, candidate: Predictions, champion: Predictions) -> bool:
         """Tell if the gate's rules about the champion fail, slices among them."""
         evaluation = training.Evaluation(self.data.select(rows), candidate, {"held_out": len(rows)})
+        y_prob: np.ndarray = champion.y_prob
         scored = Champion(
             SCORED,
             release="champion",
@@ -108,8 +109,8 @@ class Experiment:
             age_days=0.0,
             features=tuple((column.name, column.type) for column in self.contract.features),
             rows=len(rows),
-            probabilities=champion.y_prob,
-            threshold=float(champion.y_prob[champion.y_pred == 1].min()),
+            probabilities=y_prob,
+            threshold=float(y_prob[champion.y_pred == 1].min()),
         )
         compared = measurement.compare_with_champion(
             evaluation, scored, self.contract, self.reference, self.policy

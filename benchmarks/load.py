@@ -176,13 +176,14 @@ class Running:
 
 
 def environment(repository: Path, programs: Path) -> dict[str, str]:
-    """Return the environment variables of a process that uses the repository's package."""
+    """Return the environment variables of a process that uses the repository's code."""
     # Without its bytecode a server compiles itself anew at every start.
     foreign = (*FOREIGN, "PYTHONDONTWRITEBYTECODE")
     kept = {name: value for name, value in os.environ.items() if name not in foreign}
     return kept | {
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": f"{repository / 'src'}{os.pathsep}{TEMPLATE}",
+        # Its toolkit, its package, and `benchmarks`.
+        "PYTHONPATH": os.pathsep.join(map(str, (repository, repository / "src", TEMPLATE))),
         # One worker, one thread: while wrk has the other core, boosting's threads spin, waiting for
         # one another, and the others would answer a hundred times slower.
         "OMP_NUM_THREADS": "1",

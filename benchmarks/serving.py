@@ -30,12 +30,18 @@ import pandas as pd
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+from toolkit.data import dataset, table
+from toolkit.data.contract import Contract
+from toolkit.model import training
+from toolkit.model.export import TOLERANCE
+from toolkit.model.features import Features
+from toolkit.serving.admission import MAX_REQUESTS
 
 from benchmarks import wide_table
 from benchmarks.contenders import Contender, OnFrames, Request, derive, others, this_server
 from benchmarks.load import LOAD_WITH_REFUSALS, Load, Running, run
 from benchmarks.machine import machine
-from benchmarks.model_wing import Repository
+from benchmarks.generated import Generated
 from demo.repository import TEMPLATE
 
 TELCO = TEMPLATE.parent / "shared" / "data" / "telco_customer_churn.csv"
@@ -50,27 +56,23 @@ OVERLOAD = 4  # times as many connections as the server lets requests in
 class Model:
     """A repository's trained model, and the scikit-learn pipeline that it was made from."""
 
-    def __init__(self, repository: Repository) -> None:
-        self.folder = repository.folder
-        run([sys.executable, "-m", "churn_model", "train"], self.folder)
-        contract = repository.module("contract").load(self.folder / "data" / "contract.toml")
-        policy = repository.module("policy_file").load(self.folder / "quality.toml").training
-        dataset = repository.module("dataset")
-        training = repository.module("training")
-        data = dataset.from_table(repository.module("table").read(contract), contract)
-        features = repository.module("features").Features(contract)
-        matrix = features.matrix(data.columns)
-        known = ~dataset.is_held_out(data, policy.holdout_share)
-        pipeline = training.fit(matrix[known], data.labels[known], policy)
+    def __init__(self, generated: Generated) -> None:
+        self.folder = generated.folder
+        run([sys.executable, "-m", "toolkit", "train"], self.folder)
+        contract, policy = generated.contract, generated.policy.training
+        data = dataset.from_table(table.read(contract), contract)
+        features = Features(contract)
+        matrix: np.ndarray = features.matrix(data.columns)
+        trained_on = ~dataset.is_held_out(data, policy.holdout_share)
+        pipeline = training.fit(matrix[trained_on], data.labels[trained_on], policy)
         self.on_frames = on_frames(contract, features, pipeline, pd.DataFrame(data.columns))
         self.customers: list[Request] = training.as_requests(data, contract)
         self.expected: np.ndarray = pipeline.predict_proba(matrix)[:, 1]
-        self.tolerance: float = repository.module("export").TOLERANCE
 
     def require_answers(self, server: Running, count: int) -> None:
         """End the benchmark unless a server says of the first customers what the pipeline does."""
         said, expected = server.wait(self.customers[:count]), self.expected[:count]
-        if len(said) != count or not np.max(np.abs(said - expected)) <= self.tolerance:
+        if len(said) != count or not np.max(np.abs(said - expected)) <= TOLERANCE:
             sys.exit(f"the pipeline says {expected[:3]}..., and a server {said[:3]}...")
 
     @contextmanager
@@ -86,15 +88,17 @@ class Model:
                 server.stop()
 
 
-def adopted(workspace: Path, table: Path, target: str, key: str) -> Model:
-    """Return the model of a fresh repository that has taken a table in."""
-    repository = Repository(workspace)
-    adopt = ["adopt", str(table), "--target", target, "--id", key]
-    run([sys.executable, "-m", "churn_model", *adopt], repository.folder)
-    return Model(repository)
+def adopted(workspace: Path, file: Path, target: str, key: str) -> Model:
+    """Return the model of a fresh repository that has adopted a table."""
+    generated = Generated(workspace)
+    adopt = ["adopt", str(file), "--target", target, "--id", key]
+    run([sys.executable, "-m", "toolkit", *adopt], generated.folder)
+    return Model(generated)
 
 
-def on_frames(contract: Any, features: Any, pipeline: Any, frame: pd.DataFrame) -> OnFrames:
+def on_frames(
+    contract: Contract, features: Features, pipeline: Any, frame: pd.DataFrame
+) -> OnFrames:
     """Return the same model as people serve it: scikit-learn's own steps on a frame's columns."""
     numbers = [column.name for column in contract.features if column.is_numeric]
     categories = {
@@ -211,8 +215,8 @@ def print_parity(name: str, model: Model) -> None:
         f"Parity, {name}: {len(said):,} customers answered, {count - len(said)} refused; "
         f"largest difference to the pipeline {difference:.1e}"
     )
-    if not difference <= model.tolerance:
-        sys.exit(f"more than {model.tolerance:.0e} is not the same model")
+    if not difference <= TOLERANCE:
+        sys.exit(f"more than {TOLERANCE:.0e} is not the same model")
 
 
 def versions(bentoml: Path, mlflow: Path) -> str:
@@ -233,7 +237,7 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def compare(table: str, model: Model, asked: argparse.Namespace) -> None:
+def compare(name: str, model: Model, asked: argparse.Namespace) -> None:
     """Measure every server on one table's model, and print how they did."""
     with tempfile.TemporaryDirectory() as folder:
         workspace = Path(folder)
@@ -242,14 +246,14 @@ def compare(table: str, model: Model, asked: argparse.Namespace) -> None:
         contenders = others(pipeline, workspace, asked.bentoml, asked.mlflow)
         [baseline, *_] = contenders
         measured = {}
-        for name, contender in {"this server": this_server(model.folder), **contenders}.items():
+        for server, contender in {"this server": this_server(model.folder), **contenders}.items():
             for command in contender.prepare:
                 run(command, model.folder)
-            measured[name] = measure(model, contender)
+            measured[server] = measure(model, contender)
     numbers, categories = len(model.on_frames.numbers), len(model.on_frames.categories)
-    print(f"\n{table}, {numbers} columns of numbers and {categories} of categories\n")
+    print(f"\n{name}, {numbers} columns of numbers and {categories} of categories\n")
     print_table(measured, measured[baseline])
-    print_parity(table, model)
+    print_parity(name, model)
 
 
 def main() -> None:
@@ -260,10 +264,9 @@ def main() -> None:
     print(f"\n{machine()}; {versions(asked.bentoml, asked.mlflow)}")
     with tempfile.TemporaryDirectory() as folder:
         workspace = Path(folder)
-        repository = Repository(workspace / "sample")
-        sample = Model(repository)
+        sample = Model(Generated(workspace / "sample"))
         compare("the sample", sample, asked)
-        print_overload(sample, OVERLOAD * repository.module("admission").MAX_REQUESTS)
+        print_overload(sample, OVERLOAD * MAX_REQUESTS)
         wide = workspace / "wide.csv"
         wide_table.write(wide)
         model = adopted(workspace / "wide", wide, wide_table.TARGET, wide_table.ID)
