@@ -1,8 +1,8 @@
-"""Makes sample.csv: customers who do not exist, who leave for reasons that a model can learn.
+"""Generates sample.csv: synthetic customers, with a churn that a model can learn.
 
     python data/make_sample.py
 
-Uses only the standard library and only arithmetic that IEEE 754 rounds in one way (no `exp`, no
+It uses the standard library alone and only arithmetic that IEEE 754 defines exactly (no `exp`, no
 `gauss`), so that every Python on every platform writes the same bytes.
 """
 
@@ -18,47 +18,47 @@ HEADER = ("customer_id", "age", "tenure_months", "monthly_spend", "churned")
 
 PLANS_PER_MONTH = (18.0, 32.0, 32.0, 55.0, 55.0, 85.0)
 SHARE_OF_NEW_CUSTOMERS = 0.05
-SHARE_OF_UNKNOWN_AGES = 0.004
-# How sharply risk turns into leaving.
+SHARE_OF_MISSING_AGES = 0.004
+# The slope of the churn probability over the risk score.
 STEEPNESS = 6.0
-# Nobody's reasons are all in the table: so many leave, or stay, against all that is known of them.
-SHARE_AGAINST_THE_ODDS = 0.065
+# Label noise: the share of customers who churn or stay for reasons that are not in the table.
+LABEL_NOISE = 0.065
 
 
-def bell(rng: random.Random) -> float:
-    """Draw from a bell curve of mean 0 and standard deviation 1 (a sum of twelve uniforms)."""
+def draw_normal(rng: random.Random) -> float:
+    """Draw from about a standard normal distribution: a sum of twelve uniforms, less its mean."""
     return math.fsum(rng.random() for _ in range(12)) - 6.0
 
 
 def sigmoid(score: float) -> float:
-    """Return a probability for a score, by the one sigmoid that needs no `exp`."""
+    """Return a probability for a score, by a sigmoid that needs no `exp`."""
     return 0.5 + 0.5 * score / math.sqrt(1.0 + score * score)
 
 
 def draw_age(rng: random.Random) -> int:
     """Draw an age in years: adults, most of them between 30 and 60."""
-    return min(95, max(18, round(45.0 + 14.0 * bell(rng))))
+    return min(95, max(18, round(45.0 + 14.0 * draw_normal(rng))))
 
 
 def draw_tenure(rng: random.Random) -> int:
-    """Draw how many months a customer has stayed: many are recent, some joined this month."""
+    """Draw a tenure in months: many customers are recent, some joined this month."""
     if rng.random() < SHARE_OF_NEW_CUSTOMERS:
         return 0
     return 1 + int(119.0 * rng.random() * rng.random())
 
 
 def draw_spend(rng: random.Random, tenure_months: int) -> float:
-    """Draw what a customer pays in a month: skewed, and more for those who stayed long."""
+    """Draw a monthly bill: skewed, and higher for a longer tenure."""
     plan = PLANS_PER_MONTH[int(len(PLANS_PER_MONTH) * rng.random())]
     extras = 30.0 * rng.random() * rng.random()
-    return round(max(5.0, plan + extras + 0.1 * tenure_months + 3.0 * bell(rng)), 2)
+    return round(max(5.0, plan + extras + 0.1 * tenure_months + 3.0 * draw_normal(rng)), 2)
 
 
 def risk(age: int, tenure_months: int, monthly_spend: float) -> float:
-    """Return the score of leaving: above 0 a customer rather leaves.
+    """Return the risk score: above 0 a customer is more likely to churn than not.
 
-    A high bill drives away those who have not stayed long, and the young sooner than the old; a
-    customer of this month has seen no bill yet and mostly waits for the first.
+    The risk rises with the bill and falls with tenure and age; customers in their first month have
+    no bill yet and seldom churn.
     """
     if tenure_months == 0:
         return -1.2 + 0.01 * (45.0 - age) + 0.01 * (monthly_spend - 50.0)
@@ -71,16 +71,16 @@ def draw_customer(rng: random.Random, number: int) -> tuple[str, str, str, str, 
     age = draw_age(rng)
     tenure_months = draw_tenure(rng)
     monthly_spend = draw_spend(rng, tenure_months)
-    leaves = rng.random() < sigmoid(STEEPNESS * risk(age, tenure_months, monthly_spend))
-    if rng.random() < SHARE_AGAINST_THE_ODDS:
-        leaves = not leaves
-    known_age = "" if rng.random() < SHARE_OF_UNKNOWN_AGES else str(age)
+    churned = rng.random() < sigmoid(STEEPNESS * risk(age, tenure_months, monthly_spend))
+    if rng.random() < LABEL_NOISE:
+        churned = not churned
+    age_field = "" if rng.random() < SHARE_OF_MISSING_AGES else str(age)
     return (
         f"C{number:05d}",
-        known_age,
+        age_field,
         str(tenure_months),
         f"{monthly_spend:.2f}",
-        str(int(leaves)),
+        str(int(churned)),
     )
 
 

@@ -1,51 +1,53 @@
-"""The model wing's command line: `python -m <package> RUN`."""
+"""Checks the data, trains the model and holds both against quality.toml."""
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from .data import commands as data_runs
+from .data import commands as data_commands
 from .data.adoption import Request
 from .errors import ToolkitError
-from .model import commands as runs
+from .model import commands as model_commands
 from .places import Places
 
-RUNS = {
-    "data": data_runs.check_data,
-    "reference": data_runs.accept_reference,
-    "features": runs.check_features,
-    "gate": runs.gate,
-    "train": runs.train,
-    "nightly": runs.nightly,
+COMMANDS: dict[str, Callable[[Places], bool]] = {
+    "data": data_commands.check_data,
+    "reference": data_commands.accept_reference,
+    "features": model_commands.check_features,
+    "gate": model_commands.gate,
+    "train": model_commands.train,
+    "nightly": model_commands.nightly,
 }
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
-    """Return what the command line asks for; a mistake ends the program with 2."""
+    """Return the parsed command line; a usage error exits with 2."""
     parser = argparse.ArgumentParser(prog=f"python -m {__package__}", description=__doc__)
-    commands = parser.add_subparsers(dest="run", required=True, metavar="RUN")
-    for name, run in {**RUNS, "adopt": data_runs.adopt}.items():
-        command = commands.add_parser(name, help=run.__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, function in {**COMMANDS, "adopt": data_commands.adopt}.items():
+        command = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
         command.add_argument("--contract", type=Path, default=Path("data/contract.toml"))
         command.add_argument("--quality", type=Path, default=Path("quality.toml"))
         command.add_argument("--reports", type=Path, default=Path("reports"))
     # The last of them is adopt's.
     command.add_argument("file", type=Path, metavar="FILE", help="CSV, also .gz, or Parquet")
-    command.add_argument("--target", required=True, metavar="COLUMN", help="says who left")
-    command.add_argument("--id", required=True, metavar="COLUMN", help="names the customer")
-    command.add_argument("--positive", metavar="VALUE", help="the target of one who left")
+    command.add_argument("--target", required=True, metavar="COLUMN", help="the churn label")
+    command.add_argument("--id", required=True, metavar="COLUMN", help="the customer's id")
+    command.add_argument("--positive", metavar="VALUE", help="the label of a churned customer")
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run and return the exit code: 0 passed, 1 failed, 2 wrong arguments or configuration."""
-    asked = parse(arguments)
-    places = Places(Path.cwd(), asked.contract, asked.quality, asked.reports)
+    """Return the exit code: 0 passed, 1 failed, 2 wrong arguments or configuration."""
+    options = parse(arguments)
+    places = Places(Path.cwd(), options.contract, options.quality, options.reports)
     try:
-        if asked.run == "adopt":
-            request = Request(asked.file, asked.target, asked.id, asked.positive)
-            return 0 if data_runs.adopt(places, request) else 1
-        return 0 if RUNS[asked.run](places) else 1
+        if options.command == "adopt":
+            request = Request(options.file, options.target, options.id, options.positive)
+            data_commands.adopt(places, request)
+            return 0
+        return 0 if COMMANDS[options.command](places) else 1
     except ToolkitError as error:
         print(f"{error}\nNext: {error.next_step}.", file=sys.stderr)
         return error.exit_code

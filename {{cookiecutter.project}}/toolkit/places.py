@@ -1,4 +1,4 @@
-"""Where a run reads and writes."""
+"""The files of a repository that the commands read and write."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,16 +6,16 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Places:
-    """The files of one repository.
+    """The paths of one repository.
 
     Attributes
     ----------
     root
-        The repository.
+        The repository's folder.
     contract, quality
-        The data contract and the policy.
+        The data contract and the quality policy.
     reports
-        The folder that reports go to.
+        The folder that reports are written to.
     """
 
     root: Path
@@ -25,16 +25,16 @@ class Places:
 
     @property
     def model(self) -> Path:
-        """The folder that a full training leaves its model in."""
+        """The folder that a full training writes its model to."""
         return self.reports / "model"
 
     @property
     def champion(self) -> Path:
-        """The folder in which `invoke champion` puts what an environment serves."""
+        """The folder that `invoke champion` writes the release serving in an environment to."""
         return self.reports / "champion"
 
     def earlier_champion(self, days_ago: int) -> Path:
-        """The folder in which it puts what an environment served some days ago."""
+        """Return the folder of the release that served in an environment some days ago."""
         return self.reports / f"champion-{days_ago}-days-ago"
 
     @property

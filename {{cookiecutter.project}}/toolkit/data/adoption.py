@@ -1,6 +1,6 @@
-"""Takes a user's table into a fresh repository: contract, reference, sample, thresholds, summary.
+"""Adopts a user's table in a fresh repository: contract, reference, sample, thresholds, summary.
 
-Everything is decided first, and then written, so that a table that cannot be used changes nothing.
+All files are planned before the first is written, so an unusable table changes nothing.
 """
 
 import difflib
@@ -28,25 +28,27 @@ from .progress import say
 from .validation import validate
 
 MIN_ROWS = 300
-MIN_OF_EACH_KIND = 50
+MIN_ROWS_PER_LABEL = 50
 SAMPLE = "sample.csv"
 SAMPLE_ROWS = 500
 SUMMARY = "adoption.md"
-# It stands in a fresh repository beside the sample that it makes, and nowhere else.
+# Only a fresh repository has it, beside the sample that it generates.
 GENERATOR = "make_sample.py"
 POSITIVE = frozenset(("yes", "y", "true", "t", "1", "left", "churn", "churned"))
-SHOWN = 5
-SAY_AFTER_COLUMNS = 100
+SHOWN = 5  # rows or names in a message
+PROGRESS_EVERY_COLUMNS = 100
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user has said about the table.
+    """The user's table, and the columns and label that only the user can name.
 
     Attributes
     ----------
+    target, id
+        The columns with the churn label and with the customer's id.
     positive
-        The target's label of a customer who left; None to tell it by its name.
+        The label of a churned customer; None to recognise it by its name.
     """
 
     file: Path
@@ -56,60 +58,62 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Found:
-    """A table as it was found.
+class Source:
+    """A table before anything is known about its columns.
 
     Attributes
     ----------
-    written
-        How a CSV file is written.
+    content
+        The bytes of the file.
+    dialect
+        The format of a CSV file.
     header
-        The names of its columns.
+        The names of the columns.
     text
-        Its columns as text, named by their position, with NaN for nulls; the index is where each
-        row stands.
+        The columns as text, named by their position, NaN for nulls; the index is each row's line
+        or row number.
     unit
-        What that is: ``line`` or ``row``.
+        What the index counts: ``line`` or ``row``.
     """
 
     content: bytes
-    written: Csv
+    dialect: Csv
     header: tuple[str, ...]
     text: pd.DataFrame
     unit: str
 
     def column(self, name: str) -> pd.Series:
-        """Return a column by its name, and called by it."""
+        """Return the column of this name."""
         return self.text[self.header.index(name)].rename(name)
 
-    def places(self, rows: "pd.Series[bool]") -> str:
-        """Return where the first of some rows stand, for messages."""
-        return table.in_words(int(rows.sum()), self.unit, rows.index[rows][:SHOWN].tolist())
+    def describe(self, rows: "pd.Series[bool]") -> str:
+        """Return the number of the selected rows and where the first of them are, for messages."""
+        return table.describe_rows(int(rows.sum()), self.unit, rows.index[rows][:SHOWN].tolist())
 
 
 def adopt(places: Places, request: Request) -> list[Path]:
-    """Take a table into the repository, and return the files that have changed.
+    """Adopt a table and return the files that changed.
 
     Raises
     ------
     DataError
-        The table cannot be used.
+        The table is unusable.
     ConfigurationError
-        The request names what the table does not have, or the repository is not fresh.
+        The request names a column that the table lacks, or the repository is not fresh.
     """
-    files = decide(places, request)
+    files = plan(places, request)
     changed = [path for path, content in files.items() if not _holds(path, content)]
     generator = places.contract.with_name(GENERATOR)
     if changed and not generator.exists():
         raise ConfigurationError(
-            "this repository has adopted a table already, and adopting this one would change "
+            "this repository has already adopted a table, and adopting this one would change "
             + ", ".join(map(str, changed)),
-            "edit these files, and accept new data with nox -s reference; or begin with a fresh "
+            "edit these files and accept new data with nox -s reference, or start from a fresh "
             "repository",
         )
     for path in changed:
         reports.write_bytes(path, files[path])
-    # Last: until it is gone, an adoption that was cut off can be repeated.
+    # Last: as long as it exists, an interrupted adoption can be repeated.
     generator.unlink(missing_ok=True)
     return changed
 
@@ -118,47 +122,47 @@ def _holds(path: Path, content: bytes) -> bool:
     return path.is_file() and path.read_bytes() == content
 
 
-def decide(places: Places, request: Request) -> dict[Path, bytes]:
-    """Return the content of every file that takes a table in, the contract last; write nothing.
+def plan(places: Places, request: Request) -> dict[Path, bytes]:
+    """Return the content of every file that an adoption writes, the contract last; write nothing.
 
     Raises
     ------
     DataError
-        The table cannot be used.
+        The table is unusable.
     ConfigurationError
-        The request names what the table does not have.
+        The request names a column that the table lacks.
     """
     package = contracts.load(places.contract).package
-    found = _read(request.file)
-    target = _target(request, found)
-    left = (found.column(request.target) == target.positive).to_numpy()
-    columns = _columns(request, found, target, left)
+    source = _read(request.file)
+    target = _target(request, source)
+    churned = (source.column(request.target) == target.positive).to_numpy()
+    columns = _columns(request, source, target, churned)
     name, folder = request.file.name, places.contract.parent
     with tempfile.TemporaryDirectory() as scratch:
-        # What will be written is read first by those who will read it in the repository.
-        trial = Path(scratch)
-        (trial / name).symlink_to(request.file.resolve())
+        # Every file is loaded once before it is written to the repository.
+        draft = Path(scratch)
+        (draft / name).symlink_to(request.file.resolve())
         contract_text = adoption_text.contract(
-            name, package, found.written, columns, len(found.text)
+            name, package, source.dialect, columns, len(source.text)
         )
-        (trial / places.contract.name).write_text(contract_text, encoding="utf-8")
-        contract = contracts.load(trial / places.contract.name)
-        read = table.read(contract)
-        if findings := validate(read, contract):
+        (draft / places.contract.name).write_text(contract_text, encoding="utf-8")
+        contract = contracts.load(draft / places.contract.name)
+        adopted = table.read(contract)
+        if findings := validate(adopted, contract):
             sentences = "\n".join(f"{request.file}: {finding}" for finding in findings)
-            raise DataError(sentences, "mend the table: nothing was changed")
-        dataset = datasets.from_table(read, contract)
+            raise DataError(sentences, "fix the table: nothing was changed")
+        dataset = datasets.from_table(adopted, contract)
         rules = thresholds.propose(
             dataset, contract, policy_file.load(places.quality, package).training
         )
         quality_text = adoption_text.quality(places.quality.read_text(encoding="utf-8"), rules)
-        (trial / places.quality.name).write_text(quality_text, encoding="utf-8")
-        policy_file.load(trial / places.quality.name, package)
-        made = reference.make(read, dataset, contract)
-        summary = adoption_text.summary(name, found.written, columns, rules, dataset, contract)
+        (draft / places.quality.name).write_text(quality_text, encoding="utf-8")
+        policy_file.load(draft / places.quality.name, package)
+        made = reference.make(adopted, dataset, contract)
+        summary = adoption_text.summary(name, source.dialect, columns, rules, dataset, contract)
     return {
-        folder / name: found.content,
-        folder / SAMPLE: found.content if name == SAMPLE else _sample(found, dataset),
+        folder / name: source.content,
+        folder / SAMPLE: source.content if name == SAMPLE else _sample(source, dataset),
         folder / contract.reference.name: reference.to_json(made),
         places.quality: quality_text.encode(),
         folder / SUMMARY: summary.encode(),
@@ -166,65 +170,64 @@ def decide(places: Places, request: Request) -> dict[Path, bytes]:
     }
 
 
-def _read(path: Path) -> Found:
+def _read(path: Path) -> Source:
     content = table.read_bytes(path)
     if table.is_parquet(path):
         header, frame = table.read_parquet(path, content)
         frame.index += 1
-        found = Found(content, Csv(), header, frame.apply(table.as_text), "row")
+        source = Source(content, Csv(), header, frame.apply(table.as_text), "row")
     else:
-        written, header, text = read_unknown(path, content)
-        found = Found(content, written, header, text, "line")
-    doubled = [name for name, count in Counter(header).items() if count > 1]
-    if doubled:
-        names = ", ".join(map(repr, doubled))
-        raise DataError(f"{path}: more than one column is called {names}", "rename them")
-    if len(found.text) < MIN_ROWS:
+        dialect, header, text = read_unknown(path, content)
+        source = Source(content, dialect, header, text, "line")
+    duplicates = [name for name, count in Counter(header).items() if count > 1]
+    if duplicates:
+        names = ", ".join(map(repr, duplicates))
+        raise DataError(f"{path}: more than one column is named {names}", "rename them")
+    if len(source.text) < MIN_ROWS:
         raise DataError(
-            f"{path}: {len(found.text)} rows: every figure would be mostly noise",
-            f"bring at least {MIN_ROWS}",
+            f"{path}: {len(source.text)} rows are too few: every metric would be mostly noise",
+            f"provide at least {MIN_ROWS} rows",
         )
-    return found
+    return source
 
 
-def _target(request: Request, found: Found) -> Column:
-    """Return the target, and refuse an id or a target that cannot be one."""
+def _target(request: Request, source: Source) -> Column:
+    """Return the target column; an id or a target column that cannot be one is refused."""
     for option, name in (("--target", request.target), ("--id", request.id)):
-        if name not in found.header:
-            near = difflib.get_close_matches(name, found.header, n=3, cutoff=0.4) or found.header
+        if name not in source.header:
+            near = difflib.get_close_matches(name, source.header, n=3, cutoff=0.4) or source.header
             raise ConfigurationError(
                 f"{option}: {request.file} has no column {name!r}",
-                f"name one of its columns, as {', '.join(near[:SHOWN])}",
+                f"use one of its columns, such as {', '.join(near[:SHOWN])}",
             )
     if request.id == request.target:
         raise ConfigurationError(
             f"--id and --target are both {request.id!r}", "name two different columns"
         )
-    ids, labels = found.column(request.id), found.column(request.target)
+    ids, labels = source.column(request.id), source.column(request.target)
     for name, rows, fault in (
         (request.id, ids.isna(), "is empty"),
-        (request.id, ids.duplicated() & ids.notna(), "is there before"),
+        (request.id, ids.duplicated() & ids.notna(), "is a duplicate"),
         (request.target, labels.isna(), "is empty"),
     ):
         if rows.any():
             raise DataError(
-                f"{request.file}: {name} {fault} in {found.places(rows)}",
-                "an id names one customer, and the target says of each who left: mend or remove "
-                "these rows",
+                f"{request.file}: {name} {fault} in {source.describe(rows)}",
+                "every row needs an id of its own and a target: fix or remove these rows",
             )
     counts = labels.value_counts()
     if len(counts) != 2:
         shown = ", ".join(map(repr, counts.index[:SHOWN]))
         raise DataError(
-            f"{request.file}: the target {request.target} has {len(counts)} different values: "
-            f"{shown}; it must have two: left and stayed",
-            "name another target, or make two values of it",
+            f"{request.file}: the target {request.target} has {len(counts)} distinct values: "
+            f"{shown}; it must have two, for churned and retained customers",
+            "choose another target, or map its values to two",
         )
-    if counts.min() < MIN_OF_EACH_KIND:
+    if counts.min() < MIN_ROWS_PER_LABEL:
         raise DataError(
             f"{request.file}: only {counts.min()} customers have the {request.target} "
-            f"{counts.idxmin()!r}: every figure would be mostly noise",
-            f"bring at least {MIN_OF_EACH_KIND} of each kind",
+            f"{counts.idxmin()!r}: every metric would be mostly noise",
+            f"provide at least {MIN_ROWS_PER_LABEL} customers with each label",
         )
     names = sorted(counts.index)
     positive = [name for name in names if request.positive in (None, name)]
@@ -232,9 +235,9 @@ def _target(request: Request, found: Found) -> Column:
         positive = [name for name in names if name.lower() in POSITIVE]
     if len(positive) != 1:
         raise ConfigurationError(
-            f"--positive: which {request.target} means that the customer left: {names[0]!r} or "
+            f"--positive: which value of {request.target} means churned: {names[0]!r} or "
             f"{names[1]!r}?",
-            f"add --positive {names[1]}, or the other one",
+            f"add --positive {names[1]!r} or --positive {names[0]!r}",
         )
     return Column(
         request.target, "target", "category", categories=tuple(names), positive=positive[0]
@@ -242,49 +245,51 @@ def _target(request: Request, found: Found) -> Column:
 
 
 def _columns(
-    request: Request, found: Found, target: Column, left: npt.NDArray[np.bool_]
+    request: Request, source: Source, target: Column, churned: npt.NDArray[np.bool_]
 ) -> list[Inferred]:
-    """Return what was decided about each column, in the order of the file."""
+    """Return the decision about each column, in the order of the file."""
     columns = []
-    for place, name in enumerate(found.header, start=1):
+    for place, name in enumerate(source.header, start=1):
         if name == request.id:
-            seen = f"{len(found.text)} different texts"
-            columns.append(Inferred(name, Column(name, "id", "text", unique=True), seen))
+            observed = f"{len(source.text)} distinct values"
+            columns.append(Inferred(name, Column(name, "id", "text", unique=True), observed))
         elif name == request.target:
-            seen = f"{target.positive!r} {left.mean():.1%}"
-            columns.append(Inferred(name, target, seen))
+            observed = f"{target.positive!r} {churned.mean():.1%}"
+            columns.append(Inferred(name, target, observed))
         else:
-            columns.append(infer(name, found.column(name), found.written, left))
-        if place % SAY_AFTER_COLUMNS == 0:
-            say(f"{place} of {len(found.header)} columns looked at")
+            columns.append(infer(name, source.column(name), source.dialect, churned))
+        if place % PROGRESS_EVERY_COLUMNS == 0:
+            say(f"inspected {place} of {len(source.header)} columns")
     if not any(one.column and one.column.role == "feature" for one in columns):
-        reasons = "; ".join(f"{one.name}: {one.seen}: {one.note}" for one in columns if one.note)
+        reasons = "; ".join(
+            f"{one.name}: {one.observed}: {one.note}" for one in columns if one.note
+        )
         raise DataError(
-            f"{request.file}: no column is left to learn from: {reasons or 'there is none'}",
-            "add columns that vary and have to do with leaving",
+            f"{request.file}: no column can be a feature: {reasons or 'there is no other column'}",
+            "add columns that vary and are related to churn",
         )
     kept = [one.name for one in columns if one.column]
-    return [replace(one, nulls=_nulls(found, one.name, kept)) for one in columns]
+    return [replace(one, nulls=_nulls(source, one.name, kept)) for one in columns]
 
 
-def _nulls(found: Found, name: str, kept: Sequence[str]) -> str:
-    column = found.column(name)
+def _nulls(source: Source, name: str, kept: Sequence[str]) -> str:
+    column = source.column(name)
     if name not in kept or not column.isna().any():
         return ""
-    nulls = f"{column.isna().mean():.2%}: {found.places(column.isna())}"
-    companion = companion_of_nulls(column, (found.column(one) for one in kept if one != name))
+    nulls = f"{column.isna().mean():.2%}: {source.describe(column.isna())}"
+    companion = companion_of_nulls(column, (source.column(one) for one in kept if one != name))
     return f"{nulls}; exactly where {companion}" if companion else nulls
 
 
-def _sample(found: Found, dataset: datasets.Dataset) -> bytes:
-    """Return some rows for tests, written as the table is."""
-    few = found.text.iloc[datasets.quick_rows(dataset, SAMPLE_ROWS)]
-    written = found.written
+def _sample(source: Source, dataset: datasets.Dataset) -> bytes:
+    """Return a sample of the rows for tests, in the format of the table."""
+    few = source.text.iloc[datasets.quick_rows(dataset, SAMPLE_ROWS)]
+    dialect = source.dialect
     text = few.to_csv(
         index=False,
-        header=list(found.header),
-        sep=written.sep,
-        quotechar=written.quotechar,
+        header=list(source.header),
+        sep=dialect.sep,
+        quotechar=dialect.quotechar,
         lineterminator="\n",
     )
-    return text.encode(written.encoding)
+    return text.encode(dialect.encoding)

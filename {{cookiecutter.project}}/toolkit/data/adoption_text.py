@@ -1,4 +1,4 @@
-"""Writes what an adoption has decided as files that people read: contract, policy, summary."""
+"""Writes the decisions of an adoption as files for people: contract, policy, summary."""
 
 import json
 import math
@@ -16,42 +16,42 @@ from .contract import MAX_NULL_RATE, Column, Contract, Csv
 from .dataset import Dataset
 
 FIRST_RULE = "[[rule]]"
-# What a table has nothing to do with.
+# The rules that do not depend on the table.
 KEPT = re.compile('^metric = "(latency_ms|model_mb)"$', re.MULTILINE)
 
 
-def contract(file: str, package: str, written: Csv, columns: Sequence[Inferred], rows: int) -> str:
+def contract(file: str, package: str, dialect: Csv, columns: Sequence[Inferred], rows: int) -> str:
     """Return data/contract.toml."""
-    left_out = [one for one in columns if one.column is None]
+    ignored = [one for one in columns if one.column is None]
     text = f"""\
-# What {file} must look like.
+# The data contract of {file}.
 #
-# `nox -s adopt` inferred it from {rows} rows; adoption.md tells what was seen. The data check, the
-# features, and the server's /predict all follow this file: edit it where you know better, and
-# nothing else needs to be.
+# `nox -s adopt` inferred it from {rows} rows; adoption.md shows what it observed. The data check,
+# the features and the server's /predict all follow this file: where you know better, edit it here
+# and nowhere else.
 
 schema = 1
 file = {_quoted(file)}
-package = {_quoted(package)}
+package = {_quoted(package)}   # the folder in src/ with features, estimators and metrics
 """
-    if left_out:
-        text += "\n# In the file, but nobody reads them: adoption.md says why.\nextra_columns = [\n"
-        text += "".join(f"    {_quoted(one.name)},\n" for one in left_out)
+    if ignored:
+        text += "\n# In the file, but ignored: adoption.md says why.\nextra_columns = [\n"
+        text += "".join(f"    {_quoted(one.name)},\n" for one in ignored)
         text += "]\n"
     least, most = _round(rows / 2, math.floor), _round(rows * 10, math.ceil)
     text += f"\n[rows]\nmin = {least}\nmax = {most}\n"
-    if dialect := _dialect(written):
-        text += f"\n[csv]\n{dialect}\n"
+    if csv := _csv_keys(dialect):
+        text += f"\n[csv]\n{csv}\n"
     for one in columns:
         if one.column is not None:
-            text += f"\n[[column]]  # {_comment(one.seen)}\n"
+            text += f"\n[[column]]  # {_comment(one.observed)}\n"
             text += "".join(f"{key} = {value}\n" for key, value in _keys(one.column))
     return text
 
 
-def _dialect(written: Csv) -> str:
-    usual = Csv()
-    words = {key: value for key, value in vars(written).items() if value != getattr(usual, key)}
+def _csv_keys(dialect: Csv) -> str:
+    default = Csv()
+    words = {key: value for key, value in vars(dialect).items() if value != getattr(default, key)}
     return "\n".join(
         f"{key} = {_quoted(value) if isinstance(value, str) else _list(value)}"
         for key, value in words.items()
@@ -76,7 +76,7 @@ def _keys(column: Column) -> Iterator[tuple[str, str]]:
 
 
 def quality(text: str, rules: Sequence[Rule]) -> str:
-    """Return quality.toml with other rules for what follows from the table, the rest as it was."""
+    """Return quality.toml with these rules in place of those that depend on the table."""
     head, *blocks = text.split(FIRST_RULE)
     kept = [block for block in blocks if KEPT.search(block)]
     proposed = [
@@ -84,13 +84,13 @@ def quality(text: str, rules: Sequence[Rule]) -> str:
         f"reason = {_quoted(rule.reason)}\n"
         for rule in rules
     ]
-    written = (f"{FIRST_RULE}{block.rstrip()}\n" for block in (*proposed, *kept))
-    return head + "\n".join(written)
+    rewritten = (f"{FIRST_RULE}{block.rstrip()}\n" for block in (*proposed, *kept))
+    return head + "\n".join(rewritten)
 
 
 def summary(
     file: str,
-    written: Csv,
+    dialect: Csv,
     columns: Sequence[Inferred],
     rules: Sequence[Rule],
     dataset: Dataset,
@@ -98,37 +98,39 @@ def summary(
 ) -> str:
     """Return data/adoption.md."""
     kept = [one for one in columns if one.column is not None]
-    left_out = [one for one in columns if one.column is None]
+    ignored = [one for one in columns if one.column is None]
     noted = [one for one in kept if one.note]
-    target, written_as = adopted.target, ", ".join(_dialect(written).splitlines())
+    target, csv = adopted.target, ", ".join(_csv_keys(dialect).splitlines())
     [customer] = as_requests(dataset.select(np.arange(1)), adopted)
-    left = int(dataset.labels.sum())
+    share = dataset.labels.mean()
     example = shlex.quote(json.dumps(customer, ensure_ascii=False))
-    dialect = f" How the file is written: {written_as}." if written_as else ""
+    csv_format = f"CSV format: {csv}.\n" if csv else ""
     text = f"""\
-# What was decided about {file}
+# Adoption of {file}
 
-Written once by `nox -s adopt`; the files that hold it are `contract.toml`, `reference.json` and
-`sample.csv` here, and `quality.toml`. Edit those, not this page.
+Written once by `nox -s adopt`. The decisions are in `contract.toml`, `reference.json` and
+`sample.csv` in this folder, and in `quality.toml`: edit those, not this page.
 
-{len(dataset)} customers. {left} of them left: `{target.name}` is `{target.positive}`.{dialect}
+{len(dataset)} customers, of whom {share:.1%} churned (`{target.name}` is `{target.positive}`).
+{csv_format}
 
 ## Columns
 
 """
     text += table(
-        ("column", "role", "type", "seen", "accepted from now on", "nulls seen", "nulls accepted"),
+        ("column", "role", "type", "observed", "allowed", "nulls observed", "nulls allowed"),
         (_row(one) for one in kept),
     )
-    if left_out:
-        text += "\n## Left out\n\n"
+    if ignored:
+        text += "\n## Ignored columns\n\n"
         text += table(
-            ("column", "seen", "why"), ((one.name, one.seen, one.note) for one in left_out)
+            ("column", "observed", "reason"),
+            ((one.name, one.observed, one.note) for one in ignored),
         )
     if noted:
-        text += "\n## Worth a look\n\n"
-        text += table(("column", "why"), ((one.name, one.note) for one in noted))
-    text += "\n## What a model must reach\n\n"
+        text += "\n## Columns to review\n\n"
+        text += table(("column", "reason"), ((one.name, one.note) for one in noted))
+    text += "\n## Thresholds of the quality gate\n\n"
     text += table(
         ("metric", "bound", "threshold", "reason"),
         ((rule.metric, rule.bound, f"{rule.threshold:g}", rule.reason) for rule in rules),
@@ -136,7 +138,7 @@ Written once by `nox -s adopt`; the files that hold it are `contract.toml`, `ref
     return (
         text
         + f"""
-## How to ask the model
+## Example request
 
 ```console
 $ curl --json {example} http://127.0.0.1:8000/predict
@@ -147,12 +149,12 @@ $ curl --json {example} http://127.0.0.1:8000/predict
 
 def _row(one: Inferred) -> tuple[str, ...]:
     column = one.column
-    assert column is not None, "only columns that are kept have a row"
-    accepted = ", ".join(column.categories)
+    assert column is not None, "an ignored column has no row"
+    allowed = ", ".join(column.categories)
     if column.is_numeric:
-        accepted = f"{column.minimum:g} to {column.maximum:g}"
+        allowed = f"{column.minimum:g} to {column.maximum:g}"
     return (
-        *(one.name, column.role, column.type, one.seen, accepted, one.nulls),
+        *(one.name, column.role, column.type, one.observed, allowed, one.nulls),
         f"{column.max_null_rate:.2%}",
     )
 
@@ -164,7 +166,7 @@ def _round(value: float, direction: Callable[[float], int]) -> int:
 
 
 def _quoted(text: str) -> str:
-    """Return a text as TOML has it: as JSON does, but for one character."""
+    """Return a string as TOML writes it: as JSON does, but for one character."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -173,5 +175,5 @@ def _list(texts: Iterable[str]) -> str:
 
 
 def _comment(text: str) -> str:
-    """Return a text that cannot end its line."""
+    """Return a text on one line, for a comment."""
     return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())

@@ -1,6 +1,6 @@
-"""The runs about data: each leaves its reports, and tells if all was well.
+"""The commands about data; each leaves its reports and returns whether the check passed.
 
-A run that cannot be carried out leaves a failed report too, and raises what is wrong.
+A command that cannot finish leaves a failed report too, and raises the error.
 """
 
 from typing import Any
@@ -18,15 +18,14 @@ from .progress import say
 from .validation import validate
 
 SCHEMA = 1
-INTERRUPTED = "the run was interrupted"
 
 
 def check_data(places: Places) -> bool:
-    """Hold the table against its contract and the reference; leaves data.json, .md and .html."""
+    """Check the data against its contract and the reference; writes data.json, .md and .html."""
     document: dict[str, Any] = {
         "schema": SCHEMA,
         "verdict": "failed",
-        "reasons": [INTERRUPTED],
+        "reasons": ["the command was interrupted"],
         "warnings": [],
         "contract": str(places.contract),
         "contract_sha256": evidence.sha256(places.contract),
@@ -40,9 +39,8 @@ def check_data(places: Places) -> bool:
     try:
         contract = contracts.load(places.contract)
         document["file"] = str(contract.data)
-        examined = examination.examine(
-            contract, policy_file.load(places.quality, contract.package).drift
-        )
+        policy = policy_file.load(places.quality, contract.package)
+        examined = examination.examine(contract, policy.drift)
         document |= data_report.as_json(examined)
         columns = data_report.columns_of(examined)
     except ToolkitError as error:
@@ -60,26 +58,25 @@ def check_data(places: Places) -> bool:
 
 
 def accept_reference(places: Places) -> bool:
-    """Make the table the reference that later ones are held against; writes reference.json."""
+    """Make the current data the reference for drift; writes data/reference.json."""
     contract = contracts.load(places.contract)
-    found = table.read(contract)
-    findings = validate(found, contract)
+    current = table.read(contract)
+    findings = validate(current, contract)
     if findings:
         raise DataError(
             "\n".join(f"{contract.data}: {finding}" for finding in findings),
-            examination.mend(contract),
+            examination.fix(contract),
         )
-    made = reference.make(found, datasets.from_table(found, contract), contract)
+    made = reference.make(current, datasets.from_table(current, contract), contract)
     reports.write_bytes(contract.reference, reference.to_json(made))
-    say(f"{contract.reference}: {len(found)} rows of {contract.data} are the reference")
+    say(f"{contract.reference}: the reference is now {len(current)} rows of {contract.data}")
     return True
 
 
-def adopt(places: Places, request: adoption.Request) -> bool:
-    """Take a table of your own into a fresh repository."""
+def adopt(places: Places, request: adoption.Request) -> None:
+    """Replace the sample data of a fresh repository with your own table."""
     changed = adoption.adopt(places, request)
     for path in changed:
         say(f"wrote {path}")
     if not changed:
-        say(f"{request.file} is adopted already: nothing has changed")
-    return True
+        say(f"{request.file} is already adopted: nothing has changed")

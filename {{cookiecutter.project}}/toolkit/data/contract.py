@@ -1,4 +1,4 @@
-"""The data contract: which columns a table of customers has, and what may stand in them."""
+"""The data contract: the columns of a table of customers and their allowed values."""
 
 import ast
 import hashlib
@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import ConfigurationError
 from . import document
 from .document import Section
 
@@ -20,11 +21,12 @@ TYPES_OF_ROLE = {
     "protected": ("category",),
 }
 MAX_NULL_RATE = 0.01
-# A model sees float32, to which more is infinite; up to the other, no two integers are the same.
+# Of a number, the largest float32, the model's input type; up to the other every integer is exact
+# as a float64.
 LARGEST = {"number": 3.4028234663852886e38, "integer": 2.0**53}
 REFERENCE_FILE = "reference.json"
 
-# What the expression of a rule may be made of: nothing that calls, looks inside or reaches out.
+# The syntax that a rule's expression may use: no calls, attributes, subscripts or anything else.
 BACKTICKED = re.compile("`([^`]+)`")
 RULE_NODES = (
     *(ast.Expression, ast.Compare, ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Name, ast.Constant),
@@ -40,21 +42,21 @@ class Column:
     ----------
     role
         ``id``, ``feature``, ``target``; ``date``, of the row and never a feature; or ``protected``,
-        never a feature either, but a model must treat its groups alike.
+        for fairness rules and never a feature either.
     type
         ``integer``, ``number``, ``category``, ``text`` or ``date`` (ISO 8601).
     minimum, maximum
-        The range of a number, both ends allowed; None where there is no end.
+        The range of a number, inclusive; None where it is unbounded.
     categories
-        Every value that a category may have (for the target: its two labels), as in the file.
+        The allowed values of a category (of the target: its two labels), as in the file.
     positive
-        The target's label of a customer who left; None for other columns.
+        The target's label of a churned customer; None for other columns.
     max_null_rate
-        The share of nulls that is still accepted, 0 to 1.
+        The highest allowed share of nulls, 0 to 1.
     unique
-        Whether each value may be there only once.
+        Whether duplicates are refused.
     max_age_days
-        How old the newest date may be; None where that does not matter.
+        The highest allowed age of the newest date; None where any is allowed.
     """
 
     name: str
@@ -70,7 +72,7 @@ class Column:
 
     @property
     def range(self) -> tuple[float, float]:
-        """The least and the greatest number that is accepted; there is an end to all of them."""
+        """The smallest and the largest allowed number, finite also where the contract sets none."""
         low = -LARGEST[self.type] if self.minimum is None else self.minimum
         high = LARGEST[self.type] if self.maximum is None else self.maximum
         return (math.ceil(low), math.floor(high)) if self.type == "integer" else (low, high)
@@ -83,15 +85,17 @@ class Column:
 
 @dataclass(frozen=True)
 class CrossRule:
-    """What must hold between the columns of each row.
+    """A condition on the columns of each row.
 
     Attributes
     ----------
     holds
-        A comparison as pandas' ``DataFrame.eval`` reads it: ``tenure_months <= 12 * age``; a name
-        that is no Python name stands in backticks.
+        A comparison for pandas' ``DataFrame.eval``: ``tenure_months <= 12 * age``; a name that is
+        no Python identifier stands in backticks.
     columns
-        The columns in it; rows with a null in one of them are passed over.
+        The columns that it uses; rows with a null in one of them are skipped.
+    reason
+        Why it must hold, for messages.
     """
 
     holds: str
@@ -101,12 +105,12 @@ class CrossRule:
 
 @dataclass(frozen=True)
 class Csv:
-    """How the table is written, where it is CSV; the words are those of `pandas.read_csv`.
+    """The format of a CSV table; the keys are parameters of `pandas.read_csv`.
 
     Attributes
     ----------
     na_values
-        Texts that mean a null, as the empty field always does.
+        Strings that are read as null, besides the empty field.
     """
 
     sep: str = ","
@@ -129,21 +133,21 @@ class Contract:
     sha256
         Of the file's bytes.
     package
-        The owner's Python package: its features, estimators and metrics.
+        The owner's Python package, with features, estimators and metrics.
     data
-        The table that it is about: CSV (also .gz) or Parquet.
+        The table's file: CSV (also .gz) or Parquet.
     csv
-        How a CSV table is written.
+        The format of a CSV table.
     min_rows, max_rows
-        How many rows are accepted; `max_rows` is None where there is no end.
+        The allowed number of rows; `max_rows` is None where it is unbounded.
     ordered
-        Whether the columns must stand in this order.
+        Whether the columns must be in this order.
     extra_columns
-        Columns that may stand in the table beside these, and that nobody reads.
+        Columns that the table may have besides these; they are ignored.
     columns
-        In the order of the table.
+        The columns in the order of the table.
     rules
-        What must hold between columns.
+        The conditions between columns.
     """
 
     path: Path
@@ -160,22 +164,22 @@ class Contract:
 
     @property
     def reference(self) -> Path:
-        """The profile that new data is held against, beside the contract."""
+        """The file with the profile that new data is compared with, beside the contract."""
         return self.path.with_name(REFERENCE_FILE)
 
     @property
     def id(self) -> Column:
-        """The column that names the customer."""
+        """The column that identifies the customer."""
         return self._of_role("id")[0]
 
     @property
     def target(self) -> Column:
-        """The column that says who left."""
+        """The column with the churn label."""
         return self._of_role("target")[0]
 
     @property
     def features(self) -> tuple[Column, ...]:
-        """The columns that a prediction is made from."""
+        """The input features."""
         return self._of_role("feature")
 
     def _of_role(self, role: str) -> tuple[Column, ...]:
@@ -188,14 +192,14 @@ def load(path: Path) -> Contract:
     Raises
     ------
     ConfigurationError
-        With the file and the key that is missing, unknown or contradictory.
+        Names the file and the key that is missing, unknown or contradictory.
     """
     top = document.read(path, SCHEMA)
     rows = top.table("rows")
     contract = Contract(
         path=path,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        package=top.take("package", str),
+        package=_package(top),
         data=path.parent / top.take("file", str),
         csv=_csv(top.table_or_empty("csv")),
         min_rows=rows.take("min", int),
@@ -215,34 +219,47 @@ def load(path: Path) -> Contract:
     return contract
 
 
+def _package(top: Section) -> str:
+    if "package" not in top:
+        raise ConfigurationError(
+            f"{top.file}: package: missing: it names the Python package that your features, "
+            "estimators and metrics are loaded from",
+            f'add `package = "..."` at the top of {top.file}: the name of the folder in src/',
+        )
+    package = top.take("package", str)
+    if not all(name.isidentifier() for name in package.split(".")):
+        raise top.refuse("package", f"must be the name of a Python package, not {package!r}")
+    return package
+
+
 def _csv(section: Section) -> Csv:
-    usual = Csv()
+    default = Csv()
     csv = Csv(
-        sep=section.take_or("sep", str, usual.sep),
-        decimal=section.take_or("decimal", str, usual.decimal),
-        thousands=section.take_or("thousands", str, usual.thousands),
-        quotechar=section.take_or("quotechar", str, usual.quotechar),
-        escapechar=section.take_or("escapechar", str, usual.escapechar),
-        encoding=section.take_or("encoding", str, usual.encoding),
+        sep=section.take_or("sep", str, default.sep),
+        decimal=section.take_or("decimal", str, default.decimal),
+        thousands=section.take_or("thousands", str, default.thousands),
+        quotechar=section.take_or("quotechar", str, default.quotechar),
+        escapechar=section.take_or("escapechar", str, default.escapechar),
+        encoding=section.take_or("encoding", str, default.encoding),
         na_values=section.texts_or_none("na_values"),
     )
     section.finish()
-    # Numbers may stand in quotes, and then hold the separator: only these must differ.
+    # A quoted number may contain the separator, so only the characters of each group must differ.
     for keys in (("sep", "quotechar", "escapechar"), ("decimal", "thousands")):
         used: set[str] = set()
         for key in keys:
-            sign = getattr(csv, key)
-            if sign is None:
+            character = getattr(csv, key)
+            if character is None:
                 continue
-            if len(sign) != 1 or not sign.isascii() or sign in "\r\n":
-                raise section.refuse(key, f"must be one ASCII character, not {sign!r}")
-            if sign in used:
-                raise section.refuse(key, f"{sign!r} has another meaning already")
-            used.add(sign)
+            if len(character) != 1 or not character.isascii() or character in "\r\n":
+                raise section.refuse(key, f"must be one ASCII character, not {character!r}")
+            if character in used:
+                raise section.refuse(key, f"{character!r} is already used by another key")
+            used.add(character)
     try:
         "".encode(csv.encoding)
     except LookupError:
-        raise section.refuse("encoding", f"Python knows no text in {csv.encoding!r}") from None
+        raise section.refuse("encoding", f"Python has no text encoding {csv.encoding!r}") from None
     return csv
 
 
@@ -252,14 +269,14 @@ def _rule(section: Section) -> CrossRule:
     section.finish()
     quoted = BACKTICKED.findall(holds)
     try:
-        # A name of its own for each: in backticks may stand what Python cannot read.
+        # Names in backticks may not be valid Python, so they are replaced before parsing.
         tree = ast.parse(BACKTICKED.sub("_backticked", holds.strip()), mode="eval")
-    except (SyntaxError, ValueError) as error:  # The second is what a NUL raises.
-        raise section.refuse("holds", f"cannot be read: {error}") from None
+    except (SyntaxError, ValueError) as error:  # ValueError: a NUL character.
+        raise section.refuse("holds", f"cannot be parsed: {error}") from None
     for node in ast.walk(tree):
         if not isinstance(node, RULE_NODES):
-            what = type(node).__name__
-            raise section.refuse("holds", f"may compare and calculate, but has a {what} in it")
+            name = type(node).__name__
+            raise section.refuse("holds", f"may only compare and calculate, but contains {name}")
     names = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
     columns = [name for name in (*names, *quoted) if name != "_backticked"]
     return CrossRule(holds.strip(), tuple(dict.fromkeys(columns)), reason)
@@ -289,8 +306,8 @@ def _column(section: Section) -> Column:
         raise section.refuse("max_age_days", "must not be negative")
     if role == "target":
         categories = _categories(section, "labels")
-        if len(categories) != 2:
-            raise section.refuse("labels", f"must be two: left and stayed, not {len(categories)}")
+        if (count := len(categories)) != 2:
+            raise section.refuse("labels", f"must be two: retained and churned, not {count}")
         positive = section.choice("positive", categories)
     unique = role == "id" or (role != "target" and section.flag_or("unique", False))
     section.finish()
@@ -303,7 +320,7 @@ def _column(section: Section) -> Column:
 def _categories(section: Section, key: str) -> tuple[str, ...]:
     categories = section.texts(key)
     if "" in categories:
-        raise section.refuse(key, "must not hold an empty text: an empty field is a null")
+        raise section.refuse(key, "must not contain an empty string: an empty field is a null")
     return categories
 
 
@@ -311,19 +328,19 @@ def _refuse_wrong_set(top: Section, contract: Contract) -> None:
     names = Counter(column.name for column in contract.columns)
     for name, count in names.items():
         if count > 1:
-            raise top.refuse("column", f"{name!r} is there {count} times")
+            raise top.refuse("column", f"{name!r} is defined {count} times")
     for name in contract.extra_columns:
         if name in names:
-            raise top.refuse("extra_columns", f"{name!r} has a [[column]] of its own")
+            raise top.refuse("extra_columns", f"{name!r} also has a [[column]]")
     roles = [column.role for column in contract.columns]
     for role in ("id", "target"):
-        if roles.count(role) != 1:
-            raise top.refuse("column", f"one must have the role {role}, not {roles.count(role)}")
+        if (count := roles.count(role)) != 1:
+            raise top.refuse("column", f"exactly one must have the role {role}, not {count}")
     if "feature" not in roles:
         raise top.refuse("column", "none has the role feature")
     for number, rule in enumerate(contract.rules, start=1):
         if not rule.columns:
-            raise top.refuse(f"rule[{number}].holds", f"{rule.holds!r} names no column")
+            raise top.refuse(f"rule[{number}].holds", f"{rule.holds!r} uses no column")
         for name in rule.columns:
             if name not in names:
                 raise top.refuse(f"rule[{number}].holds", f"there is no column {name!r}")

@@ -1,4 +1,4 @@
-"""The customers of a sound table, divided by a hash of the customer's id."""
+"""The customers of a validated table, and splits of them by a hash of the customer's id."""
 
 import hashlib
 from collections.abc import Sequence
@@ -16,16 +16,16 @@ from .table import Table
 
 @dataclass(frozen=True)
 class Dataset:
-    """Customers that keep their contract, ready for features and training.
+    """Validated customers, ready for features and training.
 
     Attributes
     ----------
     ids
-        The customers' names, [n] of text.
+        The customers' ids, [n] of text.
     columns
         The features by name, each [n]: float64 with NaN for nulls, or objects with None for nulls.
     labels
-        1 for a customer who left and 0 for one who stayed, [n] of int64.
+        1 for a churned and 0 for a retained customer, [n] of int64.
     protected
         The protected columns by name, [n] of text with None for nulls.
     """
@@ -39,14 +39,14 @@ class Dataset:
         return len(self.ids)
 
     def select(self, rows: npt.NDArray[Any]) -> "Dataset":
-        """Return the customers of these rows: a mask, or positions."""
+        """Return the customers of these rows, given as a mask or as positions."""
         columns = {name: values[rows] for name, values in self.columns.items()}
         protected = {name: values[rows] for name, values in self.protected.items()}
         return Dataset(self.ids[rows], columns, self.labels[rows], protected)
 
 
 def from_table(table: Table, contract: Contract) -> Dataset:
-    """Return the dataset of a table that validation has found nothing in."""
+    """Return the dataset of a table without findings."""
     values = table.values
     return Dataset(
         ids=as_objects(values[contract.id.name]),
@@ -73,42 +73,49 @@ def as_objects(values: pd.Series) -> npt.NDArray[np.object_]:
 
 
 def require_both_labels(labels: npt.NDArray[np.int64], part: str) -> None:
-    """Refuse a part of the table whose customers have all left, or all stayed.
+    """Refuse a part of the table in which all customers churned, or none did.
+
+    Parameters
+    ----------
+    labels
+        1 for a churned and 0 for a retained customer, [n].
+    part
+        The name of the part, for the message.
 
     Raises
     ------
     DataError
-        With the name of the part.
+        At most one of the labels occurs.
     """
     if len(np.unique(labels)) < 2:
         raise DataError(
-            f"{part} must have customers who left and customers who stayed, "
-            f"and has {len(labels)} customers of at most one kind",
-            "give more rows, or mend the target in the contract",
+            f"{part} must contain churned and retained customers, "
+            f"but its {len(labels)} customers have at most one label",
+            "add rows, or fix the target in the contract",
         )
 
 
 def position(ids: Sequence[str] | npt.NDArray[np.object_], purpose: str) -> npt.NDArray[np.float64]:
-    """Return a place in [0, 1) for each id, [n]: the same on every day and every machine.
+    """Return a number in [0, 1) for each id, [n]: the same at any time and on any machine.
 
     Parameters
     ----------
     ids
-        The customers' names, [n].
+        The customers' ids, [n].
     purpose
-        Different purposes give independent places.
+        Different purposes give independent numbers.
     """
     digests = (hashlib.blake2b(f"{purpose}:{name}".encode(), digest_size=6) for name in ids)
     return np.array([int.from_bytes(digest.digest(), "big") / 2**48 for digest in digests])
 
 
 def is_held_out(dataset: Dataset, share: float) -> npt.NDArray[np.bool_]:
-    """Tell which customers are held out, [n]: each keeps its side while others come and go."""
+    """Return which customers are in the holdout, [n]: each stays there while others come and go."""
     return position(dataset.ids, "hold-out") < share
 
 
 def quick_rows(dataset: Dataset, count: int) -> npt.NDArray[np.int64]:
-    """Return the positions of the `count` customers (or all) that the quick gate looks at."""
+    """Return the positions of the `count` customers (or of all) that the quick gate uses, [k]."""
     return np.sort(np.argsort(position(dataset.ids, "quick"), kind="stable")[:count])
 
 

@@ -1,4 +1,4 @@
-"""How a column's values are distributed, in a few numbers that can be kept and compared."""
+"""The distribution of a column, as a few numbers that can be stored and compared."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-# The shares at which quantiles are kept: the middles of a hundred equal parts.
-SHARES = (np.arange(100) + 0.5) / 100
-# Every tenth quantile is an edge, so that about a tenth of the reference lies in each bin.
+# The probabilities of the stored quantiles: the midpoints of a hundred equal parts.
+PROBABILITIES = (np.arange(100) + 0.5) / 100
+# Every tenth quantile is a bin edge, so that each bin has about a tenth of the reference.
 EDGES = slice(10, None, 10)
 BARS = 24
 DIGITS = 6
@@ -18,20 +18,20 @@ DIGITS = 6
 
 @dataclass(frozen=True)
 class Numbers:
-    """How numbers are distributed.
+    """The distribution of a numeric column.
 
     Attributes
     ----------
     nulls, rows
-        How many values are null, and how many are not.
+        The number of nulls, and of all other values.
     mean, sd
-        Of the values; 0 where there are none.
+        Mean and standard deviation; 0 where there are no values.
     quantiles
-        At `SHARES`, [100]; empty where there are no values.
+        At `PROBABILITIES`, [100]; empty where there are no values.
     edges, counts
-        How many values lie in each bin: up to the first edge and with it, ..., above the last.
+        The number of values in each bin; a bin includes its upper edge, the last has none.
     start, width, bars
-        A histogram to look at; its first and last bar also hold what lies beyond.
+        A histogram for the report; its first and last bar include the values beyond them.
     """
 
     nulls: int
@@ -48,14 +48,14 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Categories:
-    """How often each category is there.
+    """The distribution of a categorical column.
 
     Attributes
     ----------
     nulls, rows
-        How many values are null, and how many are not.
+        The number of nulls, and of all other values.
     counts
-        By category.
+        The number of values by category.
     """
 
     nulls: int
@@ -66,19 +66,20 @@ class Categories:
 def measure_numbers(
     values: npt.NDArray[np.floating], like: Numbers | None, whole: bool = False
 ) -> Numbers:
-    """Measure numbers, [n] with NaN for nulls.
+    """Return the distribution of numbers, [n] with NaN for nulls.
 
     Parameters
     ----------
     like
-        Whose edges and bars to count in; None to choose them from these numbers.
+        The distribution whose bins and bars are used; None to choose them from these numbers.
     whole
-        Whether all are integers: then a bar holds the same integers of each that it could.
+        Whether all are integers: then every bar is as wide as the same number of integers.
     """
-    # One sort gives the quantiles, and every count by bisection; NaNs go to the end.
+    # One sort gives the quantiles, and all counts by bisection; NaNs are sorted to the end.
     ordered = np.sort(values)
     ordered = ordered[: len(ordered) - int(np.isnan(values).sum())]
-    quantiles = rounded(ordered[(SHARES * len(ordered)).astype(np.int64)] if len(ordered) else ())
+    positions = (PROBABILITIES * len(ordered)).astype(np.int64)
+    quantiles = rounded(ordered[positions] if len(ordered) else ())
     if like is None:
         edges = tuple(dict.fromkeys(quantiles[EDGES]))
         start, width, bars = _histogram(quantiles, whole)
@@ -99,7 +100,7 @@ def measure_numbers(
 
 
 def measure_categories(values: pd.Series) -> Categories:
-    """Measure categories, nulls for nulls."""
+    """Return the distribution of categories, [n] with nulls."""
     counts = values.value_counts().sort_index()
     rows = int(counts.sum())
     return Categories(
@@ -110,12 +111,12 @@ def measure_categories(values: pd.Series) -> Categories:
 
 
 def rounded(values: Sequence[float] | npt.NDArray[np.floating]) -> tuple[float, ...]:
-    """Round to significant digits: what is kept in git need not tell more."""
+    """Round to significant digits: enough for a file that is kept in git."""
     return tuple(float(f"{value:.{DIGITS}g}") for value in values)
 
 
 def _histogram(quantiles: Sequence[float], whole: bool) -> tuple[float, float, int]:
-    """Return start, width and number of the bars that show all but the tails."""
+    """Return start, width and number of bars that cover all but the tails."""
     if not quantiles:
         return 0.0, 1.0, 1
     low, high = quantiles[0], quantiles[-1]
@@ -132,6 +133,6 @@ def _counts(
     edges: npt.NDArray[np.floating],
     side: Literal["left", "right"],
 ) -> tuple[int, ...]:
-    """Return how many of the ordered values lie before, between and after the edges."""
+    """Return the number of sorted values before, between and after the edges."""
     positions = np.searchsorted(ordered, edges, side=side)
     return tuple(int(count) for count in np.diff(positions, prepend=0, append=len(ordered)))

@@ -1,9 +1,8 @@
-"""Drift: whether a table is still like the reference, and if not, what has moved and how far.
+"""Drift: whether a table is distributed like the reference, and if not, what changed and how far.
 
-A verdict needs two things at once. The change must be certain: significant at this number of rows,
-corrected for the number of things that are looked at. And it must be large: an effect above a floor
-of quality.toml. The first alone would flag dust in a million rows, the second alone noise in three
-hundred.
+A change counts as drift if it is both significant, at this number of rows and corrected for the
+number of comparisons, and large: an effect above a threshold of quality.toml. Significance alone
+would flag negligible changes in a million rows, effect size alone noise in three hundred.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -20,32 +19,33 @@ from .distribution import Categories, Numbers
 from .reference import Profile
 
 PREDICTIONS = "predictions"
-MOVED = 3
-NAMED = 5
-# Below it the chi-square distribution is a poor stand-in for the exact one.
+SHOWN_CHANGES = 3
+SHOWN_NAMES = 5
+SMALLEST_P = 1e-6
+# Below this the chi-square approximation is poor.
 MIN_EXPECTED = 5.0
 
 
 @dataclass(frozen=True)
 class Effect:
-    """How far a table is from the reference in one respect.
+    """One measured difference between a table and the reference.
 
     Attributes
     ----------
     column
         A column's name, or `PREDICTIONS`.
     aspect
-        ``distribution``, ``categories`` (which of them are there) or ``nulls``.
+        ``distribution``, ``categories`` (new and missing ones) or ``nulls``.
     moved
-        What has moved, in words.
+        The change in words.
     statistic, value
-        The effect: its name with its unit, and its size.
+        The effect size: its name with its unit, and its value.
     levels
-        What the policy says of it.
+        The thresholds of the policy.
     p_value
-        How often no change at all would look like this.
+        The probability of at least such a difference between samples of one distribution.
     rows, reference_rows
-        How many values were compared.
+        The number of values compared.
     """
 
     column: str
@@ -61,36 +61,42 @@ class Effect:
 
 @dataclass(frozen=True)
 class Drift(Effect):
-    """What came of one comparison.
+    """The result of one comparison.
 
     Attributes
     ----------
     level
-        ``ok``, ``warn``, ``fail``, or ``unknown`` where there are too few rows to tell.
+        ``ok``, ``warn``, ``fail``, or ``unknown`` where there are too few rows.
     significance
-        Below this p-value a change is certain.
+        The p-value below which a change is significant.
     """
 
     level: str
     significance: float
 
-    def __str__(self) -> str:
+    @property
+    def evidence(self) -> str:
+        """The effect size and its significance, each with its threshold."""
+        small = self.p_value < SMALLEST_P
+        p_value = f"p < {SMALLEST_P:g}" if small else f"p = {self.p_value:.1g}"
         return (
-            f"{self.column}: drift of the {self.aspect}: {self.moved}; "
             f"{self.statistic} {self.value:.3g} "
             f"(warns from {self.levels.warn:g}, fails from {self.levels.fail:g}), "
-            f"p {self.p_value:.1g} (counts below {self.significance:.1g}), "
-            f"{self.rows} rows against {self.reference_rows}"
+            f"{p_value} (significant below {self.significance:.1g}), "
+            f"{self.rows:,} rows, reference {self.reference_rows:,}"
         )
+
+    def __str__(self) -> str:
+        return f"{self.column}: {self.aspect} drift: {self.moved}; {self.evidence}"
 
 
 def compare(now: Profile, then: Profile, contract: Contract, policy: DriftPolicy) -> list[Drift]:
-    """Hold a table's profile against the reference's: all its columns that are there.
+    """Compare a table's profile with the reference's, column by column.
 
-    One that is missing is passed over: that is a finding of the contract.
+    A missing column is skipped: it is a finding of the contract.
     """
     effects = list(_effects(now, then, contract, policy))
-    # Bonferroni: each of them may cry wolf, and the table counts as one.
+    # Bonferroni: the significance level is that of the whole table.
     significance = policy.significance / max(len(effects), 1)
     return [
         Drift(
@@ -116,14 +122,14 @@ def _effects(
     for column in contract.features:
         name = column.name
         if name in now.numbers:
-            here, there = now.numbers[name], then.numbers[name]
-            yield _of_numbers(name, here, there, policy.numbers)
-            yield _of_nulls(name, here, there, policy.nulls)
+            numbers, reference_numbers = now.numbers[name], then.numbers[name]
+            yield _of_numbers(name, numbers, reference_numbers, policy.numbers)
+            yield _of_nulls(name, numbers, reference_numbers, policy.nulls)
         elif name in now.categories:
-            these, those = now.categories[name], then.categories[name]
-            yield _of_categories(name, these, those, policy.categories)
-            yield _of_come_and_gone(name, these, those, policy.come_and_gone)
-            yield _of_nulls(name, these, those, policy.nulls)
+            current, reference = now.categories[name], then.categories[name]
+            yield _of_categories(name, current, reference, policy.categories)
+            yield _of_new_and_missing(name, current, reference, policy.come_and_gone)
+            yield _of_nulls(name, current, reference, policy.nulls)
     name = contract.target.name
     if name in now.categories:
         yield _of_categories(name, now.categories[name], then.categories[name], policy.target)
@@ -132,20 +138,20 @@ def _effects(
 
 
 def _of_numbers(column: str, now: Numbers, then: Numbers, levels: Levels) -> Effect:
-    statistic, value, p_value = "Wasserstein distance / sd", 0.0, 1.0
+    statistic, value, p_value = "Wasserstein distance in standard deviations", 0.0, 1.0
     if now.rows and then.rows:
         distances = np.abs(np.subtract(now.quantiles, then.quantiles))
         if then.sd > 0:
             value = float(distances.mean()) / then.sd
             p_value = _chi_square(now.counts, then.counts)
-        else:  # One value so far: there is no distance to measure others in.
+        else:  # The reference is constant: there is no unit for a distance.
             statistic, value = "share of other values", float((distances > 0).mean())
             p_value = _fisher(round(value * now.rows), now.rows, 0, then.rows)
-    moved = f"mean {then.mean:.4g} in the reference, {now.mean:.4g} now"
+    moved = f"mean {now.mean:.4g}, reference {then.mean:.4g}"
     if now.rows and then.rows:
         moved += (
-            f"; the middle half {then.quantiles[25]:.4g} to {then.quantiles[74]:.4g}, "
-            f"now {now.quantiles[25]:.4g} to {now.quantiles[74]:.4g}"
+            f"; interquartile range {now.quantiles[25]:.4g} to {now.quantiles[74]:.4g}, "
+            f"reference {then.quantiles[25]:.4g} to {then.quantiles[74]:.4g}"
         )
     return Effect(
         *(column, "distribution", moved, statistic, value, levels, p_value),
@@ -158,26 +164,27 @@ def _of_categories(column: str, now: Categories, then: Categories, levels: Level
     new = np.array([now.counts.get(name, 0) for name in names])
     old = np.array([then.counts.get(name, 0) for name in names])
     changes = new / max(now.rows, 1) - old / max(then.rows, 1)
-    most = np.argsort(-np.abs(changes), kind="stable")[:MOVED]
-    moved = ", ".join(
-        f"{names[at]!r} {old[at] / max(then.rows, 1):.1%} in the reference, "
-        f"{new[at] / max(now.rows, 1):.1%} now"
-        for at in most
+    largest = np.argsort(-np.abs(changes), kind="stable")[:SHOWN_CHANGES]
+    moved = "; ".join(
+        f"{names[at]!r} {new[at] / max(now.rows, 1):.1%}, "
+        f"reference {old[at] / max(then.rows, 1):.1%}"
+        for at in largest
     )
+    distance = float(np.abs(changes).sum() / 2)
     return Effect(
-        *(column, "distribution", moved, "total variation", float(np.abs(changes).sum() / 2)),
-        *(levels, _chi_square(new, old), now.rows, then.rows),
+        *(column, "distribution", moved, "total variation distance", distance, levels),
+        *(_chi_square(new, old), now.rows, then.rows),
     )
 
 
-def _of_come_and_gone(column: str, now: Categories, then: Categories, levels: Levels) -> Effect:
-    come = {name: now.counts[name] for name in now.counts.keys() - then.counts.keys()}
-    gone = {name: then.counts[name] for name in then.counts.keys() - now.counts.keys()}
-    p_values = [_fisher(count, now.rows, 0, then.rows) for count in come.values()]
-    p_values += [_fisher(0, now.rows, count, then.rows) for count in gone.values()]
-    shares = (sum(come.values()) / max(now.rows, 1), sum(gone.values()) / max(then.rows, 1))
+def _of_new_and_missing(column: str, now: Categories, then: Categories, levels: Levels) -> Effect:
+    new = {name: now.counts[name] for name in now.counts.keys() - then.counts.keys()}
+    missing = {name: then.counts[name] for name in then.counts.keys() - now.counts.keys()}
+    p_values = [_fisher(count, now.rows, 0, then.rows) for count in new.values()]
+    p_values += [_fisher(0, now.rows, count, then.rows) for count in missing.values()]
+    shares = (sum(new.values()) / max(now.rows, 1), sum(missing.values()) / max(then.rows, 1))
     words = [
-        f"{what} {_names(names)}" for what, names in (("new:", come), ("gone:", gone)) if names
+        f"{what}: {_names(names)}" for what, names in (("new", new), ("missing", missing)) if names
     ]
     return Effect(
         *(column, "categories", "; ".join(words) or "the same categories", "share of rows"),
@@ -187,8 +194,8 @@ def _of_come_and_gone(column: str, now: Categories, then: Categories, levels: Le
 
 
 def _names(names: Collection[str]) -> str:
-    first = ", ".join(map(repr, sorted(names)[:NAMED]))
-    return f"{first} and {len(names) - NAMED} others" if len(names) > NAMED else first
+    first = ", ".join(map(repr, sorted(names)[:SHOWN_NAMES]))
+    return f"{first} and {len(names) - SHOWN_NAMES} others" if len(names) > SHOWN_NAMES else first
 
 
 def _of_nulls(
@@ -197,8 +204,8 @@ def _of_nulls(
     rows, reference_rows = now.rows + now.nulls, then.rows + then.nulls
     share, reference_share = now.nulls / max(rows, 1), then.nulls / max(reference_rows, 1)
     return Effect(
-        *(column, "nulls", f"{reference_share:.2%} in the reference, {share:.2%} now"),
-        *("change of the share", abs(share - reference_share), levels),
+        *(column, "nulls", f"{share:.2%}, reference {reference_share:.2%}"),
+        *("change of the null rate", abs(share - reference_share), levels),
         *(_fisher(now.nulls, rows, then.nulls, reference_rows), rows, reference_rows),
     )
 
@@ -206,7 +213,7 @@ def _of_nulls(
 def _chi_square(
     now: Sequence[int] | npt.NDArray[Any], then: Sequence[int] | npt.NDArray[Any]
 ) -> float:
-    """Return the p-value of two samples' counts being drawn from one distribution."""
+    """Return the p-value of the hypothesis that both counts come from one distribution."""
     counts = np.array([now, then])
     pooled = counts.sum(axis=0)
     rare = pooled * counts.sum(axis=1).min() < MIN_EXPECTED * counts.sum()
@@ -218,5 +225,5 @@ def _chi_square(
 
 
 def _fisher(now: int, rows: int, then: int, reference_rows: int) -> float:
-    """Return the p-value of two samples having the same share."""
+    """Return the p-value of the hypothesis that both samples have the same share."""
     return float(stats.fisher_exact([[now, rows - now], [then, reference_rows - then]]).pvalue)

@@ -1,4 +1,4 @@
-"""Whether a table may be trained on: what its contract says of it, and what the reference says."""
+"""Whether a table may be trained on: its validation and its drift from the reference."""
 
 from dataclasses import dataclass
 
@@ -15,16 +15,16 @@ from .validation import Finding
 
 @dataclass(frozen=True)
 class Examination:
-    """What was found in a table.
+    """The result of checking a table.
 
     Attributes
     ----------
     profile, reference
-        How its columns are distributed, and what that was held against.
+        The distributions of its columns, and the reference that they were compared with.
     findings
-        Every way in which it breaks its contract.
+        The violations of the contract.
     drifts
-        Every comparison with the reference, whatever came of it.
+        All comparisons with the reference, whatever their level.
     """
 
     contract: Contract
@@ -36,14 +36,14 @@ class Examination:
 
     @property
     def failures(self) -> list[str]:
-        """A sentence for everything that keeps the table from being trained on."""
+        """A sentence for each reason not to train on the table."""
         return [*map(str, self.findings), *self._drifts("fail")]
 
     @property
     def warnings(self) -> list[str]:
-        """A sentence for everything that somebody should look at."""
+        """A sentence for each thing to review."""
         unknown = self._drifts("unknown")
-        few = f"{len(unknown)} of {len(self.drifts)} comparisons have too few rows to tell of drift"
+        few = f"{len(unknown)} of {len(self.drifts)} drift comparisons have too few rows"
         return [*self._drifts("warn"), *([few] if unknown else [])]
 
     def _drifts(self, level: str) -> list[str]:
@@ -51,36 +51,36 @@ class Examination:
 
 
 def examine(contract: Contract, policy: DriftPolicy) -> Examination:
-    """Hold the contract's table against the contract and the reference.
+    """Compare the contract's table with the contract and the reference.
 
     Raises
     ------
     DataError
         The table cannot be read.
     ConfigurationError
-        The reference is missing or made under another contract, or a rule cannot be computed.
+        The reference is missing or of another contract, or a rule cannot be evaluated.
     """
     accepted = reference.load(contract)
-    found = table.read(contract)
-    profile = reference.measure(found, contract, accepted)
+    current = table.read(contract)
+    profile = reference.measure(current, contract, accepted)
     return Examination(
         contract=contract,
-        table=found,
+        table=current,
         profile=profile,
         reference=accepted,
-        findings=tuple(validation.validate(found, contract)),
+        findings=tuple(validation.validate(current, contract)),
         drifts=tuple(drift.compare(profile, accepted.profile, contract, policy)),
     )
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """A table that nothing keeps from being trained on.
+    """A table that passed the data check.
 
     Attributes
     ----------
     sha256
-        Of the file.
+        The digest of the table's file.
     """
 
     contract: Contract
@@ -90,24 +90,24 @@ class TrainingData:
 
 
 def load_training_data(contract: Contract, policy: DriftPolicy) -> TrainingData:
-    """Return the contract's table, if nothing keeps it from being trained on.
+    """Return the contract's table if it passes the data check.
 
     Raises
     ------
     DataError
-        Something does: all of it is named. Or the table cannot be read.
+        It does not: the error names every reason. Or the table cannot be read.
     ConfigurationError
         As `examine` does.
     """
     examination = examine(contract, policy)
     if examination.failures:
         next_step = (
-            "find out what has moved: nox -s data leaves reports/data.html; "
-            "if it is to stay so, accept it: nox -s reference"
+            "look at what changed: nox -s data, then reports/data.html; "
+            "if the new data is right, accept it: nox -s reference"
         )
         raise DataError(
             "\n".join(f"{contract.data}: {failure}" for failure in examination.failures),
-            mend(contract) if examination.findings else next_step,
+            fix(contract) if examination.findings else next_step,
         )
     return TrainingData(
         contract=contract,
@@ -117,6 +117,6 @@ def load_training_data(contract: Contract, policy: DriftPolicy) -> TrainingData:
     )
 
 
-def mend(contract: Contract) -> str:
-    """Return what to do about a table that breaks its contract."""
-    return f"mend the data, or {contract.path} if it is the contract that is wrong"
+def fix(contract: Contract) -> str:
+    """Return the next step for a table that violates its contract."""
+    return f"fix the data, or {contract.path} where the contract is wrong"

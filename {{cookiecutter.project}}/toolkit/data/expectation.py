@@ -1,7 +1,7 @@
-"""What a server expects: how its customers and their answers were distributed at training.
+"""The distributions of features and predictions at training, for the monitoring of a server.
 
-It goes with the model, so that a server can tell how far today's customers are from those. It holds
-counts and never a row. The standard library and pydantic only: a server imports it.
+They are released with the model, so that a server can report how far its traffic has drifted. They
+hold counts and never a row. The standard library and pydantic only: a server imports this module.
 """
 
 import itertools
@@ -21,18 +21,18 @@ EXPECTATION_FILE = "expectation.json"
 
 @dataclass(frozen=True)
 class Distribution:
-    """How values were distributed over bins.
+    """The distribution of values over bins.
 
     Attributes
     ----------
     bins
-        Their names: a category's values, or a number's intervals.
+        The names of the bins: categories, or intervals of a number.
     counts
-        How many values lay in each.
+        The number of values in each bin.
     nulls
-        How many values were null.
+        The number of nulls.
     edges
-        Where one interval ends, with its end, and the next begins; empty for a category.
+        The upper bounds of all intervals but the last, inclusive; empty for categories.
     """
 
     bins: tuple[str, ...]
@@ -44,7 +44,7 @@ class Distribution:
     def of_numbers(
         cls, edges: Sequence[float], counts: Sequence[int], nulls: int = 0
     ) -> "Distribution":
-        """Return how numbers were distributed: up to the first edge and with it, and so on."""
+        """Return a distribution over intervals, each up to and including an edge, the last open."""
         ends = ["-inf", *(f"{edge:g}" for edge in edges)]
         bins = [f"({low}, {high}]" for low, high in itertools.pairwise(ends)]
         return cls((*bins, f"({ends[-1]}, inf)"), tuple(counts), nulls, tuple(edges))
@@ -64,16 +64,16 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Expectation:
-    """What a server expects.
+    """The distributions that a server compares its traffic with.
 
     Attributes
     ----------
     schema
-        The version of the file's own format.
+        The version of the file format.
     columns
-        The features by name.
+        The input features by name.
     probabilities
-        The answers to customers that were not trained on.
+        The predictions for customers of the holdout.
     """
 
     schema: int
@@ -82,12 +82,12 @@ class Expectation:
 
 
 def load(folder: Path, contract: Contract) -> Expectation:
-    """Read the expectation that stands in a bundle.
+    """Read the expectation in a bundle.
 
     Raises
     ------
     ConfigurationError
-        The file is missing or cannot be used, or does not have the contract's features.
+        The file is missing or invalid, or has other features than the contract.
     """
     path, next_step = folder / EXPECTATION_FILE, "restore the bundle, or train the model again"
     try:
@@ -98,5 +98,6 @@ def load(folder: Path, contract: Contract) -> Expectation:
         raise ConfigurationError(f"{path}: {error.errors()[0]['msg']}", next_step) from None
     features = {column.name for column in contract.features}
     if expectation.schema != SCHEMA or features != expectation.columns.keys():
-        raise ConfigurationError(f"{path}: it is of another contract or version", next_step)
+        why = "it belongs to another contract or format version"
+        raise ConfigurationError(f"{path}: {why}", next_step)
     return expectation

@@ -1,7 +1,7 @@
-"""The reference: what the table looked like when it was last accepted. It is kept in git.
+"""The reference: the distributions of the last accepted table, kept in git.
 
-It holds counts and quantiles, never a row, and a small model whose weights stand in it, so that the
-same customers are given the same predictions in every year and any clone.
+It holds counts and quantiles, never a row, and the weights of a small model, so that the same
+customers get the same predictions at any time and in any clone.
 """
 
 import json
@@ -22,26 +22,26 @@ from .expectation import Distribution, Expectation
 from .table import Table
 
 SCHEMA = 1
-# Enough for every weight to be certain to two digits.
+# Enough for two certain digits of every weight.
 MODEL_ROWS = 100_000
-# A part of the table at a time: the matrix of all would be larger than the table.
+# The feature matrix of a whole table would need more memory than the table.
 CHUNK_ROWS = 100_000
-# How deep the file is spread out: down to one line a column.
+# The nesting depth to which the file has one line an entry: down to a line a column.
 DEPTH = 3
 
 
 @dataclass(frozen=True)
 class ReferenceModel:
-    """A logistic regression on the standardised features; a null counts as the mean.
+    """A logistic regression on standardised features; a null is imputed with the mean.
 
     Attributes
     ----------
     features
         The names of the matrix's columns, [k].
     means, sds, weights
-        Of each feature, [k]; `sds` are 1 where a feature was constant.
+        Mean, standard deviation (1 where constant) and weight of each feature, [k].
     intercept
-        The log odds of a customer who is average in everything.
+        The log odds of a customer with all features at their means.
     """
 
     features: tuple[str, ...]
@@ -51,7 +51,7 @@ class ReferenceModel:
     intercept: float
 
     def predict(self, matrix: Matrix) -> npt.NDArray[np.float32]:
-        """Return the probabilities of leaving, [n], for features as the matrix [n, k]."""
+        """Return the probabilities of churn, [n], for a feature matrix [n, k]."""
         means, sds, weights = np.array([self.means, self.sds, self.weights], dtype=np.float32)
         scaled = np.nan_to_num((matrix - means) / sds)
         score = scaled @ weights + np.float32(self.intercept)
@@ -60,16 +60,16 @@ class ReferenceModel:
 
 @dataclass(frozen=True)
 class Profile:
-    """How a table's columns are distributed.
+    """The distributions of a table's columns.
 
     Attributes
     ----------
     rows
-        How many the table has.
+        The table's number of rows.
     numbers, categories
-        The features and the target that are there, by name.
+        The features and the target that the table has, by name.
     predictions
-        What the reference's model gives these customers; None where a feature is missing.
+        The reference model's predictions for the rows; None where a feature is missing.
     """
 
     rows: int
@@ -80,14 +80,14 @@ class Profile:
 
 @dataclass(frozen=True)
 class Reference:
-    """An accepted table's profile, and the model that makes predictions to compare.
+    """An accepted table's profile, and the model whose predictions are compared.
 
     Attributes
     ----------
     schema
-        The version of the file's own format.
+        The version of the file format.
     data_sha256
-        Of the table that it was made from.
+        The digest of the accepted table's file.
     """
 
     schema: int
@@ -97,12 +97,12 @@ class Reference:
 
 
 def make(table: Table, dataset: Dataset, contract: Contract) -> Reference:
-    """Make the reference of a sound table, which `dataset` holds too.
+    """Return the reference of a table without findings and of its dataset.
 
     Raises
     ------
     DataError
-        All customers are of one kind.
+        All customers churned, or none did.
     """
     features = Features(contract)
     few = dataset.select(quick_rows(dataset, MODEL_ROWS))
@@ -112,7 +112,7 @@ def make(table: Table, dataset: Dataset, contract: Contract) -> Reference:
 
 
 def measure(table: Table, contract: Contract, reference: Reference) -> Profile:
-    """Measure a table as its reference was measured, in the same bins."""
+    """Return a table's profile, in the bins of the reference."""
     return _measure(table, contract, reference.model, reference.profile)
 
 
@@ -138,15 +138,15 @@ def _measure(
     }
     predictions = None
     if all(column.name in table.values for column in contract.features):
-        given = predict(table, contract, model)
-        predictions = measure_numbers(given, like.predictions if like else None)
+        y_prob = predict(table, contract, model)
+        predictions = measure_numbers(y_prob, like.predictions if like else None)
     return Profile(len(table), numbers, categories, predictions)
 
 
 def predict(table: Table, contract: Contract, model: ReferenceModel) -> npt.NDArray[np.float32]:
-    """Return what the reference's model says of each row, [n]; a value that cannot be is a null."""
+    """Return the model's probability of churn for each row, [n]; an unknown category is a null."""
     features = Features(contract)
-    answers = np.empty(len(table), dtype=np.float32)
+    y_prob = np.empty(len(table), dtype=np.float32)
     for start in range(0, len(table), CHUNK_ROWS):
         rows = table.values.iloc[start : start + CHUNK_ROWS]
         columns = {}
@@ -156,32 +156,34 @@ def predict(table: Table, contract: Contract, model: ReferenceModel) -> npt.NDAr
                 columns[column.name] = values.to_numpy()
             else:
                 columns[column.name] = as_objects(values.where(values.isin(column.categories)))
-        answers[start : start + CHUNK_ROWS] = model.predict(features.matrix(columns))
-    return answers
+        y_prob[start : start + CHUNK_ROWS] = model.predict(features.matrix(columns))
+    return y_prob
 
 
 def expectation(
-    reference: Reference, contract: Contract, answers: npt.NDArray[np.floating]
+    reference: Reference, contract: Contract, y_prob: npt.NDArray[np.floating]
 ) -> Expectation:
-    """Return what a server expects: the reference's features, and these answers, [n]."""
+    """Return the expectation for a server: the reference's features, and these predictions, [n]."""
     profile = reference.profile
     columns = {}
     for column in contract.features:
         if column.is_numeric:
-            seen = profile.numbers[column.name]
-            columns[column.name] = Distribution.of_numbers(seen.edges, seen.counts, seen.nulls)
+            numbers = profile.numbers[column.name]
+            columns[column.name] = Distribution.of_numbers(
+                numbers.edges, numbers.counts, numbers.nulls
+            )
         else:
-            kinds = profile.categories[column.name]
-            counts = tuple(kinds.counts.get(category, 0) for category in column.categories)
-            columns[column.name] = Distribution(column.categories, counts, kinds.nulls)
+            categories = profile.categories[column.name]
+            counts = tuple(categories.counts.get(category, 0) for category in column.categories)
+            columns[column.name] = Distribution(column.categories, counts, categories.nulls)
     tenths = rounded(np.arange(1, 10) / 10)
-    found = np.bincount(np.searchsorted(tenths, answers), minlength=len(tenths) + 1)
-    given = Distribution.of_numbers(tenths, found.tolist())
-    return Expectation(expectations.SCHEMA, columns, given)
+    in_tenths = np.bincount(np.searchsorted(tenths, y_prob), minlength=len(tenths) + 1)
+    probabilities = Distribution.of_numbers(tenths, in_tenths.tolist())
+    return Expectation(expectations.SCHEMA, columns, probabilities)
 
 
 def to_json(reference: Reference) -> bytes:
-    """Return the file: a line for each column, so that a change in git shows which have moved."""
+    """Return the file's content: a line a column, so that a diff shows which columns changed."""
     return f"{_pretty(asdict(reference), depth=0)}\n".encode()
 
 
@@ -202,7 +204,7 @@ def load(contract: Contract) -> Reference:
     Raises
     ------
     ConfigurationError
-        The file is missing, is not what `to_json` writes, or was made under another contract.
+        The file is missing or invalid, or belongs to another contract.
     """
     path, next_step = contract.reference, "make it from a table that you trust: nox -s reference"
     try:
@@ -214,30 +216,30 @@ def load(contract: Contract) -> Reference:
         place = ".".join(map(str, first["loc"])) or "the file"
         raise ConfigurationError(f"{path}: {place}: {first['msg']}", next_step) from None
     if reference.schema != SCHEMA:
-        why = f"schema: is {reference.schema}, and this code reads {SCHEMA}"
+        why = f"schema: is {reference.schema}, but this version of the toolkit reads {SCHEMA}"
         raise ConfigurationError(f"{path}: {why}", next_step)
     for column in (*contract.features, contract.target):
         profile = reference.profile
-        known = profile.numbers if column.is_numeric else profile.categories
-        if column.name not in known:
-            why = f"it has no {column.type} {column.name!r}, and the contract has"
+        columns = profile.numbers if column.is_numeric else profile.categories
+        if column.name not in columns:
+            why = f"it lacks the contract's {column.type} column {column.name!r}"
             raise ConfigurationError(f"{path}: {why}", next_step)
     incomplete = reference.profile.predictions is None
     if incomplete or reference.model.features != Features(contract).names:
-        why = "its model has other features than the contract gives"
+        why = "its model has other features than the contract"
         raise ConfigurationError(f"{path}: {why}", next_step)
     return reference
 
 
 def _fit(names: tuple[str, ...], matrix: Matrix, dataset: Dataset) -> ReferenceModel:
-    known = ~np.isnan(matrix)
-    counts = np.maximum(known.sum(axis=0), 1)
-    filled = np.where(known, matrix, 0.0).astype(np.float64)
+    non_null = ~np.isnan(matrix)
+    counts = np.maximum(non_null.sum(axis=0), 1)
+    filled = np.where(non_null, matrix, 0.0).astype(np.float64)
     means = filled.sum(axis=0) / counts
-    spread = np.where(known, filled - means, 0.0)
-    sds = np.sqrt((spread**2).sum(axis=0) / counts)
+    centred = np.where(non_null, filled - means, 0.0)
+    sds = np.sqrt((centred**2).sum(axis=0) / counts)
     sds[sds == 0] = 1.0
-    model = LogisticRegression(max_iter=1000).fit(spread / sds, dataset.labels)
+    model = LogisticRegression(max_iter=1000).fit(centred / sds, dataset.labels)
     return ReferenceModel(
         features=names,
         means=rounded(means),

@@ -1,4 +1,4 @@
-"""Holds a table against its contract and reports everything that is wrong at once."""
+"""Validates a table against its contract and reports all violations at once."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -12,18 +12,18 @@ from pandera.errors import SchemaError, SchemaErrors
 
 from ..errors import ConfigurationError
 from .contract import Column, Contract
-from .table import Positions, Table, in_words
+from .table import Positions, Table, describe_rows
 
 SHOWN = 5
-# Without it pandera formats every one of a million failures.
+# Without a limit pandera formats every one of a million failures.
 FAILURE_CASES = 10
-# Where the sun is ahead of UTC, today is tomorrow.
+# East of UTC it may already be tomorrow.
 FUTURE = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One way in which a table breaks its contract.
+    """One violation of the contract.
 
     Attributes
     ----------
@@ -33,11 +33,11 @@ class Finding:
     column
         The column; None for the whole table.
     observed, limit
-        What was found, and what the contract allows.
+        The observed and the expected values, in words.
     rows, share
-        How many rows are affected, and which share of all; None where rows do not matter.
+        The number and the share of affected rows; None where the finding is not about rows.
     unit, places
-        The first of them: as lines of the file, or as rows where the file has no lines.
+        The first of them, as lines of the file or as row numbers where it has no lines.
     """
 
     check: str
@@ -51,29 +51,29 @@ class Finding:
 
     def __str__(self) -> str:
         subject = self.check if self.column is None else f"{self.column}: {self.check}"
-        sentence = f"{subject}: {self.observed}; allowed: {self.limit}"
+        sentence = f"{subject}: {self.observed}; expected: {self.limit}"
         if self.rows is None:
             return sentence
-        return f"{sentence} ({self.share:.2%}: {in_words(self.rows, self.unit, self.places)})"
+        return f"{sentence} ({self.share:.2%}: {describe_rows(self.rows, self.unit, self.places)})"
 
 
 def validate(table: Table, contract: Contract, now: datetime | None = None) -> list[Finding]:
-    """Return everything that is wrong with a table.
+    """Return all violations of the contract.
 
     Parameters
     ----------
     now
-        What the freshness of dates is held against, in UTC; the present where it is None.
+        The time in UTC that the freshness of dates is measured from; None for the present.
 
     Raises
     ------
     ConfigurationError
-        A rule of the contract cannot be computed from its columns.
+        A rule of the contract cannot be evaluated on its columns.
     """
     findings = [*_row_count(table, contract), *_header(table, contract)]
     if len(table.ragged):
-        fewer = f"fewer fields than the {len(table.header)} of the header"
-        findings.append(_at("fields", None, fewer, "as many fields", table, table.ragged))
+        limit = f"{len(table.header)} fields, as in the header"
+        findings.append(_at("fields", None, "too few", limit, table, table.ragged))
     for column in contract.columns:
         if column.name in table.values:
             findings += [*_types(table, column), *_nulls(table, column)]
@@ -96,23 +96,22 @@ def _row_count(table: Table, contract: Contract) -> Iterator[Finding]:
 def _header(table: Table, contract: Contract) -> Iterator[Finding]:
     expected = [column.name for column in contract.columns]
     count_of = Counter(table.header)
-    known = {*expected, *contract.extra_columns}
+    allowed = {*expected, *contract.extra_columns}
     for name in expected:
         if name not in count_of:
-            yield Finding("schema", name, "missing", "in the contract")
+            yield Finding("schema", name, "no such column", "one")
     for name, count in count_of.items():
-        if name not in known:
-            yield Finding("schema", name, "in the file", "not in the contract")
+        if name not in allowed:
+            yield Finding("schema", name, "unknown column", "only columns of the contract")
         elif count > 1:
-            yield Finding("schema", name, f"{count} times", "once")
-    found = [name for name in table.header if name in table.values]
+            yield Finding("schema", name, f"{count} such columns", "one")
+    actual = [name for name in table.header if name in table.values]
     wanted = [name for name in expected if name in table.values]
-    moved = [pair for pair in zip(found, wanted, strict=True) if pair[0] != pair[1]]
+    moved = [pair for pair in zip(actual, wanted, strict=True) if pair[0] != pair[1]]
     if contract.ordered and moved:
-        # One that has moved from end to end has moved all between by one: those are not named.
+        # A column that moved from end to end shifts all between by one: those are not named.
         for name, other in (moved[0], moved[-1]):
-            observed = f"stands where the contract has {other}"
-            yield Finding("order", name, observed, "the contract's order")
+            yield Finding("order", name, f"in the place of {other}", "the contract's order")
 
 
 def _types(table: Table, column: Column) -> Iterator[Finding]:
@@ -128,7 +127,7 @@ def _nulls(table: Table, column: Column) -> Iterator[Finding]:
         missing[table.unreadable[column.name].index] = False
     rate = float(missing.mean()) if len(table) else 0.0
     if rate > column.max_null_rate:
-        limit = f"{column.max_null_rate:.2%}"
+        limit = f"at most {column.max_null_rate:.2%}"
         yield _at("nulls", column.name, f"{rate:.2%}", limit, table, np.flatnonzero(missing))
 
 
@@ -137,33 +136,33 @@ def _freshness(table: Table, column: Column, now: datetime) -> Iterator[Finding]
         return
     dates = table.values[column.name]
     newest, oldest_allowed = dates.max(), now - timedelta(days=column.max_age_days)
-    limit = f"the newest no older than {column.max_age_days:g} days"
+    limit = f"at most {column.max_age_days:g} days old"
     if pd.isna(newest):
-        yield Finding("freshness", column.name, "no date at all", limit)
+        yield Finding("freshness", column.name, "no date", limit)
     elif newest < oldest_allowed:
-        observed = f"the newest is {newest:%Y-%m-%d}, {(now - newest).days} days old"
+        observed = f"newest date {newest:%Y-%m-%d}, {(now - newest).days} days old"
         yield Finding("freshness", column.name, observed, limit)
     future = dates > now + FUTURE
     if future.any():
         positions = np.flatnonzero(future)
         shown = _shown(dates[future].dt.strftime("%Y-%m-%d"))
-        yield _at("freshness", column.name, shown, "no date to come", table, positions)
+        yield _at("freshness", column.name, shown, "no future date", table, positions)
 
 
 def _rules(table: Table, contract: Contract) -> Iterator[Finding]:
     for rule in contract.rules:
         if not set(rule.columns) <= set(table.values):
-            continue  # That a column is missing is a finding already.
+            continue  # The missing column is a finding already.
         columns = table.values[list(rule.columns)]
         refusal = f"{contract.path}: the rule {rule.holds!r}"
         try:
             holds = columns.eval(rule.holds)
-        except Exception as error:  # Whatever pandas meets in types that do not compare.
+        except Exception as error:  # Whatever pandas raises for types that do not compare.
             why = " ".join(str(error).split())
-            raise ConfigurationError(f"{refusal}: {why}", f"mend {contract.path}") from None
+            raise ConfigurationError(f"{refusal}: {why}", f"fix {contract.path}") from None
         if not isinstance(holds, pd.Series) or not pd.api.types.is_bool_dtype(holds):
             raise ConfigurationError(
-                f"{refusal}: it gives no yes or no for each row", f"mend {contract.path}"
+                f"{refusal}: the result is not true or false for each row", f"fix {contract.path}"
             )
         broken = np.flatnonzero(~holds & columns.notna().all(axis="columns"))
         if len(broken):
@@ -173,7 +172,7 @@ def _rules(table: Table, contract: Contract) -> Iterator[Finding]:
 
 
 def _schema(table: Table, contract: Contract) -> pa.DataFrameSchema:
-    """Return the rules that pandera checks: those on the values of one column."""
+    """Return the checks on single columns, as a pandera schema."""
     return pa.DataFrameSchema(
         {
             column.name: pa.Column(
@@ -204,16 +203,20 @@ def _findings(error: SchemaError, table: Table, contract: Contract) -> Iterator[
     column = next(column for column in contract.columns if column.name == error.schema.name)
     series = table.values[column.name]
     if error.check == "field_uniqueness":
-        check, limit = "unique", "each value once"
+        check, limit = "unique", "no duplicates"
         wrong = (series.duplicated() & series.notna()).to_numpy()
     else:
         check = error.check.name
-        limit = ", ".join(column.categories) if check == "category" else _range(column)
+        limit = _categories(column) if check == "category" else _range(column)
         passed = error.check_output.reindex(series.index, fill_value=True)
         wrong = ~passed.to_numpy(dtype=bool)
     positions = np.flatnonzero(wrong)
-    if len(positions):  # To pandera two nulls are the same value twice: to us they are nulls.
+    if len(positions):  # pandera takes two nulls for duplicates.
         yield _at(check, column.name, _shown(series[wrong]), limit, table, positions)
+
+
+def _categories(column: Column) -> str:
+    return f"one of {', '.join(column.categories)}"
 
 
 def _range(column: Column) -> str:
@@ -229,7 +232,7 @@ def _shown(values: pd.Series) -> str:
 
 
 def _text(value: object) -> str:
-    """Return a number as it may stand in the file: 17, not 17.0."""
+    """Return a value as the file would have it: 17, not 17.0."""
     if isinstance(value, float) and value.is_integer():
         return f"{value:.0f}"
     return str(value)
@@ -238,6 +241,6 @@ def _text(value: object) -> str:
 def _at(
     check: str, column: str | None, observed: str, limit: str, table: Table, positions: Positions
 ) -> Finding:
-    """Return a finding in some rows."""
+    """Return a finding about these rows."""
     count, places = len(positions), table.places(positions[:SHOWN])
     return Finding(check, column, observed, limit, count, count / len(table), table.unit, places)

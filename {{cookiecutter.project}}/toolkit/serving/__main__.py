@@ -1,9 +1,9 @@
-"""The server: answers for one model bundle over HTTP.
+"""Serves the model of one bundle over HTTP.
 
-    python -m <package>.serving --bundle DIR --host 127.0.0.1 --port 8000
-    python -m <package>.serving --bundle DIR --fd 3 --fd 4
+    python -m toolkit.serving --bundle DIR --host 127.0.0.1 --port 8000
+    python -m toolkit.serving --bundle DIR --fd 3 --fd 4
 
-With --fd it serves on listening sockets that it inherited.
+With --fd it serves on inherited listening sockets.
 """
 
 import argparse
@@ -23,12 +23,12 @@ from .api import create_app
 from .drain import Drain, DrainingServer
 
 RELEASE_FILE = "release.json"
-# Longer than the pauses of a client that keeps its connection: who closes first loses the race.
+# Longer than a keep-alive client pauses: a server that closes first may lose its next request.
 KEEP_ALIVE_S = 75
 
 
 def identity(bundle: Path, predictor: Predictor) -> dict[str, str | None]:
-    """Return which release and which model this is; outside of a release the first three are None.
+    """Return the release and the model being served; the first three are None outside a release.
 
     Raises
     ------
@@ -49,9 +49,11 @@ def identity(bundle: Path, predictor: Predictor) -> dict[str, str | None]:
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
-    """Return what the command line asks for; a mistake ends the program with 2."""
-    parser = argparse.ArgumentParser(prog=f"python -m {__package__}.serving")
-    parser.add_argument("--bundle", type=Path, required=True, help="folder with model and contract")
+    """Return the parsed command line; a usage error exits with 2."""
+    parser = argparse.ArgumentParser(prog=f"python -m {__package__}")
+    parser.add_argument(
+        "--bundle", type=Path, required=True, help="a folder with model and contract"
+    )
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--fd", type=int, action="append", help="an inherited listening socket")
     where.add_argument("--port", type=int, help="a port to listen on")
@@ -60,26 +62,26 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until a signal, and return the exit code: 0 drained, 2 wrong bundle or arguments."""
-    asked = parse(arguments)
+    """Serve until a signal; return the exit code: 0 drained, 2 wrong bundle or arguments."""
+    options = parse(arguments)
     try:
-        sockets = [socket.socket(fileno=fd) for fd in asked.fd or ()]
-        predictor = predictors.load(asked.bundle)
-        expectation = expectations.load(asked.bundle, predictor.contract)
-        version = identity(asked.bundle, predictor)
+        sockets = [socket.socket(fileno=fd) for fd in options.fd or ()]
+        predictor = predictors.load(options.bundle)
+        expectation = expectations.load(options.bundle, predictor.contract)
+        version = identity(options.bundle, predictor)
     except ToolkitError as error:
         print(f"{error}\nNext: {error.next_step}.", file=sys.stderr)
         return error.exit_code
     except OSError as error:
-        print(f"--fd: {error.strerror}: no listening socket was inherited there", file=sys.stderr)
+        print(f"--fd: {error.strerror}: not an inherited listening socket", file=sys.stderr)
         return 2
     logs.set_up()
     drain = Drain()
     config = uvicorn.Config(
         create_app(predictor, expectation, version, drain),
-        host=asked.host,
-        port=asked.port or 0,
-        # A request is logged once, with its id and its time, by the application.
+        host=options.host,
+        port=options.port or 0,
+        # The application logs each request once, with its id and its duration.
         access_log=False,
         log_config=None,
         server_header=False,

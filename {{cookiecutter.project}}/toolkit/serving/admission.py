@@ -1,4 +1,4 @@
-"""Lets in as many requests as can be answered soon, and turns the others away at once."""
+"""Limits the number of concurrent requests; the others get 503 at once."""
 
 import asyncio
 
@@ -6,27 +6,28 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-# A customer takes a fraction of a millisecond: the last of these waits some hundredths of a second.
+# A prediction takes a fraction of a millisecond, so the last of these waits some hundredths of a
+# second.
 MAX_REQUESTS = 128
-# Large lists of customers are answered by a thread each; together they share the processor.
+# A large list of customers takes a thread of its own; the threads share the processor.
 MAX_LARGE_REQUESTS = 4
 LARGE_BYTES = 64 * 1024
 RETRY_AFTER_S = 1
 
 
 class Admission:
-    """ASGI middleware that bounds how many requests for one path are under way.
+    """ASGI middleware that limits the number of concurrent requests for one path.
 
-    Without it every request is taken, each waits for all the others, and at some load none is
-    answered before its client has given up.
+    Without a limit every request waits for all others, and above some load none is answered before
+    its client times out.
 
     Parameters
     ----------
     app
-        What it is around.
+        The wrapped application.
     path
-        The path that costs something; all others are always let in, so that a probe or a scrape
-        sees a busy server as alive.
+        The limited path; all others are always admitted, so that a probe or a scrape sees a busy
+        server as alive.
     """
 
     def __init__(self, app: ASGIApp, path: str) -> None:
@@ -48,7 +49,7 @@ class Admission:
         self._running += 1
         self._running_large += large
         try:
-            # Those who came at the same moment are counted before the first of them is answered.
+            # Requests that arrive together are all counted before the first is answered.
             await asyncio.sleep(0)
             await self._app(scope, receive, send)
         finally:
@@ -57,6 +58,6 @@ class Admission:
 
 
 def _is_large(headers: Headers) -> bool:
-    """Tell whether a body is large; of one that comes in pieces nobody knows."""
+    """Return whether a body is large; a chunked one, whose size is unknown, counts as large."""
     length = headers.get("content-length", "")
     return int(length) > LARGE_BYTES if length.isdecimal() else "transfer-encoding" in headers

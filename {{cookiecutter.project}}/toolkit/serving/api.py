@@ -1,4 +1,4 @@
-"""The server's HTTP interface: what may be asked, and what is answered."""
+"""The server's HTTP interface."""
 
 import asyncio
 from typing import Any
@@ -13,58 +13,58 @@ from ..data.contract import Column
 from ..data.expectation import Expectation
 from ..model.predictor import Predictor
 from .admission import LARGE_BYTES, Admission
-from .customer import Customer, CustomerSchema, refusals
+from .customer import Customer, CustomerSchema, field_errors
 from .drain import Drain
 from .monitoring import Monitor
 from .observation import Observation
 
 PREDICT = "/predict"
 PATHS = ("/health", "/ready", "/version", PREDICT, "/metrics")
-# Room for the largest list of customers that is answered, and for a generous way of writing it.
+# Room for the longest allowed list of customers in verbose JSON.
 MAX_BODY_BYTES = 8 * 1024 * 1024
-# What is too much is read and thrown away up to here, so that its sender can read the answer.
+# A longer body is read and discarded up to here, so that its sender can read the response.
 MAX_DISCARDED_BYTES = 8 * MAX_BODY_BYTES
-# A request may break thousands of rules; these are told one by one.
-MAX_REFUSALS = 100
+# A request may have thousands of errors; at most this many are returned.
+MAX_ERRORS = 100
 
 
-class Answer(BaseModel):
-    """What is said of one customer."""
+class Prediction(BaseModel):
+    """The prediction for one customer."""
 
-    churn_probability: float = Field(ge=0, le=1, description="How probably the customer leaves")
-    churn: bool = Field(description="Whether that is enough to say: this one leaves")
-
-
-class Refusal(BaseModel):
-    """One rule that a request has broken."""
-
-    field: str = Field(description="A column, in a list with the customer's place: 3.age")
-    value: str | int | float | bool | None = Field(description="What stood there")
-    rule: str = Field(description="The rule's name")
-    reason: str = Field(description="What must stand there")
+    churn_probability: float = Field(ge=0, le=1, description="Probability that the customer churns")
+    churn: bool = Field(description="Predicted churn: the probability reaches the threshold")
 
 
-class Refusals(BaseModel):
+class FieldError(BaseModel):
+    """One error in a request."""
+
+    field: str = Field(description="The column, in a list after the customer's index: 3.age")
+    value: str | int | float | bool | None = Field(description="The value in the request")
+    rule: str = Field(description="The name of the violated rule")
+    reason: str = Field(description="What the rule demands")
+
+
+class FieldErrors(BaseModel):
     """Why a request was refused."""
 
-    count: int = Field(description="How many rules were broken")
-    detail: list[Refusal] = Field(description="The first of them")
+    count: int = Field(description="The number of errors")
+    detail: list[FieldError] = Field(description="The first of them")
 
 
 class Problem(BaseModel):
-    """Why a request was not answered."""
+    """Why a request failed."""
 
     detail: str
 
 
 class Status(BaseModel):
-    """How the server is."""
+    """The state of the server."""
 
     status: str
 
 
 class Version(BaseModel):
-    """What runs; outside of a release the first three are null."""
+    """The release being served; outside a release the first three are null."""
 
     release: str | None
     commit: str | None
@@ -84,16 +84,16 @@ def create_app(
     Parameters
     ----------
     predictor
-        Answers the customers.
+        The model.
     expectation
-        What customers and answers looked like at training.
+        The distributions of features and predictions at training.
     version
-        What /version says.
+        The response of /version.
     drain
-        Tells when the server is on its way out.
+        Whether the server is shutting down.
     """
     release = version["release"] or "unreleased"
-    # Without the pages for browsers: they load scripts from elsewhere.
+    # Without the documentation pages: they load scripts from other sites.
     app = FastAPI(title="Churn model", version=release, docs_url=None, redoc_url=None)
     schema = CustomerSchema(predictor.contract)
     monitor = Monitor(expectation)
@@ -103,12 +103,12 @@ def create_app(
 
     @app.get("/health")
     async def health() -> Status:
-        """Whether the process answers at all."""
+        """Liveness: the process responds."""
         return Status(status="ok")
 
     @app.get("/ready", response_model=Status, responses={503: {"model": Status}})
     async def ready() -> JSONResponse:
-        """Whether the process may be sent customers: it has just answered one."""
+        """Readiness: the model has just made a prediction, and the server is not shutting down."""
         if drain.begun:
             return JSONResponse({"status": "draining"}, 503)
         predictor.answer([typical])
@@ -116,42 +116,42 @@ def create_app(
 
     @app.get("/version", response_model=Version)
     async def which() -> JSONResponse:
-        """Which release this is, and the sha256 of the model that is loaded."""
+        """The release being served, and the sha256 of the loaded model."""
         return JSONResponse(version)
 
     @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
-        """Requests, latencies, customers and answers, for Prometheus."""
+        """Requests, latencies, features and predictions, for Prometheus."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     def respond(body: bytes) -> JSONResponse:
         try:
             if body.lstrip()[:1] == b"[":
                 customers = schema.parse_many(body)
-                answers = predictor.answer(customers)
-                content: Any = answers
+                predictions = predictor.answer(customers)
+                content: Any = predictions
             else:
                 customers = [schema.parse_one(body)]
-                answers = predictor.answer(customers)
-                content = answers[0]
+                predictions = predictor.answer(customers)
+                content = predictions[0]
         except ValidationError as error:
-            broken = refusals(error)
-            for one in broken:
+            errors = field_errors(error)
+            for one in errors:
                 monitor.refuse(one["field"].rpartition(".")[2], one["rule"])
-            return JSONResponse({"count": len(broken), "detail": broken[:MAX_REFUSALS]}, 422)
-        monitor.count(customers, [answer["churn_probability"] for answer in answers])
+            return JSONResponse({"count": len(errors), "detail": errors[:MAX_ERRORS]}, 422)
+        monitor.count(customers, [one["churn_probability"] for one in predictions])
         return JSONResponse(content)
 
-    # The body is parsed by hand: FastAPI would try an object as a list too, and report both.
+    # Parsed here: FastAPI would validate an object as a list too, and report the errors of both.
     @app.post(PREDICT, openapi_extra=_documentation(schema, typical), responses=_PROBLEMS)
     async def predict(request: Request) -> JSONResponse:
-        """How probably a customer, or each customer of a list, is about to leave."""
+        """The probability that a customer, or each customer of a list, churns."""
         try:
             body = await _read(request)
         except TooLarge:
             problem = f"the body is longer than {MAX_BODY_BYTES} bytes: send fewer at a time"
             return JSONResponse({"detail": problem}, 413, {"Connection": "close"})
-        # The event loop answers a few customers faster than a thread could be woken.
+        # For a few customers a prediction is faster than waking a thread.
         if len(body) <= LARGE_BYTES:
             return respond(body)
         return await asyncio.to_thread(respond, body)
@@ -160,7 +160,7 @@ def create_app(
 
 
 async def _read(request: Request) -> bytes:
-    """Return the body; too large a one is not kept."""
+    """Return the body; raise `TooLarge` without keeping a longer one."""
     parts: list[bytes] = []
     length = 0
     async for part in request.stream():
@@ -177,7 +177,7 @@ async def _read(request: Request) -> bytes:
 
 
 def _typical(column: Column, expectation: Expectation) -> float | str | None:
-    """Return a value from the middle of a column, for the readiness probe and as an example."""
+    """Return a typical value of a column, for the readiness probe and the documentation."""
     expected = expectation.columns[column.name]
     if column.categories:
         return column.categories[0]
@@ -189,16 +189,16 @@ def _typical(column: Column, expectation: Expectation) -> float | str | None:
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     413: {"model": Problem, "description": f"More than {MAX_BODY_BYTES} bytes"},
-    422: {"model": Refusals, "description": "Not as the contract says"},
+    422: {"model": FieldErrors, "description": "Invalid under the data contract"},
     503: {"model": Problem, "description": "Busy: see Retry-After"},
 }
 
 
 def _documentation(schema: CustomerSchema, typical: Customer) -> dict[str, Any]:
-    """Return what OpenAPI says of a prediction's request and response."""
-    answer = Answer.model_json_schema()
+    """Return the OpenAPI documentation of a prediction's request and response."""
+    prediction = Prediction.model_json_schema()
     one, many = {"value": typical}, {"value": [typical, typical]}
-    said = {"churn_probability": 0.25, "churn": False}
+    example = {"churn_probability": 0.25, "churn": False}
     return {
         "requestBody": {
             "required": True,
@@ -211,13 +211,13 @@ def _documentation(schema: CustomerSchema, typical: Customer) -> dict[str, Any]:
         },
         "responses": {
             "200": {
-                "description": "Of a customer an answer, of a list of them a list in its order",
+                "description": "A prediction; for a list of customers, a list in its order",
                 "content": {
                     "application/json": {
-                        "schema": {"anyOf": [answer, {"type": "array", "items": answer}]},
+                        "schema": {"anyOf": [prediction, {"type": "array", "items": prediction}]},
                         "examples": {
-                            "a customer": {"value": said},
-                            "several customers": {"value": [said, said]},
+                            "a customer": {"value": example},
+                            "several customers": {"value": [example, example]},
                         },
                     }
                 },

@@ -1,21 +1,21 @@
-"""What /predict accepts: customers as the contract describes them, everything else refused."""
+"""Validates the requests of /predict against the data contract."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 
-# pydantic wants this one as long as Python 3.11 is supported.
+# pydantic needs this one up to Python 3.11.
 from typing_extensions import TypedDict
 
 from ..data.contract import Column, Contract
 
 MAX_CUSTOMERS = 10_000
 
-# Of a value that was refused, as much is told as helps to find it.
-MAX_TOLD_CHARACTERS = 100
-MAX_TOLD_NUMBER = 1e300
+# An error quotes as much of a value as helps to find it.
+MAX_QUOTED_CHARACTERS = 100
+MAX_QUOTED_NUMBER = 1e300
 
-# Strict: "12" is no number and true is not 1. Forbid: a misspelt field must not become a null.
+# Strict: "12" is not a number and true is not 1. Forbid: a misspelt field must not become a null.
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 Customer = dict[str, Any]
@@ -25,12 +25,12 @@ class CustomerSchema:
     """The pydantic schema of one contract's customers.
 
     A customer is a TypedDict, not a model class: a column may have any name, also one that is no
-    Python name or that a class has already.
+    Python identifier or an attribute of every class.
     """
 
     def __init__(self, contract: Contract) -> None:
         fields = {column.name: _annotation(column) for column in contract.features}
-        # mypy knows only TypedDicts that stand in the source: here it is told that they are Any.
+        # To mypy these are Any: it supports only TypedDicts that are written out.
         new_type: Any = TypedDict
         customer: Any = with_config(STRICT)(new_type("Customer", fields))
         customers: Any = list.__class_getitem__(customer)
@@ -48,7 +48,7 @@ class CustomerSchema:
         return self._many.validate_json(body)
 
     def check(self, customer: Customer) -> Customer:
-        """Return a customer that keeps the contract, or raise pydantic's ValidationError."""
+        """Return a valid customer, or raise pydantic's ValidationError."""
         return self._one.validate_python(customer)
 
     def json_schema(self) -> dict[str, Any]:
@@ -58,15 +58,15 @@ class CustomerSchema:
         return {"anyOf": [one, many]}
 
 
-def refusals(error: ValidationError) -> list[dict[str, Any]]:
-    """Return field, value, rule and reason of everything that is wrong with a request.
+def field_errors(error: ValidationError) -> list[dict[str, Any]]:
+    """Return field, value, rule and reason of every error in a request.
 
-    A field is a column's name, with the customer's place in front in a list: ``3.age``.
+    A field is a column's name, in a list after the customer's index: ``3.age``.
     """
     return [
         {
             "field": ".".join(map(str, one["loc"])) or "body",
-            "value": _told(one["input"]) if one["type"] != "missing" else None,
+            "value": _quoted(one["input"]) if one["type"] != "missing" else None,
             "rule": one["type"],
             "reason": one["msg"],
         }
@@ -74,19 +74,19 @@ def refusals(error: ValidationError) -> list[dict[str, Any]]:
     ]
 
 
-def _told(value: object) -> str | int | float | bool | None:
-    """Return a refused value so that it fits into an answer: short, and strict JSON."""
+def _quoted(value: object) -> str | int | float | bool | None:
+    """Return an invalid value for a response: short, and strict JSON."""
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, int | float) and abs(value) <= MAX_TOLD_NUMBER:
+    if isinstance(value, int | float) and abs(value) <= MAX_QUOTED_NUMBER:
         return value
     text = value if isinstance(value, str) else type(value).__name__
     text = text.encode("utf-8", "replace").decode()
-    return text if len(text) <= MAX_TOLD_CHARACTERS else f"{text[:MAX_TOLD_CHARACTERS]}..."
+    return text if len(text) <= MAX_QUOTED_CHARACTERS else f"{text[:MAX_QUOTED_CHARACTERS]}..."
 
 
 def _whole(value: Any) -> Any:
-    """Take 40.0 for 40, as the table does: where some are null, clients write all as floats."""
+    """Accept 40.0 as 40, as in the table: clients with nulls in a column send it as floats."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

@@ -1,4 +1,4 @@
-"""A uvicorn server that is told to stop and loses no request on the way out."""
+"""A uvicorn server that loses no request when it shuts down."""
 
 import asyncio
 import socket
@@ -12,7 +12,7 @@ GRACE_S = 1.0
 
 @dataclass
 class Drain:
-    """Whether the server is on its way out: set by the server, read by the application."""
+    """Whether the server is shutting down: set by the server, read by the application."""
 
     begun: bool = False
 
@@ -20,10 +20,10 @@ class Drain:
 class DrainingServer(uvicorn.Server):
     """Drains on the first SIGTERM or SIGINT.
 
-    Left alone, uvicorn closes idle connections at once, and a request that is on its way there
-    meets a closed door. So first nothing new is accepted here (who else holds the listening socket
-    accepts on), and for `GRACE_S` every answer tells its client to connect anew; then uvicorn
-    finishes what is running and stops.
+    By itself uvicorn closes idle connections at once, and a request already on its way to one is
+    lost. So this server first stops accepting connections (others that share the listening socket
+    go on), and for `GRACE_S` every response asks its client to reconnect; then uvicorn finishes the
+    running requests and stops.
     """
 
     def __init__(self, config: uvicorn.Config, drain: Drain) -> None:
@@ -32,13 +32,13 @@ class DrainingServer(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start as uvicorn does, and remember the loop that a signal must wake."""
+        """Start as uvicorn does, and keep the event loop for the signal handler."""
         await super().startup(sockets)
         self._loop = asyncio.get_running_loop()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to drain; a second signal does not hurry it."""
-        if self._loop is None:  # Nothing was accepted yet.
+        """Start draining; a second signal does not shorten it."""
+        if self._loop is None:  # No connection was accepted yet.
             self.should_exit = True
         elif not self._drain.begun:
             self._drain.begun = True

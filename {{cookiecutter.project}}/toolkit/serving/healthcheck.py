@@ -1,6 +1,6 @@
-"""Asks a server whether it is well: `python -m <package>.healthcheck URL`.
+"""The container's health check: `python -m toolkit.serving.healthcheck URL`.
 
-The container's health check: an image of ours has no curl. The standard library only.
+The image has no curl. The standard library only.
 """
 
 import sys
@@ -10,14 +10,14 @@ TIMEOUT_S = 2
 
 
 def main(arguments: list[str]) -> int:
-    """Return 0 when the URL answers with success, and 1 otherwise."""
+    """Return 0 when the URL responds with success, else 1."""
     [url] = arguments
-    # A proxy of the environment has no business between a server and its own health check.
+    # A proxy from the environment must not get between a server and its own health check.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=TIMEOUT_S):
             return 0
-    except OSError as error:  # urllib's errors are of this kind.
+    except OSError as error:  # urllib's errors are subclasses.
         print(error, file=sys.stderr)
         return 1
 

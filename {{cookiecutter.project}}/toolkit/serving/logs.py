@@ -1,4 +1,4 @@
-"""The server's log: one JSON object a line, and nothing in it that a customer has sent."""
+"""The server's log: one JSON object a line, without any content of a request."""
 
 import json
 import logging
@@ -6,7 +6,7 @@ import time
 import traceback
 from typing import Any
 
-# Under this name of `extra`, a log call hands over fields of its own.
+# The key of `extra` under which a log call passes fields of its own.
 FIELDS = "fields"
 
 
@@ -14,9 +14,9 @@ class JsonLines(logging.Formatter):
     """Formats a record as ``time``, ``level``, ``event`` and the call's own fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return one line of JSON; of an exception it tells the class and the place.
+        """Return one line of JSON; an exception is logged by its class and place.
 
-        An exception's message is left out: it may quote what a customer has sent.
+        Its message is left out: it may quote the content of a request.
         """
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         line: dict[str, Any] = {
@@ -35,9 +35,9 @@ class JsonLines(logging.Formatter):
 
 
 def set_up() -> None:
-    """Send every log of this process, uvicorn's too, to standard error in this form."""
+    """Send all logs of this process, also uvicorn's, to standard error in this format."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
-    # A log that cannot be written, on a full disk, must not fail the request that it tells of.
+    # A log that cannot be written, as on a full disk, must not fail the request.
     logging.raiseExceptions = False

@@ -1,6 +1,6 @@
-"""Counts what customers and answers look like, beside what they looked like at training.
+"""Counts features and predictions by bin, beside their distributions at training.
 
-Prometheus can then tell from counters alone how far the two have moved apart; README.md shows how.
+From these counters Prometheus computes the drift of the traffic; docs/serving.md shows how.
 """
 
 import threading
@@ -13,22 +13,22 @@ from prometheus_client.registry import Collector
 
 from ..data.expectation import Expectation
 
-# A field of a refused request that is no column of the contract: clients choose such names freely.
+# For a field of an invalid request that is no column: clients choose such names freely.
 OTHER_COLUMN = "other"
 COLUMN, BIN, RULE = "column", "bin", "rule"
 
 
 class Monitor(Collector):
-    """Counts values by the bins of a expectation; threads may share one.
+    """Counts values by the bins of an expectation; thread-safe.
 
     Parameters
     ----------
     expectation
-        What is expected.
+        The distributions at training.
     """
 
     def __init__(self, expectation: Expectation) -> None:
-        self._profile = expectation
+        self._expectation = expectation
         self._lock = threading.Lock()
         self._values: dict[str, Counter[str | None]] = {
             name: Counter() for name in expectation.columns
@@ -37,56 +37,56 @@ class Monitor(Collector):
         self._refusals: Counter[tuple[str, str]] = Counter()
 
     def count(self, customers: Sequence[Mapping[str, Any]], probabilities: Iterable[float]) -> None:
-        """Count customers that keep the contract, and the answers that they were given."""
-        expectation = self._profile
+        """Count valid customers and their predictions."""
+        expected = self._expectation
         with self._lock:
-            for name, expected in expectation.columns.items():
-                bin_of = expected.bin_of
+            for name, distribution in expected.columns.items():
+                bin_of = distribution.bin_of
                 self._values[name].update([bin_of(customer[name]) for customer in customers])
-            self._probabilities.update(map(expectation.probabilities.bin_of, probabilities))
+            self._probabilities.update(map(expected.probabilities.bin_of, probabilities))
 
     def refuse(self, column: str, rule: str) -> None:
-        """Count a value that was refused, with the rule that it broke."""
-        known = column if column in self._profile.columns else OTHER_COLUMN
+        """Count an invalid value by its column and the violated rule."""
+        label = column if column in self._expectation.columns else OTHER_COLUMN
         with self._lock:
-            self._refusals[known, rule] += 1
+            self._refusals[label, rule] += 1
 
     def collect(self) -> Iterator[Metric]:
-        """Yield what was counted and what was expected, for Prometheus."""
+        """Yield the counts and the expected shares, for Prometheus."""
         with self._lock:
             values = {name: dict(counts) for name, counts in self._values.items()}
             probabilities, refusals = dict(self._probabilities), dict(self._refusals)
-        seen = CounterMetricFamily(
-            "churn_input_values", "Values of customers, by bin", labels=(COLUMN, BIN)
+        counted = CounterMetricFamily(
+            "churn_input_values", "Values of input features, by bin", labels=(COLUMN, BIN)
         )
-        nulls = CounterMetricFamily("churn_input_nulls", "Nulls of customers", labels=(COLUMN,))
-        usual = GaugeMetricFamily(
+        nulls = CounterMetricFamily("churn_input_nulls", "Nulls in requests", labels=(COLUMN,))
+        expected = GaugeMetricFamily(
             "churn_input_expected_ratio", "Share of a bin at training", labels=(COLUMN, BIN)
         )
-        usual_nulls = GaugeMetricFamily(
+        expected_nulls = GaugeMetricFamily(
             "churn_input_expected_null_ratio", "Share of nulls at training", labels=(COLUMN,)
         )
-        for column, expected in self._profile.columns.items():
-            for name, share in expected.shares():
+        for column, distribution in self._expectation.columns.items():
+            for name, share in distribution.shares():
                 count = values[column].get(name, 0)
                 if name is None:
                     nulls.add_metric((column,), count)
-                    usual_nulls.add_metric((column,), share)
+                    expected_nulls.add_metric((column,), share)
                 else:
-                    seen.add_metric((column, name), count)
-                    usual.add_metric((column, name), share)
-        yield from (seen, nulls, usual, usual_nulls)
-        given = CounterMetricFamily("churn_probabilities", "Answers, by bin", labels=(BIN,))
-        usual_answers = GaugeMetricFamily(
+                    counted.add_metric((column, name), count)
+                    expected.add_metric((column, name), share)
+        yield from (counted, nulls, expected, expected_nulls)
+        predicted = CounterMetricFamily("churn_probabilities", "Predictions, by bin", labels=(BIN,))
+        expected_predictions = GaugeMetricFamily(
             "churn_probabilities_expected_ratio", "Share of a bin at training", labels=(BIN,)
         )
-        for name, share in self._profile.probabilities.shares():
+        for name, share in self._expectation.probabilities.shares():
             if name is not None:
-                given.add_metric((name,), probabilities.get(name, 0))
-                usual_answers.add_metric((name,), share)
-        yield from (given, usual_answers)
+                predicted.add_metric((name,), probabilities.get(name, 0))
+                expected_predictions.add_metric((name,), share)
+        yield from (predicted, expected_predictions)
         refused = CounterMetricFamily(
-            "churn_input_refusals", "Values that broke the contract", labels=(COLUMN, RULE)
+            "churn_input_refusals", "Values that violate the contract", labels=(COLUMN, RULE)
         )
         for (column, rule), count in refusals.items():
             refused.add_metric((column, rule), count)

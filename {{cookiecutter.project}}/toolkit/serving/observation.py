@@ -1,4 +1,4 @@
-"""Counts requests and their latencies, logs them, and tells clients which release has answered."""
+"""Counts, times and logs requests, and names the release in every response."""
 
 import logging
 import os
@@ -13,8 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .drain import Drain
 from .logs import FIELDS
 
-# Predictions take less than a millisecond, and Prometheus' own buckets begin at five. Each bound is
-# a quarter above the one before (Renard's series R10): wider ones would hide a tail that is slower.
+# Predictions take less than a millisecond, and Prometheus' default buckets start at five. Each
+# bound is a quarter above the one before (Renard's series R10): wider buckets would hide a slower
+# tail.
 STEPS = ("1", "1.25", "1.6", "2", "2.5", "3.15", "4", "5", "6.3", "8")
 FASTEST_S, SLOWEST_S = 0.0005, 2.5
 LATENCY_BUCKETS_S = tuple(
@@ -22,9 +23,9 @@ LATENCY_BUCKETS_S = tuple(
     for bound in (float(f"{step}e{power}") for power in range(-4, 1) for step in STEPS)
     if FASTEST_S <= bound <= SLOWEST_S
 )
-# Clients choose paths freely: unknown ones must become neither a time series nor a log each.
+# Clients choose paths freely: an unknown one must not become a time series of its own.
 OTHER_PATH = "other"
-# What a client may name its request; anything else could forge a log, and is replaced.
+# A client's request id; any other text could forge a log line, and is replaced.
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 REQUEST_ID_HEADER = "X-Request-ID"
 
@@ -37,15 +38,15 @@ class Observation:
     Parameters
     ----------
     app
-        What it is around.
+        The wrapped application.
     paths
         The paths that are counted by name.
     registry
-        Where the metrics are registered.
+        The registry of the metrics.
     drain
-        Tells when the server is on its way out: then clients are asked to connect anew.
+        Whether the server is shutting down: then responses ask clients to reconnect.
     release
-        What every answer names in its header ``X-Release``.
+        The value of the header ``X-Release`` of every response.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Observation:
         )
         self._latency = Histogram(
             "churn_request_seconds",
-            "Time from a request's header to the end of its answer",
+            "Time from a request's header to the end of its response",
             ("path",),
             registry=registry,
             buckets=LATENCY_BUCKETS_S,
@@ -102,17 +103,17 @@ class Observation:
         }
         try:
             await self._app(scope, receive, observe)
-        except Exception:  # Whatever it is, it is answered with 500 already, and told here.
+        except Exception:  # The client has got a 500; the log gets the exception.
             LOG.exception("the request failed", extra={FIELDS: fields})
         seconds = time.perf_counter() - started
         self._requests.labels(path, status).inc()
         self._latency.labels(path).observe(seconds)
         fields |= {"status": status, "ms": round(seconds * 1000, 3)}
-        # What asks with GET is a probe or a scrape: many, and all alike as long as all is well.
+        # A GET is a probe or a scrape: frequent, and only of interest when it fails.
         level = logging.DEBUG if scope["method"] == "GET" and status < 400 else logging.INFO
         LOG.log(level, "request", extra={FIELDS: fields})
 
 
 def _request_id(headers: Headers) -> str:
-    given = headers.get(REQUEST_ID_HEADER, "")
-    return given if REQUEST_ID.fullmatch(given) else os.urandom(8).hex()
+    request_id = headers.get(REQUEST_ID_HEADER, "")
+    return request_id if REQUEST_ID.fullmatch(request_id) else os.urandom(8).hex()

@@ -1,10 +1,10 @@
-"""What a released model says of customers: run from a release's own wheel, by a later gate.
+"""Scores customers with a released model, from the release's own wheel, for a later gate.
 
-    PYTHONPATH=<wheel> python -P -m <package>.scoring --bundle DIR < customers.json
+    PYTHONPATH=WHEEL python -P -m toolkit.serving.scoring --bundle DIR < customers.json
 
 Reads a JSON list of customers, each with at least the columns of the bundle's contract, and prints
-their probabilities; null for one that this release would not answer. The features are computed as
-the release computes them, whatever has become of their code since.
+their probabilities of churn; null for a customer that the release would refuse. The features are
+computed by the release's own code, whatever the repository's code does since.
 """
 
 import argparse
@@ -25,28 +25,28 @@ BATCH = 5000
 
 
 def score(bundle: Path, customers: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the answers of the model in a bundle.
+    """Return the predictions of the model in a bundle.
 
     Raises
     ------
     ConfigurationError
-        The bundle cannot be used, or the customers lack a column of its contract.
+        The bundle is invalid, or the customers lack a column of its contract.
     """
     predictor = predictors.load(bundle)
     schema = CustomerSchema(predictor.contract)
-    answered: list[tuple[int, dict[str, Any]]] = []
-    for place, customer in enumerate(customers):
+    valid: list[tuple[int, dict[str, Any]]] = []
+    for position, customer in enumerate(customers):
+        features = _input_features(customer, predictor.contract)
         try:
-            asked = _asked_with(customer, predictor.contract)
-            answered.append((place, schema.check(asked)))
+            valid.append((position, schema.check(features)))
         except ValidationError:
-            continue  # It would be answered with 422.
+            continue  # The server would respond with 422.
     probabilities: list[float | None] = [None] * len(customers)
-    for start in range(0, len(answered), BATCH):
-        part = answered[start : start + BATCH]
-        answers = predictor.answer([customer for _, customer in part])
-        for (place, _), answer in zip(part, answers, strict=True):
-            probabilities[place] = answer["churn_probability"]
+    for start in range(0, len(valid), BATCH):
+        batch = valid[start : start + BATCH]
+        predictions = predictor.answer([customer for _, customer in batch])
+        for (position, _), prediction in zip(batch, predictions, strict=True):
+            probabilities[position] = prediction["churn_probability"]
     return {
         "model_sha256": predictor.sha256,
         "threshold": predictor.threshold,
@@ -55,23 +55,25 @@ def score(bundle: Path, customers: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _asked_with(customer: Mapping[str, Any], contract: Contract) -> dict[str, Any]:
+def _input_features(customer: Mapping[str, Any], contract: Contract) -> dict[str, Any]:
     for column in contract.features:
         if column.name not in customer:
             raise ConfigurationError(
-                f"it wants the column {column.name!r}, which the table does not have",
+                f"it needs the column {column.name!r}, which the table does not have",
                 "compare with a release of the same contract",
             )
     return {column.name: customer[column.name] for column in contract.features}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Answer the customers on standard input; 2 where that cannot be done."""
+    """Score the customers on standard input; 2 for an unusable bundle or table."""
     parser = argparse.ArgumentParser(prog=f"python -m {__package__}.scoring")
-    parser.add_argument("--bundle", type=Path, required=True, help="folder with model and contract")
-    asked = parser.parse_args(arguments)
+    parser.add_argument(
+        "--bundle", type=Path, required=True, help="a folder with model and contract"
+    )
+    options = parser.parse_args(arguments)
     try:
-        json.dump(score(asked.bundle, json.load(sys.stdin)), sys.stdout)
+        json.dump(score(options.bundle, json.load(sys.stdin)), sys.stdout)
     except ToolkitError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -1,4 +1,4 @@
-"""The real server on loopback: it answers, refuses plainly, and loses no request on its way out."""
+"""The real server on loopback: its responses, its errors, and a shutdown that loses no request."""
 
 import hashlib
 import http.client
@@ -23,7 +23,7 @@ from toolkit.data import table
 from toolkit.model import policy_file, training
 from toolkit.release.canary.histogram import counts_in
 from toolkit.reports import files as reports
-from toolkit.serving.api import MAX_BODY_BYTES, MAX_REFUSALS
+from toolkit.serving.api import MAX_BODY_BYTES, MAX_ERRORS
 from toolkit.tests import bundles, customers
 
 ROOT = Path(__file__).parents[3]
@@ -36,7 +36,7 @@ LOG = "server.log"
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a release's folder: a trained model, its contract, smoke cases, and the record."""
+    """Return a release's folder: trained model, contract, smoke cases and release record."""
     folder = tmp_path_factory.mktemp("bundle")
     contract = contracts.load(customers.write(folder, customers.make()))
     policy = policy_file.load(folder / "quality.toml", "toolkit.tests.example")
@@ -71,13 +71,13 @@ def listening() -> Iterator[socket.socket]:
 
 @contextmanager
 def connected(listener: socket.socket) -> Iterator[http.client.HTTPConnection]:
-    """Yield a connection to whoever accepts on this socket."""
+    """Yield a connection to the server of this socket."""
     host, port = listener.getsockname()
     with closing(http.client.HTTPConnection(host, port, timeout=START_S)) as connection:
         yield connection
 
 
-def ask(
+def send(
     connection: http.client.HTTPConnection, path: str, body: Any = None
 ) -> tuple[int, Any, http.client.HTTPResponse]:
     """Return status, JSON and response of a GET, or of a POST if there is a body."""
@@ -90,7 +90,7 @@ def ask(
 
 
 def logged(bundle: Path, text: str) -> str:
-    """Return the log as soon as this is in it: a request is logged after it is answered."""
+    """Return the log once it contains this text: a request is logged after its response."""
     deadline = time.monotonic() + START_S
     while text not in (log := (bundle / LOG).read_text(encoding="utf-8")):
         assert time.monotonic() < deadline, log
@@ -104,22 +104,22 @@ def server(bundle: Path) -> Iterator[http.client.HTTPConnection]:
     with listening() as listener:
         process = start(bundle, listener)
         with connected(listener) as connection:
-            # The socket listens already: the first request waits in its queue for the server.
-            assert ask(connection, "/ready")[0] == 200
+            # The socket already listens: the first request waits in its queue for the server.
+            assert send(connection, "/ready")[0] == 200
             yield connection
         process.terminate()
         assert process.wait(START_S) == 0
 
 
-def test_health_and_readiness_are_answered(server: http.client.HTTPConnection) -> None:
-    assert ask(server, "/health")[:2] == (200, {"status": "ok"})
-    assert ask(server, "/ready")[:2] == (200, {"status": "ready"})
+def test_a_running_server_is_healthy_and_ready(server: http.client.HTTPConnection) -> None:
+    assert send(server, "/health")[:2] == (200, {"status": "ok"})
+    assert send(server, "/ready")[:2] == (200, {"status": "ready"})
 
 
-def test_a_release_says_which_it_is_and_which_model_it_loaded(
+def test_the_version_names_the_release_and_the_loaded_model(
     server: http.client.HTTPConnection, bundle: Path
 ) -> None:
-    status, version, response = ask(server, "/version")
+    status, version, response = send(server, "/version")
     assert status == 200
     assert version == {
         "release": RECORD["version"],
@@ -130,29 +130,29 @@ def test_a_release_says_which_it_is_and_which_model_it_loaded(
     assert response.headers["x-release"] == RECORD["version"]
 
 
-def test_smoke_cases_are_answered_as_at_training(
+def test_smoke_cases_get_the_predictions_of_the_training(
     server: http.client.HTTPConnection, bundle: Path
 ) -> None:
     cases = json.loads((bundle / "smoke.json").read_bytes())["cases"]
     for case in cases:
-        assert ask(server, "/predict", case["request"])[:2] == (200, case["response"])
+        assert send(server, "/predict", case["request"])[:2] == (200, case["response"])
     requests = [case["request"] for case in cases]
     responses = [case["response"] for case in cases]
-    assert ask(server, "/predict", requests)[:2] == (200, responses)
+    assert send(server, "/predict", requests)[:2] == (200, responses)
 
 
-def test_a_large_list_is_answered_in_its_order(server: http.client.HTTPConnection) -> None:
+def test_predictions_for_a_large_list_are_in_its_order(server: http.client.HTTPConnection) -> None:
     many = [CUSTOMER | {"tenure_months": number % 60} for number in range(500)]
-    status, answers, _ = ask(server, "/predict", many)
+    status, answers, _ = send(server, "/predict", many)
     assert status == 200
     assert answers[:60] == answers[60:120]
-    assert answers[7] == ask(server, "/predict", many[7])[1]
+    assert answers[7] == send(server, "/predict", many[7])[1]
 
 
-def test_a_bad_request_is_told_field_value_rule_and_reason(
+def test_an_invalid_request_gets_field_value_rule_and_reason(
     server: http.client.HTTPConnection,
 ) -> None:
-    status, answer, _ = ask(server, "/predict", CUSTOMER | {"age": 7, "agee": 40})
+    status, answer, _ = send(server, "/predict", CUSTOMER | {"age": 7, "agee": 40})
     assert status == 422
     assert answer == {
         "count": 2,
@@ -171,7 +171,7 @@ def test_a_bad_request_is_told_field_value_rule_and_reason(
             },
         ],
     }
-    status, answer, _ = ask(server, "/predict", [CUSTOMER, CUSTOMER | {"plan type": "gold"}])
+    status, answer, _ = send(server, "/predict", [CUSTOMER, CUSTOMER | {"plan type": "gold"}])
     assert status == 422
     assert answer["detail"] == [
         {
@@ -181,29 +181,29 @@ def test_a_bad_request_is_told_field_value_rule_and_reason(
             "reason": "Input should be 'basic' or 'full'",
         }
     ]
-    status, answer, _ = ask(server, "/predict", b"{")
+    status, answer, _ = send(server, "/predict", b"{")
     assert status == 422
     assert answer["detail"][0]["field"] == "body"
 
 
-def test_a_body_that_is_too_large_is_refused(server: http.client.HTTPConnection) -> None:
-    status, answer, response = ask(server, "/predict", b"[" + b" " * MAX_BODY_BYTES)
+def test_a_too_large_body_is_refused(server: http.client.HTTPConnection) -> None:
+    status, answer, response = send(server, "/predict", b"[" + b" " * MAX_BODY_BYTES)
     assert status == 413
     assert str(MAX_BODY_BYTES) in answer["detail"]
     assert response.headers["connection"] == "close"
 
 
-def test_a_request_that_breaks_many_rules_is_told_the_first_and_how_many(
+def test_of_many_errors_the_first_are_returned_with_their_number(
     server: http.client.HTTPConnection,
 ) -> None:
-    status, answer, _ = ask(server, "/predict", [CUSTOMER | {"age": 7}] * 500)
-    assert (status, answer["count"], len(answer["detail"])) == (422, 500, MAX_REFUSALS)
+    status, answer, _ = send(server, "/predict", [CUSTOMER | {"age": 7}] * 500)
+    assert (status, answer["count"], len(answer["detail"])) == (422, 500, MAX_ERRORS)
 
 
-def test_each_request_is_logged_once_by_its_id_and_without_the_customer(
+def test_each_request_is_logged_once_by_its_id_and_without_its_content(
     server: http.client.HTTPConnection, bundle: Path
 ) -> None:
-    ask(server, "/health")
+    send(server, "/health")
     server.request(
         "POST", "/predict", json.dumps(CUSTOMER | {"age": 77777}), {"X-Request-ID": "of-a-client"}
     )
@@ -217,20 +217,20 @@ def test_each_request_is_logged_once_by_its_id_and_without_the_customer(
     assert made != "two words"
     text = logged(bundle, made)
     lines = [json.loads(line) for line in text.splitlines()]
-    [told] = [line for line in lines if line.get("request_id") == "of-a-client"]
-    assert (told["method"], told["path"], told["status"]) == ("POST", "/predict", 422)
-    assert told["release"] == RECORD["version"]
-    assert 0 < told["ms"] < START_S * 1000
+    [logged_request] = [line for line in lines if line.get("request_id") == "of-a-client"]
+    request = [logged_request[key] for key in ("method", "path", "status", "release")]
+    assert request == ["POST", "/predict", 422, RECORD["version"]]
+    assert 0 < logged_request["ms"] < START_S * 1000
     assert len([line for line in lines if line.get("request_id") == made]) == 1
     assert "77777" not in text
-    # Probes are many, and all alike.
+    # Successful probes are not logged.
     assert "/health" not in {line.get("path") for line in lines}
 
 
 def test_metrics_count_requests_by_path_and_status(server: http.client.HTTPConnection) -> None:
-    ask(server, "/predict", b"{")
-    ask(server, "/no/such/path")
-    status, text, _ = ask(server, "/metrics")
+    send(server, "/predict", b"{")
+    send(server, "/no/such/path")
+    status, text, _ = send(server, "/metrics")
     assert status == 200
     assert 'churn_requests_total{path="/predict",status="422"}' in text
     assert 'churn_requests_total{path="other",status="404"}' in text
@@ -238,68 +238,70 @@ def test_metrics_count_requests_by_path_and_status(server: http.client.HTTPConne
     assert "/no/such/path" not in text
 
 
-def test_a_canary_is_judged_by_what_these_metrics_count(server: http.client.HTTPConnection) -> None:
-    before = counts_in(ask(server, "/metrics")[1])
+def test_the_canary_reads_requests_and_latencies_from_these_metrics(
+    server: http.client.HTTPConnection,
+) -> None:
+    before = counts_in(send(server, "/metrics")[1])
     for _ in range(3):
-        ask(server, "/predict", CUSTOMER)
-    came = counts_in(ask(server, "/metrics")[1]).since(before)
-    assert (came.requests, came.errors) == (3, 0)
-    assert all(0 < latency < START_S * 1000 for latency in came.latencies_ms)
+        send(server, "/predict", CUSTOMER)
+    new = counts_in(send(server, "/metrics")[1]).since(before)
+    assert (new.requests, new.errors) == (3, 0)
+    assert all(0 < latency < START_S * 1000 for latency in new.latencies_ms)
 
 
-def test_metrics_count_customers_by_what_they_look_like(
+def test_metrics_count_the_values_of_features(
     server: http.client.HTTPConnection,
 ) -> None:
     def counted() -> float:
-        _, text, _ = ask(server, "/metrics")
-        found = 'churn_input_values_total{bin="full",column="plan type"} '
+        _, text, _ = send(server, "/metrics")
+        metric = 'churn_input_values_total{bin="full",column="plan type"} '
         return next(
-            float(line[len(found) :]) for line in text.splitlines() if line.startswith(found)
+            float(line[len(metric) :]) for line in text.splitlines() if line.startswith(metric)
         )
 
     before = counted()
-    ask(server, "/predict", [CUSTOMER] * 5)
+    send(server, "/predict", [CUSTOMER] * 5)
     assert counted() == before + 5
 
 
-def test_the_documentation_shows_the_contract_and_its_examples_are_answered(
+def test_the_documentation_shows_the_contract_and_its_examples_are_valid(
     server: http.client.HTTPConnection,
 ) -> None:
-    _, document, _ = ask(server, "/openapi.json")
+    _, document, _ = send(server, "/openapi.json")
     body = document["paths"]["/predict"]["post"]["requestBody"]
     one, many = body["content"]["application/json"]["schema"]["anyOf"]
     assert list(one["properties"]) == list(CUSTOMER)
     assert many["type"] == "array"
     for example in body["content"]["application/json"]["examples"].values():
-        assert ask(server, "/predict", example["value"])[0] == 200
+        assert send(server, "/predict", example["value"])[0] == 200
 
 
-def test_a_draining_server_says_so_and_asks_to_connect_anew(bundle: Path) -> None:
+def test_a_draining_server_is_not_ready_and_asks_clients_to_reconnect(bundle: Path) -> None:
     with listening() as listener, connected(listener) as connection:
         process = start(bundle, listener)
-        assert ask(connection, "/ready")[0] == 200
+        assert send(connection, "/ready")[0] == 200
         process.send_signal(signal.SIGTERM)
         time.sleep(0.3)
-        process.send_signal(signal.SIGTERM)  # A second one does not hurry it.
-        status, answer, response = ask(connection, "/ready")
+        process.send_signal(signal.SIGTERM)  # A second one does not shorten it.
+        status, answer, response = send(connection, "/ready")
         assert (status, answer) == (503, {"status": "draining"})
         assert response.headers["connection"] == "close"
         assert process.wait(START_S) == 0
 
 
 def test_a_successor_takes_over_without_a_lost_request(bundle: Path) -> None:
-    """Keep-alive and new connections never stop asking while one server follows another."""
+    """Clients with keep-alive and with new connections send requests throughout the change."""
     lost: list[Exception] = []
     answered = [0, 0]
     done = threading.Event()
 
     with listening() as listener:
 
-        def keep_asking(client: int, keeps_connection: bool) -> None:
+        def keep_sending(client: int, keeps_connection: bool) -> None:
             try:
                 with connected(listener) as connection:
                     while not done.is_set():
-                        status, _, _ = ask(connection, "/predict", CUSTOMER)
+                        status, _, _ = send(connection, "/predict", CUSTOMER)
                         assert status == 200
                         answered[client] += 1
                         time.sleep(0.002)  # Leaves the machine to the servers.
@@ -310,9 +312,9 @@ def test_a_successor_takes_over_without_a_lost_request(bundle: Path) -> None:
 
         old = start(bundle, listener)
         with connected(listener) as connection:
-            assert ask(connection, "/ready")[0] == 200
+            assert send(connection, "/ready")[0] == 200
         clients = [
-            threading.Thread(target=keep_asking, args=(client, keeps_connection))
+            threading.Thread(target=keep_sending, args=(client, keeps_connection))
             for client, keeps_connection in enumerate((True, False))
         ]
         for thread in clients:
@@ -333,18 +335,18 @@ def test_a_successor_takes_over_without_a_lost_request(bundle: Path) -> None:
     assert all(end > begin for begin, end in zip(after_the_change, answered, strict=True))
 
 
-def test_a_server_says_nothing_to_anybody_about_itself(bundle: Path, tmp_path: Path) -> None:
-    """ONNX Runtime would keep an id of this machine in a folder, to report under it."""
+def test_a_server_stores_no_telemetry(bundle: Path, tmp_path: Path) -> None:
+    """ONNX Runtime would store an id of this machine for its telemetry."""
     with listening() as listener, connected(listener) as connection:
         environment = os.environ | {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
         process = start(bundle, listener, environment=environment)
-        assert ask(connection, "/ready")[0] == 200
+        assert send(connection, "/ready")[0] == 200
         process.terminate()
         assert process.wait(START_S) == 0
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_server_imports_nothing_that_trains() -> None:
+def test_a_server_imports_no_training_code() -> None:
     code = f"import sys, {MODULE}; print(*(name.partition('.')[0] for name in sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -1,4 +1,4 @@
-"""A user's table is taken in by one command, or refused with the reason and nothing changed."""
+"""One command adopts a user's table, or refuses it with the reason and changes nothing."""
 
 import gzip
 import tomllib
@@ -26,7 +26,7 @@ WRITTEN = (
 
 
 def bank(count: int = 800) -> pd.DataFrame:
-    """Return another company's customers: half of the columns are of no use."""
+    """Return another company's customers; half of the columns cannot be features."""
     rng = np.random.default_rng(5)
     years = rng.integers(0, 20, count)
     balance = rng.lognormal(7, 1, count).round(2)
@@ -50,7 +50,7 @@ def bank(count: int = 800) -> pd.DataFrame:
 
 
 def begin(folder: Path) -> None:
-    """Make a fresh repository with a table of the user's beside its own."""
+    """Make a fresh repository with a user's table in it."""
     (folder / "data").mkdir()
     customers.write(folder / "data", customers.make())
     for name in ("quality.toml", "model_card.toml"):
@@ -61,7 +61,7 @@ def begin(folder: Path) -> None:
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a fresh repository, which is the current folder."""
+    """Return a fresh repository; it is the current folder."""
     begin(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -69,7 +69,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="module")
 def adopted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a repository that has taken the table in, for tests that only read it."""
+    """Return a repository that has adopted the table, for tests that only read it."""
     folder = tmp_path_factory.mktemp("adopted")
     begin(folder)
     with pytest.MonkeyPatch.context() as patch:
@@ -81,23 +81,23 @@ def adopted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def contents(repository: Path) -> dict[str, bytes]:
     """Return every file of the repository but the reports."""
     files = (path for path in repository.rglob("*") if path.is_file())
-    found = {str(path.relative_to(repository)): path.read_bytes() for path in files}
-    return {path: content for path, content in found.items() if not path.startswith("reports/")}
+    content_of = {str(path.relative_to(repository)): path.read_bytes() for path in files}
+    return {path: content_of[path] for path in content_of if not path.startswith("reports/")}
 
 
-def test_a_table_is_taken_in_and_everything_is_green(
+def test_adoption_leaves_a_repository_whose_checks_pass(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*ADOPT]) == 0
-    said = capsys.readouterr().err
+    output = capsys.readouterr().err
     for path in WRITTEN:
-        assert f"wrote {path}" in said
+        assert f"wrote {path}" in output
     assert not (repository / "data" / "make_sample.py").exists()
-    for run in ("data", "features", "gate", "train"):
-        assert main([run]) == 0, run
+    for command in ("data", "features", "gate", "train"):
+        assert main([command]) == 0, command
 
 
-def test_the_contract_says_what_was_inferred(adopted: Path) -> None:
+def test_the_contract_holds_what_was_inferred(adopted: Path) -> None:
     contract = contracts.load(adopted / "data" / "contract.toml")
     assert contract.extra_columns == ("", "note, free", "currency", "closed on")
     assert (contract.id.name, contract.target.positive) == ("account", "Yes")
@@ -105,6 +105,7 @@ def test_the_contract_says_what_was_inferred(adopted: Path) -> None:
         *(("years", "integer"), ("balance", "number"), ("country", "category")),
     ]
     assert [column.name for column in contract.columns if column.role == "date"] == ["since"]
+    assert contract.package == "toolkit.tests.example"
     years, balance, country = contract.features
     assert (years.minimum, years.maximum, years.max_null_rate) == (0, 24, MAX_NULL_RATE)
     assert 0.08 <= balance.max_null_rate <= 0.2
@@ -112,17 +113,17 @@ def test_the_contract_says_what_was_inferred(adopted: Path) -> None:
     assert (contract.min_rows, contract.max_rows) == (400, 8000)
 
 
-def test_the_summary_says_why(adopted: Path) -> None:
+def test_the_summary_gives_the_reasons(adopted: Path) -> None:
     summary = (adopted / "data" / "adoption.md").read_text(encoding="utf-8")
-    left_out = summary.partition("## Left out")[2].partition("## Worth a look")[0]
+    ignored = summary.partition("## Ignored columns")[2].partition("## Columns to review")[0]
     for name, why in (
-        ("note, free", "id-like: a model would learn names by heart"),
-        ("currency", "constant: there is nothing to learn from it"),
-        ("closed on", "constant: there is nothing to learn from it"),
+        ("note, free", "id-like: a model would memorise it"),
+        ("currency", "constant: a model can learn nothing from it"),
+        ("closed on", "constant: a model can learn nothing from it"),
     ):
-        assert f"| {name} | " in left_out and why in left_out
+        assert f"| {name} | " in ignored and why in ignored
     assert "exactly where years is 0" in summary
-    assert "a date is checked, but no feature" in summary.partition("## Worth a look")[2]
+    assert "a date is validated but no feature" in summary.partition("## Columns to review")[2]
     assert "first lines " in summary
     assert 'curl --json \'{"years": ' in summary
 
@@ -151,20 +152,20 @@ def test_the_sample_keeps_the_contract(adopted: Path) -> None:
     assert [one for one in validate(sample, contract) if one.check != "nulls"] == []
 
 
-def test_a_second_time_changes_nothing(
+def test_a_second_adoption_changes_nothing(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*ADOPT]) == 0
     before = contents(repository)
     (repository / "bank.csv").unlink()
     assert main(["adopt", "data/bank.csv", "--target", "gone", "--id", "account"]) == 0
-    assert "data/bank.csv is adopted already: nothing has changed" in capsys.readouterr().err
+    assert "data/bank.csv is already adopted: nothing has changed" in capsys.readouterr().err
     assert contents(repository) == {
         path: content for path, content in before.items() if path != "bank.csv"
     }
 
 
-def test_what_somebody_has_edited_since_is_not_written_over(
+def test_an_edited_file_is_not_overwritten(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*ADOPT]) == 0
@@ -172,12 +173,12 @@ def test_what_somebody_has_edited_since_is_not_written_over(
     contract.write_text(contract.read_text(encoding="utf-8") + "# mine\n", encoding="utf-8")
     before = contents(repository)
     assert main([*ADOPT]) == 2
-    said = capsys.readouterr().err
-    assert "has adopted a table already" in said and "would change data/contract.toml" in said
+    output = capsys.readouterr().err
+    assert "has already adopted a table" in output and "would change data/contract.toml" in output
     assert contents(repository) == before
 
 
-def test_an_adoption_that_was_cut_off_can_be_repeated(
+def test_an_interrupted_adoption_can_be_repeated(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unlink = Path.unlink
@@ -222,7 +223,7 @@ def as_sample(frame: pd.DataFrame, folder: Path) -> str:
 
 
 @pytest.mark.parametrize("write", [as_semicolons, as_utf_16, as_gzip, as_parquet, as_sample])
-def test_a_table_is_taken_in_however_it_is_written(
+def test_a_table_of_any_format_is_adopted(
     repository: Path, write: Callable[[pd.DataFrame, Path], str]
 ) -> None:
     file = write(bank(), repository)
@@ -234,7 +235,7 @@ def test_a_table_is_taken_in_however_it_is_written(
     assert main(["features"]) == 0
 
 
-def test_a_target_that_does_not_say_which_is_which_is_asked_about(
+def test_a_target_with_unknown_labels_needs_the_positive_one(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     frame = bank()
@@ -242,7 +243,9 @@ def test_a_target_that_does_not_say_which_is_which_is_asked_about(
     frame.to_csv("bank.csv", index=False)
     before = contents(repository)
     assert main([*ADOPT]) == 2
-    assert "which gone means that the customer left: 'here' or 'moved'?" in capsys.readouterr().err
+    output = capsys.readouterr().err
+    assert "which value of gone means churned: 'here' or 'moved'?" in output
+    assert "Next: add --positive 'moved' or --positive 'here'." in output
     assert main([*ADOPT, "--positive", "gone"]) == 2
     assert contents(repository) == before
     assert main([*ADOPT, "--positive", "moved"]) == 0
@@ -264,32 +267,35 @@ def shuffled(frame: pd.DataFrame) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda frame: frame[:50], "bank.csv: 50 rows: every figure would be mostly noise"),
-        (lambda frame: frame[:0], "bank.csv: 0 rows: "),
+        (
+            lambda frame: frame[:50],
+            "bank.csv: 50 rows are too few: every metric would be mostly noise",
+        ),
+        (lambda frame: frame[:0], "bank.csv: 0 rows are too few: "),
         (
             with_values("gone", "No"),
-            "the target gone has 1 different values: 'No'; it must have two",
+            "the target gone has 1 distinct values: 'No'; it must have two",
         ),
         (
             with_values("gone", ["No", "Yes", "?"] * 266 + ["No", "No"]),
-            "the target gone has 3 different values: ",
+            "the target gone has 3 distinct values: ",
         ),
         (with_values("gone", ["Yes"] * 9 + ["No"] * 791), "only 9 customers have the gone 'Yes'"),
         (
             with_values("gone", [None] + ["No", "Yes"] * 399 + ["No"]),
             "gone is empty in 1 row, line 2",
         ),
-        (with_values("account", "A-1"), "account is there before in 799 rows, first lines 3, 4, 5"),
+        (with_values("account", "A-1"), "account is a duplicate in 799 rows, first lines 3, 4, 5"),
         (with_values("account", [None, *range(799)]), "account is empty in 1 row, line 2"),
-        (only("account", "gone"), "no column is left to learn from: there is none"),
+        (only("account", "gone"), "no column can be a feature: there is no other column"),
         (
             only("account", "currency", "gone"),
-            "no column is left to learn from: currency: always 'EUR'",
+            "no column can be a feature: currency: always 'EUR'",
         ),
-        (shuffled, "no column tells who leaves: cross-validation reaches an AUC of 0."),
+        (shuffled, "no column predicts churn: cross-validation reaches a ROC AUC of 0."),
     ],
 )
-def test_a_table_of_no_use_is_refused_and_nothing_is_changed(
+def test_an_unusable_table_is_refused_and_nothing_changes(
     repository: Path,
     capsys: pytest.CaptureFixture[str],
     change: Callable[[pd.DataFrame], pd.DataFrame],
@@ -298,8 +304,8 @@ def test_a_table_of_no_use_is_refused_and_nothing_is_changed(
     change(bank()).to_csv("bank.csv", index=False)
     before = contents(repository)
     assert main([*ADOPT]) == 1
-    said = capsys.readouterr().err
-    assert message in said and "Next: " in said
+    output = capsys.readouterr().err
+    assert message in output and "Next: " in output
     assert contents(repository) == before
 
 
@@ -313,7 +319,7 @@ def test_a_table_of_no_use_is_refused_and_nothing_is_changed(
         (("bank.csv", "gone", "gone"), "--id and --target are both 'gone'", 2),
     ],
 )
-def test_a_request_that_cannot_be_met_is_refused(
+def test_a_request_that_names_no_column_or_file_is_refused(
     repository: Path,
     capsys: pytest.CaptureFixture[str],
     arguments: tuple[str, str, str],
@@ -327,20 +333,20 @@ def test_a_request_that_cannot_be_met_is_refused(
     assert contents(repository) == before
 
 
-def test_a_misspelt_column_is_answered_with_the_nearest(
+def test_a_misspelt_column_gets_the_closest_as_a_suggestion(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["adopt", "bank.csv", "--target", "gone", "--id", "acount"]) == 2
-    assert "Next: name one of its columns, as account" in capsys.readouterr().err
+    assert "Next: use one of its columns, such as account" in capsys.readouterr().err
 
 
-def test_a_table_with_a_doubled_column_or_a_short_row_is_refused(
+def test_a_table_with_a_duplicate_column_or_a_short_row_is_refused(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = (repository / "bank.csv").read_text(encoding="utf-8")
     (repository / "bank.csv").write_text(text.replace("currency", "since", 1), encoding="utf-8")
     assert main([*ADOPT]) == 1
-    assert "more than one column is called 'since'" in capsys.readouterr().err
+    assert "more than one column is named 'since'" in capsys.readouterr().err
     lines = text.splitlines()
     lines[5] = lines[5].rpartition(",")[0]
     (repository / "bank.csv").write_text("\n".join(lines), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A request keeps the contract, or is refused with every field and reason."""
+"""A request is validated against the contract; all of its errors are returned."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from toolkit.data.contract import Contract
-from toolkit.serving.customer import MAX_CUSTOMERS, CustomerSchema, refusals
+from toolkit.serving.customer import MAX_CUSTOMERS, CustomerSchema, field_errors
 
 CUSTOMER = {"age": 40, "tenure_months": 3, "monthly_spend": 20, "plan type": "full"}
 
@@ -17,21 +17,21 @@ def schema(contract: Contract) -> CustomerSchema:
     return CustomerSchema(contract)
 
 
-def refused(schema: CustomerSchema, customers: Any) -> list[tuple[str, str]]:
-    """Return the field and the reason of every refusal."""
+def errors(schema: CustomerSchema, customers: Any) -> list[tuple[str, str]]:
+    """Return the field and the reason of every error."""
     body = json.dumps(customers).encode()
     with pytest.raises(ValidationError) as raised:
         schema.parse_many(body) if isinstance(customers, list) else schema.parse_one(body)
-    return [(refusal["field"], refusal["reason"]) for refusal in refusals(raised.value)]
+    return [(error["field"], error["reason"]) for error in field_errors(raised.value)]
 
 
-def test_a_customer_of_the_contract_is_accepted(schema: CustomerSchema) -> None:
+def test_a_valid_customer_is_accepted(schema: CustomerSchema) -> None:
     assert schema.parse_one(json.dumps(CUSTOMER).encode()) == CUSTOMER
 
 
 def test_null_is_accepted_where_the_contract_accepts_nulls(schema: CustomerSchema) -> None:
-    unknown = CUSTOMER | {"age": None, "plan type": None}
-    assert schema.parse_one(json.dumps(unknown).encode()) == unknown
+    with_nulls = CUSTOMER | {"age": None, "plan type": None}
+    assert schema.parse_one(json.dumps(with_nulls).encode()) == with_nulls
 
 
 @pytest.mark.parametrize(
@@ -50,32 +50,32 @@ def test_null_is_accepted_where_the_contract_accepts_nulls(schema: CustomerSchem
         ("name", "customer 1", "Extra inputs are not permitted"),
     ],
 )
-def test_a_wrong_field_is_named_with_the_reason(
+def test_an_invalid_field_is_named_with_the_reason(
     schema: CustomerSchema, field: str, value: Any, reason: str
 ) -> None:
-    assert refused(schema, CUSTOMER | {field: value}) == [(field, reason)]
+    assert errors(schema, CUSTOMER | {field: value}) == [(field, reason)]
 
 
 def test_a_missing_field_is_named(schema: CustomerSchema) -> None:
-    missing = {name: value for name, value in CUSTOMER.items() if name != "age"}
-    assert refused(schema, missing) == [("age", "Field required")]
+    incomplete = {name: value for name, value in CUSTOMER.items() if name != "age"}
+    assert errors(schema, incomplete) == [("age", "Field required")]
 
 
-def test_every_field_is_named_at_once_with_its_place_in_the_list(schema: CustomerSchema) -> None:
-    wrong = CUSTOMER | {"age": 7, "plan type": "gold"}
-    fields = [field for field, _ in refused(schema, [CUSTOMER, wrong])]
+def test_all_invalid_fields_are_named_with_the_customer_s_index(schema: CustomerSchema) -> None:
+    invalid = CUSTOMER | {"age": 7, "plan type": "gold"}
+    fields = [field for field, _ in errors(schema, [CUSTOMER, invalid])]
     assert fields == ["1.age", "1.plan type"]
 
 
 @pytest.mark.parametrize("count", [0, MAX_CUSTOMERS + 1])
-def test_an_empty_and_an_endless_list_are_refused(schema: CustomerSchema, count: int) -> None:
-    [(field, reason)] = refused(schema, [CUSTOMER] * count)
+def test_an_empty_and_a_too_long_list_are_refused(schema: CustomerSchema, count: int) -> None:
+    [(field, reason)] = errors(schema, [CUSTOMER] * count)
     assert field == "body"
     assert "List should have at " in reason
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"5", b'"age"', b"null", b"\xff"])
-def test_a_body_that_is_no_customer_is_refused(schema: CustomerSchema, body: bytes) -> None:
+def test_a_body_that_is_not_a_customer_is_refused(schema: CustomerSchema, body: bytes) -> None:
     with pytest.raises(ValidationError) as raised:
         schema.parse_one(body)
-    assert refusals(raised.value)[0]["field"] == "body"
+    assert field_errors(raised.value)[0]["field"] == "body"

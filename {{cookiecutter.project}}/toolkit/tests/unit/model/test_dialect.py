@@ -1,4 +1,4 @@
-"""How a file is written is found out, or it is said that it cannot be."""
+"""The format of a CSV file is detected, and what is not CSV is refused."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def write(separator: str, old: str = "", new: str = "") -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "written"),
+    ("text", "dialect_of_text"),
     [
         (write(","), Csv()),
         (write("\t"), Csv(sep="\t")),
@@ -36,39 +36,41 @@ def write(separator: str, old: str = "", new: str = "") -> str:
         (write(",", "full", '"f,u,l,l"'), Csv()),
     ],
 )
-def test_a_dialect_is_found(tmp_path: Path, text: str, written: Csv) -> None:
-    found, header, frame = dialect.read_unknown(tmp_path / "a.csv", text.encode())
-    assert found == written
+def test_a_format_is_detected(tmp_path: Path, text: str, dialect_of_text: Csv) -> None:
+    detected, header, frame = dialect.read_unknown(tmp_path / "a.csv", text.encode())
+    assert detected == dialect_of_text
     assert header == ("id", "spend", "plan")
     assert len(frame) == 3
 
 
 @pytest.mark.parametrize(
-    ("encoding", "found"),
+    ("encoding", "detected"),
     [("utf-8", "utf-8"), ("utf-8-sig", "utf-8"), ("utf-16", "utf-16"), ("cp1252", "cp1252")],
 )
-def test_an_encoding_is_found(tmp_path: Path, encoding: str, found: str) -> None:
+def test_an_encoding_is_detected(tmp_path: Path, encoding: str, detected: str) -> None:
     content = write(",", "full", "völl").encode(encoding)
-    written, _, frame = dialect.read_unknown(tmp_path / "a.csv", content)
-    assert written.encoding == found
+    csv, _, frame = dialect.read_unknown(tmp_path / "a.csv", content)
+    assert csv.encoding == detected
     assert frame[2].iloc[0] == "völl"
 
 
-def test_words_for_nulls_become_nulls(tmp_path: Path) -> None:
+def test_null_strings_become_nulls(tmp_path: Path) -> None:
     text = write(",", "basic", "NULL")
     _, _, frame = dialect.read_unknown(tmp_path / "a.csv", text.encode())
     assert list(frame[2].isna()) == [False, True, False]
 
 
-def test_where_the_comma_separates_nothing_it_is_a_decimal_sign(tmp_path: Path) -> None:
+def test_a_comma_that_does_not_separate_fields_is_a_decimal_separator(tmp_path: Path) -> None:
     text = "id;spend\na;1,234\nb;2,345\n"
-    written, _, _ = dialect.read_unknown(tmp_path / "a.csv", text.encode())
-    assert (written.decimal, written.thousands) == (",", None)
+    csv, _, _ = dialect.read_unknown(tmp_path / "a.csv", text.encode())
+    assert (csv.decimal, csv.thousands) == (",", None)
 
 
 @pytest.mark.parametrize("text", ["", "one\ntwo\n", "a b c\n1 2 3\n", "a,b\n1,2,3\n1\n1,2,3,4\n"])
-def test_what_is_no_csv_is_refused(tmp_path: Path, text: str) -> None:
+def test_text_that_is_not_csv_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "a.csv"
-    with pytest.raises(DataError, match="a.csv: none of ',' ';' .* divides its lines") as refused:
+    with pytest.raises(
+        DataError, match="a.csv: not CSV: none of ',' ';' .* gives all lines the same"
+    ) as refused:
         dialect.read_unknown(path, text.encode())
     assert refused.value.next_step.startswith("save it as CSV")

@@ -1,4 +1,4 @@
-"""What is odd about a customer is treated alike in training and in serving: taken, or refused."""
+"""Training and serving treat unusual values alike: both accept them, or both refuse them."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from toolkit.model.features import Features
 from toolkit.model.policy import Policy
 from toolkit.model.predictor import Predictor
 from toolkit.model.training import train
-from toolkit.serving.customer import CustomerSchema, refusals
+from toolkit.serving.customer import CustomerSchema, field_errors
 from toolkit.tests import customers
 
 CONTRACT = customers.CONTRACT.replace(
@@ -34,24 +34,26 @@ def wide(tmp_path: Path) -> Contract:
 
 
 def in_the_table(contract: Contract, column: str, text: str) -> tuple[list[str], Any]:
-    """Return which columns are found wrong, and the features, with this text in the first row."""
+    """Return the columns with findings, or the features, with this text in the first row."""
     rows = customers.make()
     rows[0] = rows[0] | {name: str(value) for name, value in CUSTOMER.items()} | {column: text}
     customers.write(contract.path.parent, rows)
     contract.path.write_text(CONTRACT, encoding="utf-8")
-    read = table.read(contract)
-    wrong = [str(finding.column) for finding in validate(read, contract)]
-    dataset = None if wrong else datasets.from_table(read, contract).select(np.array([0]))
-    return wrong, dataset and Features(contract).matrix(dataset.columns)
+    current = table.read(contract)
+    columns = [str(finding.column) for finding in validate(current, contract)]
+    if columns:
+        return columns, None
+    dataset = datasets.from_table(current, contract).select(np.array([0]))
+    return [], Features(contract).matrix(dataset.columns)
 
 
 def in_a_request(contract: Contract, column: str, value: object) -> tuple[list[str], Any]:
-    """Return which fields are refused, and the features, of a request with this value."""
+    """Return the fields with errors, or the features, of a request with this value."""
     body = json.dumps(CUSTOMER | {column: value}).encode()
     try:
         customer = CustomerSchema(contract).parse_one(body)
     except ValidationError as error:
-        return [refusal["field"] for refusal in refusals(error)], None
+        return [one["field"] for one in field_errors(error)], None
     columns = {name: [value] for name, value in customer.items()}
     return [], Features(contract).matrix(columns)
 
@@ -73,12 +75,12 @@ def in_a_request(contract: Contract, column: str, value: object) -> tuple[list[s
         ("plan type", "🎁", "🎁"),
     ],
 )
-def test_what_is_odd_but_sound_is_taken_and_means_the_same(
+def test_an_unusual_but_valid_value_gives_the_same_features(
     wide: Contract, column: str, text: str, value: object
 ) -> None:
-    wrong, trained = in_the_table(wide, column, text)
-    refused, served = in_a_request(wide, column, value)
-    assert (wrong, refused) == ([], [])
+    findings, trained = in_the_table(wide, column, text)
+    errors, served = in_a_request(wide, column, value)
+    assert (findings, errors) == ([], [])
     np.testing.assert_array_equal(trained, served)
 
 
@@ -103,15 +105,15 @@ def test_what_is_odd_but_sound_is_taken_and_means_the_same(
         ("plan type", "5", 5),
     ],
 )
-def test_what_is_wrong_is_refused_by_both_and_named(
+def test_an_invalid_value_is_refused_by_both(
     wide: Contract, column: str, text: str, value: object
 ) -> None:
-    wrong, _ = in_the_table(wide, column, text)
-    refused, _ = in_a_request(wide, column, value)
-    assert (wrong, refused) == ([column], [column])
+    findings, _ = in_the_table(wide, column, text)
+    errors, _ = in_a_request(wide, column, value)
+    assert (findings, errors) == ([column], [column])
 
 
-def test_a_new_customer_has_features_of_the_cold_start_both_ways(wide: Contract) -> None:
+def test_a_new_customer_has_the_same_features_in_both(wide: Contract) -> None:
     names = Features(wide).names
     _, trained = in_the_table(wide, "tenure_months", "0")
     _, served = in_a_request(wide, "tenure_months", 0)
@@ -120,17 +122,17 @@ def test_a_new_customer_has_features_of_the_cold_start_both_ways(wide: Contract)
         assert matrix[0, names.index("spend_per_tenure_month")] == 20.5
 
 
-def test_the_model_answers_every_odd_customer_with_a_probability(
+def test_the_model_gives_every_unusual_customer_a_probability(
     wide: Contract, policy: Policy
 ) -> None:
     data = datasets.from_table(table.read(wide), wide)
     predictor = Predictor(wide, train(data, wide, policy.training).model)
-    odd = [
+    unusual = [
         CUSTOMER | {"tenure_months": 0},
         CUSTOMER | {"tenure_months": 10**9},
         CUSTOMER | {"age": None, "plan type": None},
         CUSTOMER | {"monthly_spend": 0},
         CUSTOMER | {"plan type": "🎁"},
     ]
-    for answer in predictor.answer(odd):
+    for answer in predictor.answer(unusual):
         assert 0 < answer["churn_probability"] < 1

@@ -1,4 +1,4 @@
-"""What a server expects: each value has its bin, and a file that does not fit is refused."""
+"""Every value has a bin, and an expectation of another contract is refused."""
 
 import json
 from pathlib import Path
@@ -18,25 +18,23 @@ from toolkit.errors import ConfigurationError
         *((21, "(20, inf)"), (None, None)),
     ],
 )
-def test_a_number_lies_in_the_bin_that_ends_with_it(
-    value: float | None, bin_name: str | None
-) -> None:
+def test_a_number_is_in_the_bin_up_to_its_edge(value: float | None, bin_name: str | None) -> None:
     assert Distribution.of_numbers([10, 20], [1, 2, 3]).bin_of(value) == bin_name
 
 
-def test_a_number_without_an_edge_has_one_bin() -> None:
+def test_a_constant_column_has_one_bin() -> None:
     constant = Distribution.of_numbers([], [0], nulls=4)
     assert constant.bin_of(7) == "(-inf, inf)"
     assert list(constant.shares()) == [("(-inf, inf)", 0.0), (None, 1.0)]
 
 
-def test_a_category_is_its_own_bin_and_shares_are_of_all_values() -> None:
+def test_a_category_is_a_bin_and_shares_are_of_all_values() -> None:
     plans = Distribution(("basic", "full"), (6, 2), nulls=2)
     assert plans.bin_of("full") == "full"
     assert list(plans.shares()) == [("basic", 0.6), ("full", 0.2), (None, 0.2)]
 
 
-def test_a_training_leaves_what_it_has_seen(bundle: Path, contract: Contract) -> None:
+def test_training_writes_the_distributions_of_its_data(bundle: Path, contract: Contract) -> None:
     expected = expectations.load(bundle, contract)
     assert list(expected.columns) == [column.name for column in contract.features]
     assert expected.columns["plan type"].bins == ("basic", "full")
@@ -49,12 +47,12 @@ def test_a_training_leaves_what_it_has_seen(bundle: Path, contract: Contract) ->
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"schema": 0}, "another contract or version"),
-        ({"columns": {}}, "another contract or version"),
+        ({"schema": 0}, "another contract or format version"),
+        ({"columns": {}}, "another contract or format version"),
         ({"probabilities": None}, "Input should be"),
     ],
 )
-def test_an_expectation_that_does_not_fit_is_refused(
+def test_an_expectation_of_another_contract_or_format_is_refused(
     bundle: Path, contract: Contract, change: dict[str, object], complaint: str
 ) -> None:
     path = bundle / "expectation.json"

@@ -1,4 +1,4 @@
-"""One matrix for training and serving; the cold start and nulls have their own columns' values."""
+"""Training and serving use one feature matrix, in which nulls are NaN."""
 
 from pathlib import Path
 
@@ -23,11 +23,11 @@ NAMES = (
 )
 
 
-def test_the_columns_of_the_matrix_are_named(contract: Contract) -> None:
+def test_the_matrix_has_named_columns(contract: Contract) -> None:
     assert Features(contract).names == NAMES
 
 
-def test_numbers_stay_categories_unfold_and_nulls_are_nan(contract: Contract) -> None:
+def test_numbers_are_kept_categories_are_one_hot_and_nulls_are_nan(contract: Contract) -> None:
     matrix = Features(contract).matrix(COLUMNS)
     assert matrix.dtype == np.float32
     np.testing.assert_array_equal(
@@ -46,7 +46,7 @@ def test_a_derived_feature_of_a_null_is_null(contract: Contract) -> None:
     assert np.isnan(matrix[:, NAMES.index("is_new_customer") :]).all()
 
 
-def test_a_derived_feature_steps_aside_where_its_inputs_are_missing(tmp_path: Path) -> None:
+def test_a_derived_feature_without_its_inputs_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "contract.toml"
     path.write_text(CONTRACT.replace('"tenure_months"', '"months"'), encoding="utf-8")
     names = Features(contracts.load(path)).names
@@ -54,7 +54,9 @@ def test_a_derived_feature_steps_aside_where_its_inputs_are_missing(tmp_path: Pa
     assert "spend_per_tenure_month" not in names
 
 
-def test_training_and_serving_see_the_same_numbers(contract: Contract, dataset: Dataset) -> None:
+def test_a_customer_alone_has_the_same_features_as_in_a_table(
+    contract: Contract, dataset: Dataset
+) -> None:
     features = Features(contract)
     table = features.matrix(dataset.columns)
     for row in range(0, len(dataset), 50):
@@ -62,6 +64,6 @@ def test_training_and_serving_see_the_same_numbers(contract: Contract, dataset: 
         np.testing.assert_array_equal(features.matrix(customer)[0], table[row])
 
 
-def test_a_category_that_the_contract_does_not_know_is_no_feature(contract: Contract) -> None:
+def test_an_unknown_category_is_an_error(contract: Contract) -> None:
     with pytest.raises(KeyError, match="gold"):
         Features(contract).matrix({**COLUMNS, "plan type": ["gold", "full"]})

@@ -1,4 +1,4 @@
-"""Whatever a file holds, it ends in a verdict or in one clear error, never in a traceback."""
+"""Any content of a file ends in a verdict or in one clear error, never in a traceback."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ from toolkit.__main__ import main
 from toolkit.tests import customers
 from toolkit.tests.customers import HEADER
 
-# The same tables every time: a check that guards a merge must not depend on luck.
+# The same tables every time: a check that guards a merge must not be random.
 SETTINGS = settings(
     derandomize=True,
     database=None,
@@ -37,10 +37,10 @@ NAMES = st.one_of(st.sampled_from([*HEADER, "", "age ", "predictions"]), st.text
 
 @st.composite
 def tables(draw: st.DrawFn) -> list[list[str]]:
-    """Draw a table that is nearly one of customers, or not at all."""
+    """Draw a table that is nearly valid, or far from it."""
     header = draw(st.one_of(st.permutations(HEADER), st.lists(NAMES, max_size=8)))
-    sound = [[row[name] for name in HEADER] for row in customers.make(400)]
-    rows = draw(st.sampled_from([sound, sound[:1], []]))
+    valid = [[row[name] for name in HEADER] for row in customers.make(400)]
+    rows = draw(st.sampled_from([valid, valid[:1], []]))
     wild = draw(st.lists(st.lists(CELLS, max_size=8), max_size=5))
     columns = draw(st.dictionaries(st.integers(0, 5), CELLS, max_size=2))
     changed = [
@@ -69,7 +69,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def ends_in_a_verdict(repository: Path, content: bytes) -> None:
-    """Check a file, and insist on a report that says why it has failed."""
+    """Check a file, and require a report with the reasons where it fails."""
     (repository / "data" / "customers.csv").write_bytes(content)
     code = main(["data"])
     report = json.loads((repository / "reports" / "data.json").read_bytes())
@@ -94,8 +94,8 @@ def test_any_bytes_end_in_a_verdict(repository: Path, content: bytes) -> None:
 @given(at=st.integers(0, 15_000), content=st.binary(min_size=1, max_size=4))
 def test_any_damage_ends_in_a_verdict(repository: Path, at: int, content: bytes) -> None:
     customers.write(repository / "data", customers.make())
-    sound = (repository / "data" / "customers.csv").read_bytes()
-    ends_in_a_verdict(repository, sound[:at] + content + sound[at + len(content) :])
+    valid = (repository / "data" / "customers.csv").read_bytes()
+    ends_in_a_verdict(repository, valid[:at] + content + valid[at + len(content) :])
 
 
 @SETTINGS

@@ -1,4 +1,4 @@
-"""A log line is one JSON object, and holds nothing that a customer has sent."""
+"""A log line is one JSON object without any content of a request."""
 
 import json
 import logging
@@ -9,7 +9,7 @@ from toolkit.serving.logs import FIELDS, JsonLines
 
 
 def line(message: str, level: int = logging.INFO, **fields: Any) -> dict[str, Any]:
-    """Return what is logged of one call."""
+    """Return the log line of one call."""
     record = logging.LogRecord("test", level, __file__, 1, message, None, sys.exc_info())
     setattr(record, FIELDS, fields)
     text = JsonLines().format(record)
@@ -19,19 +19,19 @@ def line(message: str, level: int = logging.INFO, **fields: Any) -> dict[str, An
 
 
 def test_a_line_has_time_level_event_and_its_own_fields() -> None:
-    said = line("two\nlines", logging.WARNING, request_id="a", status=200)
-    assert said["time"].endswith("Z")
-    del said["time"]
-    assert said == {"level": "warning", "event": "two\nlines", "request_id": "a", "status": 200}
+    logged = line("two\nlines", logging.WARNING, request_id="a", status=200)
+    assert logged["time"].endswith("Z")
+    del logged["time"]
+    assert logged == {"level": "warning", "event": "two\nlines", "request_id": "a", "status": 200}
 
 
-def test_an_exception_is_told_by_class_and_place_and_not_by_its_words() -> None:
+def test_an_exception_is_logged_by_class_and_place_without_its_message() -> None:
     try:
-        raise KeyError("what a customer has sent")
+        raise KeyError("content of a request")
     except KeyError:
-        said = line("it failed", logging.ERROR)
-    assert said["error"] == "KeyError"
-    assert said["at"][-1].endswith(
-        "test_an_exception_is_told_by_class_and_place_and_not_by_its_words"
+        logged = line("it failed", logging.ERROR)
+    assert logged["error"] == "KeyError"
+    assert logged["at"][-1].endswith(
+        "test_an_exception_is_logged_by_class_and_place_without_its_message"
     )
-    assert "customer has sent" not in json.dumps(said)
+    assert "content of a request" not in json.dumps(logged)

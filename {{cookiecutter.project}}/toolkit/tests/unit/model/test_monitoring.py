@@ -1,4 +1,4 @@
-"""What Prometheus is told of customers and answers."""
+"""The metrics of features and predictions."""
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -21,37 +21,41 @@ def monitor() -> Monitor:
     return Monitor(EXPECTATION)
 
 
-def told(monitor: Monitor, name: str, **labels: str) -> float | None:
-    """Return a metric as a scrape would find it."""
+def scraped(monitor: Monitor, name: str, **labels: str) -> float | None:
+    """Return a metric as a scrape gets it."""
     registry = CollectorRegistry()
     registry.register(monitor)
     return registry.get_sample_value(name, labels)
 
 
-def test_customers_and_answers_are_counted_beside_what_is_expected(monitor: Monitor) -> None:
+def test_features_and_predictions_are_counted_beside_the_expected_shares(monitor: Monitor) -> None:
     monitor.count(
         [{"age": 20, "plan": "full"}, {"age": 40, "plan": None}, {"age": 41, "plan": "full"}],
         [0.1, 0.9, 0.2],
     )
     monitor.count([{"age": 30, "plan": "basic"}], [0.5])
-    assert told(monitor, "churn_input_values_total", column="age", bin="(30, inf)") == 2
-    assert told(monitor, "churn_input_values_total", column="age", bin="(-inf, 30]") == 2
-    assert told(monitor, "churn_input_values_total", column="plan", bin="full") == 2
-    assert told(monitor, "churn_input_nulls_total", column="plan") == 1
-    assert told(monitor, "churn_input_expected_ratio", column="age", bin="(-inf, 30]") == 0.75
-    assert told(monitor, "churn_input_expected_null_ratio", column="plan") == 0.25
-    assert told(monitor, "churn_probabilities_total", bin="(-inf, 0.5]") == 3
-    assert told(monitor, "churn_probabilities_expected_ratio", bin="(0.5, inf)") == 0.1
+    assert scraped(monitor, "churn_input_values_total", column="age", bin="(30, inf)") == 2
+    assert scraped(monitor, "churn_input_values_total", column="age", bin="(-inf, 30]") == 2
+    assert scraped(monitor, "churn_input_values_total", column="plan", bin="full") == 2
+    assert scraped(monitor, "churn_input_nulls_total", column="plan") == 1
+    assert scraped(monitor, "churn_input_expected_ratio", column="age", bin="(-inf, 30]") == 0.75
+    assert scraped(monitor, "churn_input_expected_null_ratio", column="plan") == 0.25
+    assert scraped(monitor, "churn_probabilities_total", bin="(-inf, 0.5]") == 3
+    assert scraped(monitor, "churn_probabilities_expected_ratio", bin="(0.5, inf)") == 0.1
 
 
-def test_bins_that_nobody_was_in_are_told_as_zero(monitor: Monitor) -> None:
-    assert told(monitor, "churn_input_values_total", column="plan", bin="basic") == 0
-    assert told(monitor, "churn_probabilities_total", bin="(0.5, inf)") == 0
+def test_empty_bins_are_zero(monitor: Monitor) -> None:
+    assert scraped(monitor, "churn_input_values_total", column="plan", bin="basic") == 0
+    assert scraped(monitor, "churn_probabilities_total", bin="(0.5, inf)") == 0
 
 
-def test_a_refusal_is_counted_by_column_and_rule_and_a_free_name_is_not(monitor: Monitor) -> None:
+def test_an_invalid_value_is_counted_by_rule_and_by_column_where_there_is_one(
+    monitor: Monitor,
+) -> None:
     monitor.refuse("age", "int_type")
     monitor.refuse("age", "int_type")
-    monitor.refuse("a name that a client has made up", "extra_forbidden")
-    assert told(monitor, "churn_input_refusals_total", column="age", rule="int_type") == 2
-    assert told(monitor, "churn_input_refusals_total", column="other", rule="extra_forbidden") == 1
+    monitor.refuse("not a column", "extra_forbidden")
+    assert scraped(monitor, "churn_input_refusals_total", column="age", rule="int_type") == 2
+    assert (
+        scraped(monitor, "churn_input_refusals_total", column="other", rule="extra_forbidden") == 1
+    )

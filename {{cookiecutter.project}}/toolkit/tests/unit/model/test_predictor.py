@@ -1,4 +1,4 @@
-"""A model answers only under the contract that it was trained under."""
+"""A model predicts only under the contract that it was trained with."""
 
 import hashlib
 from pathlib import Path
@@ -13,7 +13,7 @@ from toolkit.model.training import Trained
 CUSTOMER = {"age": None, "tenure_months": 0, "monthly_spend": 199.0, "plan type": "full"}
 
 
-def test_a_customer_is_answered_with_a_probability_and_a_decision(predictor: Predictor) -> None:
+def test_a_prediction_is_a_probability_and_a_decision(predictor: Predictor) -> None:
     risky, loyal = predictor.answer(
         [CUSTOMER, CUSTOMER | {"tenure_months": 59, "monthly_spend": 1.0}]
     )
@@ -21,7 +21,7 @@ def test_a_customer_is_answered_with_a_probability_and_a_decision(predictor: Pre
     assert risky["churn"] and not loyal["churn"]
 
 
-def test_the_identity_is_the_sha256_of_the_loaded_bytes(bundle: Path, trained: Trained) -> None:
+def test_the_identity_of_a_model_is_the_sha256_of_its_bytes(bundle: Path, trained: Trained) -> None:
     assert predictors.load(bundle).sha256 == hashlib.sha256(trained.model).hexdigest()
 
 
@@ -32,15 +32,13 @@ def test_another_contract_is_refused(bundle: Path) -> None:
         predictors.load(bundle)
 
 
-def test_features_computed_otherwise_are_refused(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_derived_features_are_refused(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("toolkit.tests.example.features.FEATURES", ())
     with pytest.raises(ConfigurationError, match="its feature_names is .*is_new_customer"):
         predictors.load(bundle)
 
 
-def test_bytes_that_are_no_model_are_refused(bundle: Path) -> None:
+def test_bytes_that_are_not_a_model_are_refused(bundle: Path) -> None:
     (bundle / "model.onnx").write_bytes(b"not a model")
     with pytest.raises(ConfigurationError, match="the model cannot be loaded: "):
         predictors.load(bundle)

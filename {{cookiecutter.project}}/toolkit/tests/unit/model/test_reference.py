@@ -1,4 +1,4 @@
-"""The reference is small, the same twice, and refused where it does not belong to the contract."""
+"""The reference is small and reproducible, and refused under another contract."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def reference(read: tuple[Contract, Table]) -> Reference:
     return made
 
 
-def test_what_is_written_is_read_again(read: tuple[Contract, Table], reference: Reference) -> None:
+def test_a_reference_survives_its_file(read: tuple[Contract, Table], reference: Reference) -> None:
     assert references.load(read[0]) == reference
 
 
@@ -44,7 +44,7 @@ def test_the_same_table_gives_the_same_bytes(
     assert references.to_json(again) == contract.reference.read_bytes()
 
 
-def test_it_has_a_line_for_each_column_and_no_customer(
+def test_the_file_has_a_line_for_each_column_and_no_customer(
     read: tuple[Contract, Table], reference: Reference
 ) -> None:
     text = read[0].reference.read_text(encoding="utf-8")
@@ -54,23 +54,25 @@ def test_it_has_a_line_for_each_column_and_no_customer(
     assert len(text) < 10_000
 
 
-def test_its_model_knows_who_leaves(read: tuple[Contract, Table], reference: Reference) -> None:
+def test_its_model_separates_churned_from_retained_customers(
+    read: tuple[Contract, Table], reference: Reference
+) -> None:
     contract, table = read
-    given = references.predict(table, contract, reference.model)
-    left = (table.values["left"] == "yes").to_numpy()
-    assert given[left].mean() - given[~left].mean() > 0.2
-    assert given.mean() == pytest.approx(left.mean(), abs=0.01)
+    y_prob = references.predict(table, contract, reference.model)
+    churned = (table.values["left"] == "yes").to_numpy()
+    assert y_prob[churned].mean() - y_prob[~churned].mean() > 0.2
+    assert y_prob.mean() == pytest.approx(churned.mean(), abs=0.01)
 
 
-def test_its_model_takes_a_null_for_the_mean(reference: Reference) -> None:
+def test_its_model_imputes_nulls_with_the_mean(reference: Reference) -> None:
     average = np.array([reference.model.means], dtype=np.float32)
-    unknown = np.full_like(average, np.nan)
+    nulls = np.full_like(average, np.nan)
     np.testing.assert_allclose(
-        reference.model.predict(unknown), reference.model.predict(average), rtol=1e-5
+        reference.model.predict(nulls), reference.model.predict(average), rtol=1e-5
     )
 
 
-def test_a_category_that_cannot_be_is_predicted_as_a_null(
+def test_an_unknown_category_is_predicted_as_a_null(
     read: tuple[Contract, Table], reference: Reference
 ) -> None:
     contract, table = read
@@ -80,25 +82,27 @@ def test_a_category_that_cannot_be_is_predicted_as_a_null(
     assert first == second
 
 
-def test_customers_of_one_kind_are_no_reference(read: tuple[Contract, Table]) -> None:
+def test_customers_with_one_label_are_no_reference(read: tuple[Contract, Table]) -> None:
     contract, table = read
     table.values["left"] = "no"
-    with pytest.raises(DataError, match="the reference must have customers who left and"):
+    with pytest.raises(
+        DataError, match="the reference must contain churned and retained customers"
+    ):
         references.make(table, datasets.from_table(table, contract), contract)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"schema": 1', '"schema": 2', "schema: is 2, and this code reads 1"),
+        ('"schema": 1', '"schema": 2', "schema: is 2, but this version of the toolkit reads 1"),
         ('"rows": 400', '"rows": "many"', "profile.rows: Input should be a valid integer"),
-        ('"age"', '"years"', "it has no integer 'age', and the contract has"),
+        ('"age"', '"years"', "it lacks the contract's integer column 'age'"),
         ('"is_new_customer"', '"is_old"', "its model has other features than the contract"),
         ("{", "", "Invalid JSON"),
         ('"model"', '"models"', "model: "),
     ],
 )
-def test_a_reference_that_is_not_understood_is_refused(
+def test_an_invalid_reference_is_refused(
     read: tuple[Contract, Table], reference: Reference, old: str, new: str, message: str
 ) -> None:
     path = read[0].reference
@@ -117,11 +121,13 @@ def test_a_reference_of_a_column_of_another_type_is_refused(
     contract, _ = read
     number = 'type = "category"\ncategories = ["basic", "full"]'
     contract.path.write_text(CONTRACT.replace(number, 'type = "number"'), encoding="utf-8")
-    with pytest.raises(ConfigurationError, match="it has no number 'plan type'"):
+    with pytest.raises(
+        ConfigurationError, match="it lacks the contract's number column 'plan type'"
+    ):
         references.load(contracts.load(contract.path))
 
 
-def test_large_tables_are_predicted_in_parts(
+def test_predictions_do_not_depend_on_the_chunk_size(
     read: tuple[Contract, Table], reference: Reference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contract, table = read
@@ -131,9 +137,7 @@ def test_large_tables_are_predicted_in_parts(
     np.testing.assert_allclose(parts, whole, rtol=1e-5)
 
 
-def test_the_profile_is_json_that_every_reader_takes(
-    read: tuple[Contract, Table], reference: Reference
-) -> None:
+def test_the_file_is_plain_json(read: tuple[Contract, Table], reference: Reference) -> None:
     document = json.loads(read[0].reference.read_bytes())
     assert list(document) == ["schema", "data_sha256", "profile", "model"]
     assert document["model"]["features"] == list(Features(read[0]).names)

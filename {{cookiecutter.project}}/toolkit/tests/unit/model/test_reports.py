@@ -1,4 +1,4 @@
-"""A report is written whole or not at all, and no value can break out of its page."""
+"""A report is written completely or not at all, and no value breaks its page."""
 
 import json
 import os
@@ -9,13 +9,13 @@ import pytest
 from toolkit.reports import files as reports
 
 
-def test_json_is_written_in_a_folder_that_was_not_there(tmp_path: Path) -> None:
+def test_json_is_written_to_a_new_folder(tmp_path: Path) -> None:
     path = tmp_path / "reports" / "a.json"
     reports.write_json(path, {"a": 1})
     assert json.loads(path.read_bytes()) == {"a": 1}
 
 
-def test_a_nan_is_an_error_and_leaves_the_old_report(tmp_path: Path) -> None:
+def test_a_nan_is_an_error_and_keeps_the_old_report(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     reports.write_json(path, {"a": 1})
     with pytest.raises(ValueError, match="JSON compliant"):
@@ -23,7 +23,7 @@ def test_a_nan_is_an_error_and_leaves_the_old_report(tmp_path: Path) -> None:
     assert json.loads(path.read_bytes()) == {"a": 1}
 
 
-def test_a_full_disk_leaves_the_old_report_and_nothing_else(
+def test_a_full_disk_keeps_the_old_report_and_leaves_no_other_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.json"
@@ -39,6 +39,6 @@ def test_a_full_disk_leaves_the_old_report_and_nothing_else(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_cell_cannot_break_out_of_its_table() -> None:
+def test_a_cell_cannot_break_its_table() -> None:
     page = reports.table(("column",), [["a|b\n<img>"]])
     assert page == "| column |\n| --- |\n| a\\|b &lt;img> |\n"

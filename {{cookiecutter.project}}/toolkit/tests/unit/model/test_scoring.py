@@ -1,4 +1,4 @@
-"""A release answers customers from its own wheel, and says plainly why not."""
+"""A release scores customers from its own wheel, or says why it cannot."""
 
 import io
 import json
@@ -13,16 +13,16 @@ from toolkit.serving import scoring
 CUSTOMER = {"age": 40, "tenure_months": 3, "monthly_spend": 20.0, "plan type": "full"}
 
 
-def test_customers_are_answered_in_their_order(
+def test_predictions_are_in_the_order_of_the_customers(
     bundle: Path, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scoring, "BATCH", 2)
     customers = [CUSTOMER | {"age": age} for age in (20, 30, 300, 40, 50)]
-    answers = scoring.score(bundle, customers)
+    scores = scoring.score(bundle, customers)
     expected = [one["churn_probability"] for one in predictor.answer(customers)]
     expected[2] = None
-    assert answers["probabilities"] == expected
-    assert answers["model_sha256"] == predictor.sha256
+    assert scores["probabilities"] == expected
+    assert scores["model_sha256"] == predictor.sha256
 
 
 def run(
@@ -33,8 +33,8 @@ def run(
 ) -> tuple[int, str, str]:
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(customers)))
     code = scoring.main(["--bundle", str(bundle)])
-    said = capsys.readouterr()
-    return code, said.out, said.err
+    output = capsys.readouterr()
+    return code, output.out, output.err
 
 
 def test_the_command_prints_one_document(
@@ -50,4 +50,4 @@ def test_a_missing_column_is_named(
 ) -> None:
     code, _, error = run(bundle, [{"age": 40}], monkeypatch, capsys)
     assert code == 2
-    assert error == "it wants the column 'tenure_months', which the table does not have\n"
+    assert error == "it needs the column 'tenure_months', which the table does not have\n"

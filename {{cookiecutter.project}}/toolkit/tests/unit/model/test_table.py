@@ -1,4 +1,4 @@
-"""The table is read as it stands, however it is written; what cannot be read is one clear error."""
+"""A table is read in any format that the contract describes; an unreadable one is a clear error."""
 
 import gzip
 import os
@@ -33,7 +33,7 @@ def contract_of(folder: Path, old: str = "", new: str = "") -> Contract:
 
 
 def read(folder: Path, content: bytes, csv: str = "") -> Table:
-    """Read a file under a contract that says how it is written."""
+    """Read a file under a contract with this CSV format."""
     contract = contract_of(folder, "\n[[column]]", f"\n[csv]\n{csv}\n\n[[column]]")
     contract.data.write_bytes(content)
     return table.read(contract)
@@ -63,9 +63,7 @@ def read(folder: Path, content: bytes, csv: str = "") -> Table:
         (PLAIN.replace("Bob,,", "Bob,  ,").encode(), ""),
     ],
 )
-def test_every_way_of_writing_gives_the_same_table(
-    tmp_path: Path, content: bytes, csv: str
-) -> None:
+def test_every_format_gives_the_same_table(tmp_path: Path, content: bytes, csv: str) -> None:
     plain, other = read(tmp_path, PLAIN.encode()), read(tmp_path, content, csv)
     pd.testing.assert_frame_equal(other.values, plain.values)
     assert other.header == plain.header
@@ -80,22 +78,22 @@ def test_numbers_are_numbers_and_nulls_are_nulls(tmp_path: Path) -> None:
     assert list(values["name"]) == ["Ada", "Bob", "Zoë"]
 
 
-def test_a_packed_table_is_read(tmp_path: Path) -> None:
+def test_a_compressed_table_is_read(tmp_path: Path) -> None:
     contract = contract_of(tmp_path, "customers.csv", "customers.csv.gz")
     contract.data.write_bytes(gzip.compress(PLAIN.encode()))
     assert len(table.read(contract)) == 3
 
 
-def test_a_parquet_table_is_read_and_counts_rows(tmp_path: Path) -> None:
+def test_a_parquet_table_is_read_and_has_row_numbers(tmp_path: Path) -> None:
     plain = read(tmp_path, PLAIN.encode())
     contract = contract_of(tmp_path, "customers.csv", "customers.parquet")
     plain.values.to_parquet(contract.data)
-    found = table.read(contract)
-    pd.testing.assert_frame_equal(found.values, plain.values)
-    assert (found.unit, found.places([0, 2])) == ("row", (1, 3))
+    loaded = table.read(contract)
+    pd.testing.assert_frame_equal(loaded.values, plain.values)
+    assert (loaded.unit, loaded.places([0, 2])) == ("row", (1, 3))
 
 
-def test_labels_that_are_numbers_or_flags_in_parquet_are_texts(tmp_path: Path) -> None:
+def test_numbers_and_flags_of_parquet_are_read_as_text_labels(tmp_path: Path) -> None:
     contract = contract_of(tmp_path, "customers.csv", "customers.parquet")
     frame = pd.DataFrame({"name": [7, 8], "plan type": [1.0, None], "left": [True, False]})
     frame.to_parquet(contract.data)
@@ -110,23 +108,23 @@ def test_a_row_keeps_its_line_after_a_field_with_line_breaks(tmp_path: Path) -> 
     assert read(tmp_path, content).places([0, 1, 2]) == (2, 5, 6)
 
 
-def test_a_row_with_too_few_fields_is_known_by_its_line(tmp_path: Path) -> None:
-    found = read(tmp_path, PLAIN.replace(",basic,yes", "").encode())
-    assert found.places(found.ragged) == (3,)
+def test_a_row_with_too_few_fields_has_its_line(tmp_path: Path) -> None:
+    loaded = read(tmp_path, PLAIN.replace(",basic,yes", "").encode())
+    assert loaded.places(loaded.ragged) == (3,)
 
 
-def test_an_empty_line_is_a_row_with_too_few_fields(tmp_path: Path) -> None:
-    found = read(tmp_path, PLAIN.replace("\nZoë", "\n\nZoë").encode())
-    assert found.places(found.ragged) == (4,)
-    assert found.places([3]) == (5,)
+def test_a_blank_line_is_a_row_with_too_few_fields(tmp_path: Path) -> None:
+    loaded = read(tmp_path, PLAIN.replace("\nZoë", "\n\nZoë").encode())
+    assert loaded.places(loaded.ragged) == (4,)
+    assert loaded.places([3]) == (5,)
 
 
 @pytest.mark.parametrize("text", ["forty", "0x28", "4 0", "True", "1e999", "1e39", "40.5", "٤٠x"])
-def test_what_is_no_integer_is_kept_as_text(tmp_path: Path, text: str) -> None:
-    found = read(tmp_path, PLAIN.replace("Ada,40", f"Ada,{text}").encode())
-    assert list(found.unreadable) == ["age"]
-    assert np.isnan(found.values["age"][0])
-    assert found.values["age"][2] == 51
+def test_a_value_that_is_not_an_integer_is_kept_as_text(tmp_path: Path, text: str) -> None:
+    loaded = read(tmp_path, PLAIN.replace("Ada,40", f"Ada,{text}").encode())
+    assert list(loaded.unreadable) == ["age"]
+    assert np.isnan(loaded.values["age"][0])
+    assert loaded.values["age"][2] == 51
 
 
 def test_a_date_is_read_as_utc(tmp_path: Path) -> None:
@@ -134,27 +132,29 @@ def test_a_date_is_read_as_utc(tmp_path: Path) -> None:
     contract = contract_of(tmp_path, "[[column]]", dated)
     lines = ["since", "2026-11-24", "2026-11-24T01:00:00+02:00", "24.11.2026", ""]
     contract.data.write_text("\n".join(f"{line},x" for line in lines), encoding="utf-8")
-    found = table.read(contract)
-    assert [str(date) for date in found.values["since"][:2]] == [
+    loaded = table.read(contract)
+    assert [str(date) for date in loaded.values["since"][:2]] == [
         *("2026-11-24 00:00:00+00:00", "2026-11-23 23:00:00+00:00"),
     ]
-    assert list(found.unreadable["since"]) == ["24.11.2026"]
+    assert list(loaded.unreadable["since"]) == ["24.11.2026"]
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "line 1 is empty, and must name the columns"),
-        (b"\n\n\n", "line 1 is empty, and must name the columns"),
-        (PLAIN.replace("basic", "ba,sic").encode(), "not readable as CSV: .* line 3, saw 7"),
-        (PLAIN.replace("full", "fu,ll", 1).encode(), "not readable as CSV: "),
-        (PLAIN.replace("Bob", '"Bob').encode(), "not readable as CSV: .*EOF inside string"),
-        (PLAIN.encode("latin-1"), "line 4: not utf-8: "),
-        (b"\x89PNG\r\n\x1a\n\x00\x00", "line 1: not utf-8: "),
-        (PLAIN.encode("utf-16"), "line 1: not utf-8: "),
+        (b"", "line 1 is empty, but must name the columns"),
+        (b"\n\n\n", "line 1 is empty, but must name the columns"),
+        (PLAIN.replace("basic", "ba,sic").encode(), "not valid CSV: .* line 3, saw 7"),
+        (PLAIN.replace("full", "fu,ll", 1).encode(), "not valid CSV: "),
+        (PLAIN.replace("Bob", '"Bob').encode(), "not valid CSV: .*EOF inside string"),
+        (PLAIN.encode("latin-1"), "line 4: not valid utf-8: "),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", "line 1: not valid utf-8: "),
+        (PLAIN.encode("utf-16"), "line 1: not valid utf-8: "),
     ],
 )
-def test_a_file_that_is_no_table_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_file_that_is_not_a_table_is_refused(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
     with pytest.raises(DataError, match=message) as refused:
         read(tmp_path, content)
     assert str(refused.value).startswith(f"{tmp_path / 'customers.csv'}: ")
@@ -164,13 +164,13 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path, content: bytes, mess
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("customers.csv.gz", PLAIN.encode(), "not readable as gzip: Not a gzipped file"),
-        ("customers.csv.gz", gzip.compress(PLAIN.encode())[:-9], "not readable as gzip: "),
-        ("customers.parquet", PLAIN.encode(), "not readable as Parquet: "),
-        ("customers.parquet", b"", "not readable as Parquet: "),
+        ("customers.csv.gz", PLAIN.encode(), "not valid gzip: Not a gzipped file"),
+        ("customers.csv.gz", gzip.compress(PLAIN.encode())[:-9], "not valid gzip: "),
+        ("customers.parquet", PLAIN.encode(), "not valid Parquet: "),
+        ("customers.parquet", b"", "not valid Parquet: "),
     ],
 )
-def test_a_file_of_another_kind_than_its_name_is_refused(
+def test_a_file_of_another_type_than_its_suffix_is_refused(
     tmp_path: Path, name: str, content: bytes, message: str
 ) -> None:
     contract = contract_of(tmp_path, "customers.csv", name)
@@ -179,14 +179,14 @@ def test_a_file_of_another_kind_than_its_name_is_refused(
         table.read(contract)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     contract = contract_of(tmp_path)
     contract.data.unlink()
     with pytest.raises(DataError, match=re.escape(f"{contract.data}: No such file")):
         table.read(contract)
 
 
-def test_a_folder_is_no_table(tmp_path: Path) -> None:
+def test_a_folder_is_refused(tmp_path: Path) -> None:
     contract = contract_of(tmp_path)
     contract.data.unlink()
     contract.data.mkdir()
@@ -200,19 +200,19 @@ def test_a_file_that_is_being_written_is_refused(
     contract = contract_of(tmp_path)
     read_bytes = Path.read_bytes
 
-    def read_while_somebody_writes(path: Path) -> bytes:
+    def read_during_a_write(path: Path) -> bytes:
         content = read_bytes(path)
         with path.open("ab") as file:
             file.write(b"Eve,1,1,1,full,no\n")
             os.fsync(file.fileno())
         return content
 
-    monkeypatch.setattr(Path, "read_bytes", read_while_somebody_writes)
+    monkeypatch.setattr(Path, "read_bytes", read_during_a_write)
     with pytest.raises(DataError, match="customers.csv: changed while it was read"):
         table.read(contract)
 
 
-def test_a_table_without_rows_and_one_with_one_are_read(tmp_path: Path) -> None:
+def test_tables_of_no_row_and_of_one_row_are_read(tmp_path: Path) -> None:
     lines = PLAIN.splitlines()
     assert len(read(tmp_path, lines[0].encode())) == 0
     assert len(read(tmp_path, "\n".join(lines[:2]).encode())) == 1
@@ -221,12 +221,12 @@ def test_a_table_without_rows_and_one_with_one_are_read(tmp_path: Path) -> None:
 def test_thousands_of_columns_are_read(tmp_path: Path) -> None:
     extra = [f"extra {number}" for number in range(5000)]
     rows = [[*line.split(","), *extra] for line in PLAIN.splitlines()]
-    found = read(tmp_path, "\n".join(",".join(row) for row in rows).encode())
-    assert len(found.header) == 5006
-    assert len(found.values.columns) == 6
+    loaded = read(tmp_path, "\n".join(",".join(row) for row in rows).encode())
+    assert len(loaded.header) == 5006
+    assert len(loaded.values.columns) == 6
 
 
-def test_a_column_that_is_there_twice_is_not_guessed_at(tmp_path: Path) -> None:
-    found = read(tmp_path, PLAIN.replace("tenure_months", "age").encode())
-    assert found.header.count("age") == 2
-    assert "age" not in found.values
+def test_of_duplicate_columns_none_is_read(tmp_path: Path) -> None:
+    loaded = read(tmp_path, PLAIN.replace("tenure_months", "age").encode())
+    assert loaded.header.count("age") == 2
+    assert "age" not in loaded.values
