@@ -116,7 +116,7 @@ def find(repository: Repository, variables: Mapping[str, str] = os.environ) -> F
         if wanted
         else f"{REMOTE} is at none, or neither GITHUB_TOKEN nor GITLAB_TOKEN is set",
         state="nothing was changed",
-        next_step="set the token in the environment; README.md, section CI, says what it must be",
+        next_step="set the token in the environment; docs/secrets.md says what it must be",
     )
 
 
