@@ -10,12 +10,12 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
-WIDTH, HEIGHT = 420, 150
+WIDTH, HISTOGRAM_HEIGHT, LABEL_HEIGHT = 420, 120, 16
 SQUARE, HEADING = 240, 20
 WIDE, WIDE_LABEL = 760, 260
 LEFT, RIGHT, TOP, BOTTOM = 40, 8, 8, 22
 BAR_HEIGHT = 22
-LABEL_WIDTH, FIGURES_WIDTH = 130, 112
+LABEL_WIDTH, FIGURES_WIDTH = 130, 136
 LONGEST_LABEL, LONGEST_WIDE_LABEL = 20, 40
 TICKS = 5
 
@@ -23,25 +23,39 @@ Points = Sequence[Sequence[float]]
 
 
 def histogram(
-    now: Sequence[int], then: Sequence[int], start: float, width: float, title: str
+    now: Sequence[int],
+    then: Sequence[int],
+    start: float,
+    width: float,
+    title: str,
+    across: str = "",
+    upwards: str = "",
 ) -> Markup:
-    """Draw a table's bars, filled, and the reference's as a line over them.
+    """Draw one distribution as filled bars, and another as a line over them.
 
     Parameters
     ----------
     now, then
         How many values each bar holds, [k]; both are drawn as shares of their sums.
     start, width
-        Where the first bar begins, and how wide each is.
+        The start of the first bar, and the width of each.
     title
-        What a reader who cannot see the picture is told.
+        The description for a reader who cannot see the picture.
+    across, upwards
+        The labels of the axes; empty for none.
     """
     shares, reference = _shares(now), _shares(then)
     top = _ceiling(max(*shares, *reference))
-    svg = _svg(WIDTH, HEIGHT, title)
+    ceiling = HEADING if upwards else TOP
+    floor = ceiling + HISTOGRAM_HEIGHT
+    svg = _svg(WIDTH, floor + BOTTOM + (LABEL_HEIGHT if across else 0), title)
     step = (WIDTH - LEFT - RIGHT) / len(shares)
-    floor = HEIGHT - BOTTOM
-    unit = (floor - TOP) / top
+    unit = HISTOGRAM_HEIGHT / top
+    if upwards:
+        _text(svg, upwards, 0, HEADING - 9, "start")
+    if across:
+        middle = (LEFT + WIDTH - RIGHT) / 2
+        _text(svg, across, middle, floor + BOTTOM + LABEL_HEIGHT - 4, "middle")
     for share in (0.0, top / 2, top):
         y = floor - share * unit
         _add(svg, "line", "axis", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y)
@@ -65,32 +79,33 @@ def histogram(
     for value in _ticks(start, end):
         x = LEFT + (value - start) / (end - start) * (WIDTH - LEFT - RIGHT)
         _add(svg, "line", "axis", x1=x, x2=x, y1=floor, y2=floor + 3)
-        _text(svg, f"{value:.6g}", x, HEIGHT - 6, "middle")
+        _text(svg, f"{value:.6g}", x, floor + BOTTOM - 6, "middle")
     return _markup(svg)
 
 
 def categories(now: Sequence[int], then: Sequence[int], names: Sequence[str], title: str) -> Markup:
-    """Draw a table's share of each category as a bar, and the reference's as a mark on it.
+    """Draw the share of each category as a bar, and the reference's as a mark on it.
 
     Parameters
     ----------
     now, then
-        How many rows have each category, [k].
+        The number of rows with each category, [k].
     names
         The categories, [k].
     """
     shares, reference = _shares(now), _shares(then)
     top = max(*shares, *reference) or 1.0
-    svg = _svg(WIDTH, BAR_HEIGHT * len(names) + 4, title)
+    svg = _svg(WIDTH, HEADING + BAR_HEIGHT * len(names) + 4, title)
     unit = (WIDTH - LABEL_WIDTH - FIGURES_WIDTH) / top
+    _text(svg, "share of rows", LABEL_WIDTH, HEADING - 9, "start")
     for place, (name, share, before) in enumerate(zip(names, shares, reference, strict=True)):
-        y = 4 + place * BAR_HEIGHT
+        y = HEADING + place * BAR_HEIGHT
         _text(svg, _short(name), LABEL_WIDTH - 6, y + 12, "end")
         _add(svg, "rect", "now", x=LABEL_WIDTH, y=y + 1, width=share * unit, height=15)
         x = LABEL_WIDTH + before * unit
         _add(svg, "line", "then", x1=x, x2=x, y1=y - 2, y2=y + 19)
         right = LABEL_WIDTH + max(share, before) * unit + 5
-        _text(svg, f"{share:.1%}, was {before:.1%}", right, y + 12, "start")
+        _text(svg, f"{share:.1%}, reference {before:.1%}", right, y + 12, "start")
     return _markup(svg)
 
 

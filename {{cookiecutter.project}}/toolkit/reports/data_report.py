@@ -1,4 +1,4 @@
-"""Tells people and machines what an examination of the data has found: JSON, Markdown, HTML."""
+"""The report of the data check: JSON for machines, Markdown and HTML for people."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -12,31 +12,33 @@ from ..data.contract import Column
 from ..data.distribution import Categories, Numbers
 from ..data.drift import PREDICTIONS, Drift
 from ..data.examination import Examination
-from ..data.table import Table, in_words
+from ..data.table import Table, describe_rows
 from ..data.validation import SHOWN, Finding
 from . import charts
 from .files import cell, render, table
 
-# A page of some thousand pictures is one that no browser shows.
-PICTURES = 200
+# No browser shows a page of some thousand pictures.
+CARDS = 200
 SHOWN_CATEGORIES = 12
 LEVELS = ("fail", "warn", "unknown", "ok")
 
 
 @dataclass(frozen=True)
 class ColumnReport:
-    """What there is to say of one column, or of the predictions.
+    """The result for one column, or for the predictions of the reference's model.
 
     Attributes
     ----------
     nulls, reference_nulls, allowed_nulls
-        Shares as percentages; empty where there is none.
+        Shares as percentages; empty where not applicable.
     null_rows
-        How many rows have a null, and where the first are; empty where none has.
+        The number of rows with a null and the places of the first; empty where there are none.
+    findings, drifts
+        The violations of the contract, and all comparisons with the reference.
     picture
-        How it is distributed, now and in the reference; None where the two were not compared.
+        The distribution, now and in the reference; None where they were not compared.
     sparklines
-        The same as text.
+        The distribution in the reference and now, as text.
     """
 
     name: str
@@ -53,34 +55,37 @@ class ColumnReport:
 
     @property
     def contract(self) -> str:
-        """Whether the contract is kept: `ok` or `fail`; empty where it promises nothing."""
+        """The level of the contract: `ok` or `fail`; empty where it has no rule."""
         return "fail" if self.findings else "ok" if self.allowed_nulls else ""
 
     @property
     def drift(self) -> str:
-        """The worst of the drifts' levels; empty where there are none."""
+        """The worst level of the drifts; empty where there are none."""
         return min((drift.level for drift in self.drifts), key=LEVELS.index, default="")
 
     @property
     def level(self) -> str:
-        """The worse of the two."""
+        """The worse of both levels."""
         return min((self.contract or "ok", self.drift or "ok"), key=LEVELS.index)
 
     @property
-    def urgency(self) -> int:
-        """Where it stands in a report that begins with what is wrong."""
-        return LEVELS.index(self.level)
+    def has_findings(self) -> bool:
+        """Whether the column fails or warns."""
+        return self.level in ("fail", "warn")
 
 
 def columns_of(examination: Examination) -> list[ColumnReport]:
-    """Return what there is to say of each column in the contract's order, then the predictions."""
+    """Return a report for each column, in the contract's order, then one for the predictions."""
     columns = [_column(column, examination) for column in examination.contract.columns]
     now, then = examination.profile.predictions, examination.reference.profile.predictions
     if now is not None and then is not None:
         drifts = _drifts(PREDICTIONS, examination)
-        role = "of the reference's model"
         columns.append(
-            ColumnReport(PREDICTIONS, role, "number", drifts=drifts, **_drawn(now, then))
+            ColumnReport(
+                *(PREDICTIONS, "reference model", "number"),
+                drifts=drifts,
+                **_distributions(PREDICTIONS, now, then),
+            )
         )
     return columns
 
@@ -99,7 +104,7 @@ def _column(column: Column, examination: Examination) -> ColumnReport:
         null_rows=_null_rows(column.name, examination.table),
         findings=tuple(one for one in examination.findings if one.column == column.name),
         drifts=_drifts(column.name, examination),
-        **(_drawn(now, then) if now and then else {}),
+        **(_distributions(column.name, now, then) if now and then else {}),
     )
 
 
@@ -117,19 +122,26 @@ def _null_rows(name: str, read: Table) -> str:
     if name not in read.values:
         return ""
     rows = np.flatnonzero(read.values[name].isna())
-    return in_words(len(rows), read.unit, read.places(rows[:SHOWN])) if len(rows) else ""
+    places = read.places(rows[:SHOWN])
+    return describe_rows(len(rows), read.unit, places) if len(rows) else ""
 
 
-def _drawn(now: Numbers | Categories, then: Numbers | Categories) -> dict[str, Any]:
+def _distributions(
+    name: str, now: Numbers | Categories, then: Numbers | Categories
+) -> dict[str, Any]:
     """Return the picture and the sparklines of one column."""
-    title = f"this table: {now.rows} values; the reference: {then.rows}"
+    title = f"Distribution of {name}: {now.rows} values now, {then.rows} in the reference"
     if isinstance(now, Numbers) and isinstance(then, Numbers):
         bars, reference_bars = list(now.bars), list(then.bars)
-        if then.width == 1 and len(bars) <= SHOWN_CATEGORIES:  # A few whole numbers, as flags.
+        if then.width == 1 and len(bars) <= SHOWN_CATEGORIES:  # A few integers, such as flags.
             names = [f"{then.start + place:g}" for place in range(len(bars))]
             picture = charts.categories(bars, reference_bars, names, title)
         else:
-            picture = charts.histogram(bars, reference_bars, then.start, then.width, title)
+            picture = charts.histogram(
+                *(bars, reference_bars, then.start, then.width, title),
+                across=name,
+                upwards="share of rows",
+            )
     else:
         assert isinstance(now, Categories) and isinstance(then, Categories)
         names = _most_frequent(now, then)
@@ -148,7 +160,7 @@ def _drawn(now: Numbers | Categories, then: Numbers | Categories) -> dict[str, A
 
 
 def _most_frequent(now: Categories, then: Categories) -> list[str]:
-    """Return the names of the categories, the most frequent first, as many as are shown."""
+    """Return the names of the most frequent categories, in order, as many as are shown."""
     shares: defaultdict[str, float] = defaultdict(float)
     for side in (now, then):
         for name, count in side.counts.items():
@@ -157,11 +169,12 @@ def _most_frequent(now: Categories, then: Categories) -> list[str]:
 
 
 def as_json(examination: Examination) -> dict[str, Any]:
-    """Return what the run found, for reports/data.json."""
+    """Return the result for reports/data.json."""
     return {
         "verdict": "failed" if examination.failures else "passed",
         "reasons": examination.failures,
         "warnings": examination.warnings,
+        "data_sha256": examination.table.sha256,
         "rows": len(examination.table),
         "reference": {
             "file": str(examination.contract.reference),
@@ -175,7 +188,10 @@ def as_json(examination: Examination) -> dict[str, Any]:
 
 
 def to_markdown(document: Mapping[str, Any], columns: Sequence[ColumnReport]) -> str:
-    """Return reports/data.json as Markdown, for a CI summary."""
+    """Return reports/data.json as Markdown, for a CI summary.
+
+    A column with a finding stands in an open table, all others in one that is folded away.
+    """
     page = f"# Data check: {document['verdict']}\n\n"
     for mark, sentences in (("**fails**", document["reasons"]), ("warns", document["warnings"])):
         page += "".join(f"- {mark}: {cell(sentence)}\n" for sentence in sentences)
@@ -183,25 +199,28 @@ def to_markdown(document: Mapping[str, Any], columns: Sequence[ColumnReport]) ->
         page += "\n"
     if not columns:
         return page
-    page += f"{document['rows']} rows of `{document['file']}` against `{document['contract']}` "
-    page += f"and a reference of {document['reference']['rows']} rows.\n\n"
-    header = (
-        "column",
-        "contract",
-        "drift",
-        "reference",
-        "now",
-        "nulls before",
-        "now",
-        "allowed",
-        "where",
-    )
-    return page + table(
-        header,
+    page += f"{document['rows']:,} rows of `{document['file']}`, compared with the contract "
+    page += f"`{document['contract']}` and a reference of {document['reference']['rows']:,} rows.\n"
+    with_findings = [column for column in columns if column.has_findings]
+    others = [column for column in columns if not column.has_findings]
+    if with_findings:
+        page += f"\n{_columns_table(with_findings)}"
+    if others:
+        page += f"\n<details>\n<summary>{len(others)} columns without findings</summary>\n\n"
+        page += f"{_columns_table(others)}\n</details>\n"
+    return page
+
+
+def _columns_table(columns: Sequence[ColumnReport]) -> str:
+    return table(
+        (
+            *("column", "contract", "drift", "reference", "now"),
+            *("nulls in the reference", "nulls now", "nulls allowed", "rows with nulls"),
+        ),
         (
             (
                 column.name,
-                *map(_stressed, (column.contract, column.drift)),
+                *map(_emphasised, (column.contract, column.drift)),
                 *column.sparklines,
                 *(column.reference_nulls, column.nulls, column.allowed_nulls, column.null_rows),
             )
@@ -210,7 +229,7 @@ def to_markdown(document: Mapping[str, Any], columns: Sequence[ColumnReport]) ->
     )
 
 
-def _stressed(level: str) -> str:
+def _emphasised(level: str) -> str:
     return f"**{level}**" if level == "fail" else level
 
 
@@ -219,7 +238,14 @@ def to_html(document: Mapping[str, Any], columns: Sequence[ColumnReport]) -> str
     names = ("data_sha256", "contract_sha256", "created")
     evidence = [(name.replace("_", " "), document[name]) for name in names if document.get(name)]
     if document["reference"]:
-        evidence.append(("reference made from data", document["reference"]["data_sha256"]))
+        evidence.append(("reference data sha256", document["reference"]["data_sha256"]))
+    cards = [column for column in columns if column.picture or column.findings]
+    cards.sort(key=lambda column: LEVELS.index(column.level))
     return render(
-        "data.html", document=document, columns=columns, pictures=PICTURES, evidence=evidence
+        "data.html",
+        document=document,
+        columns=columns,
+        cards=cards[:CARDS],
+        omitted=len(cards[CARDS:]),
+        evidence=evidence,
     )

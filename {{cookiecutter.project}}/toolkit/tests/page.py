@@ -14,6 +14,8 @@ class Page(HTMLParser):
         In their order, as often as they are there.
     addresses
         Of anything that would be fetched or followed.
+    details
+        Whether each ``<details>`` is open, in their order.
     """
 
     def __init__(self, page: str) -> None:
@@ -22,10 +24,13 @@ class Page(HTMLParser):
         self.tags: list[str] = []
         self.classes: list[str] = []
         self.addresses: list[str] = []
+        self.details: list[bool] = []
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
+        if tag == "details":
+            self.details.append("open" in dict(attrs))
         for name, value in attrs:
             if name in ("src", "href", "action"):
                 self.addresses.append(value or "")
