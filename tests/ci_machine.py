@@ -7,8 +7,8 @@ import re
 import secrets
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from demo.repository import FOREIGN, free_ports
@@ -18,6 +18,10 @@ from demo.repository import FOREIGN, free_ports
 FORGE = re.compile(r"(CI|GCL|GITHUB|GITLAB|RUNNER|FORCE_COLOR)(_|$)")
 
 
+class RunnerMissing(Exception):
+    """No pipeline can be run here; the text is the reason to skip a test with."""
+
+
 def run(*command: str, cwd: Path | None = None) -> str:
     """Run a command that must succeed and return what it printed."""
     return subprocess.run(command, cwd=cwd, check=True, capture_output=True, text=True).stdout
@@ -25,20 +29,17 @@ def run(*command: str, cwd: Path | None = None) -> str:
 
 @dataclass(frozen=True)
 class Machine:
-    """One machine with two places for jobs, whose servers stay.
+    """One machine that jobs run on, and whose servers stay.
 
     Parameters
     ----------
     folder : pathlib.Path
         Everything that jobs and servers leave behind is in here.
-    variables : mapping of str to str
-        What every job sees beside the environment of these tests.
     mark : str
         Is part of every planted secret, so that one search finds them all.
     """
 
     folder: Path
-    variables: Mapping[str, str]
     mark: str = field(default_factory=lambda: secrets.token_hex(16))
     port: int = field(default_factory=lambda: free_ports(1)[0])
 
@@ -72,7 +73,6 @@ class Machine:
             "PATH": os.pathsep.join(path),
             "XDG_STATE_HOME": str(self.folder / "state"),
             "GIT_CONFIG_GLOBAL": os.devnull,
-            **self.variables,
             **self.secrets,
         }
 
@@ -87,15 +87,17 @@ class Machine:
             except FileExistsError:
                 number += 1
 
-    def make_python(self, folder: Path) -> Path:
-        """Return the ``bin`` folder of a fresh Python with nothing but pip."""
+    @cached_property
+    def python(self) -> Path:
+        """The ``bin`` folder of a Python that had nothing but pip before jobs used it."""
+        folder = self.folder / "python"
         run(sys.executable, "-m", "virtualenv", "--quiet", str(folder))
         return folder / "bin"
 
     def leaks(self, remote: Path) -> list[str]:
         """Return each file of this machine, and the remote if an object of it, that has a secret."""
         search = ["grep", "--recursive", "--files-with-matches", "--text", "--fixed-strings"]
-        skipped = ["--exclude-dir=.nox", "--exclude-dir=*python"]
+        skipped = ["--exclude-dir=.nox", "--exclude-dir=.venv", "--exclude-dir=python"]
         done = subprocess.run(
             [*search, *skipped, self.mark, str(self.folder)], capture_output=True, text=True
         )

@@ -1,7 +1,6 @@
 """A fresh repository whose pipelines are run, and the faults that must turn them red.
 
-The bare `nox` of a fresh repository is run whole by test_green.py. So here the session `tests` runs
-one file of its tests only, and a fault is held against the one check that must find it.
+A fault is held against the one check that must find it.
 """
 
 from __future__ import annotations
@@ -18,11 +17,8 @@ import pytest
 import trivy_database
 from advisories import advisories
 from ci_machine import Machine
-from living import Living
 
 from demo.repository import Repository
-
-FEW_TESTS = "tests/unit/test_walls.py"
 
 # In two pieces, so that nobody takes this file for a leak.
 TOKEN = "ghp_" + "a1B2" * 9
@@ -39,7 +35,7 @@ def ask_for_a_better_model(repository: Repository) -> None:
 
 
 def break_a_test(repository: Repository) -> None:
-    with (repository.folder / FEW_TESTS).open("a", encoding="utf-8") as file:
+    with (repository.folder / "tests/test_data.py").open("a", encoding="utf-8") as file:
         file.write("\n\ndef test_fault() -> None:\n    assert 1 == 2\n")
 
 
@@ -125,14 +121,15 @@ class Project:
 
 
 @contextmanager
-def project(living: Living, workspace: Path) -> Iterator[Project]:
+def project(workspace: Path) -> Iterator[Project]:
     """Yield a project that nobody has worked on yet; stop its servers afterwards.
 
     What its audit and its scan ask know of no hole.
     """
-    machine = Machine(workspace / "machine", {"PYTEST_ADDOPTS": FEW_TESTS})
-    generated = Repository.generate(workspace, programs=living.repository.programs, ci="both")
+    machine = Machine(workspace / "machine")
+    generated = Repository.generate(workspace, ci="both")
     repository = replace(generated, state=machine.folder / "state")
+    repository.install_tools()
     # The jobs of pull requests run beside the canary here; how it judges is tested elsewhere.
     repository.replace("release.toml", "max_slowdown = 1.0\n", "max_slowdown = 20.0\n")
     repository.begin(workspace / "remote.git")
