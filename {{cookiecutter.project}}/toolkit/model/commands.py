@@ -183,6 +183,7 @@ def _check(places: Places, kind: str, name: str, measure: Measure) -> Document:
         "metrics": {},
         "slices": [],
         "fairness": [],
+        "permutation_importance": None,
         "curves": {},
         "champion": None,
         "rules": [],

@@ -17,6 +17,9 @@ from .evaluation import (
 )
 from .metrics import BusinessMetric
 
+# Of each churned customer, and of each retained one.
+Placements = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -113,9 +116,7 @@ def delong_sd(y_true: Labels, first: Probabilities, second: Probabilities) -> fl
     return sd_of_mean_placement(np.subtract(*of_churned), np.subtract(*of_retained))
 
 
-def placements(
-    churned: npt.NDArray[np.bool_], y_prob: Probabilities
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def placements(churned: npt.NDArray[np.bool_], y_prob: Probabilities) -> Placements:
     """Return DeLong's placement values, whose mean on either side is the ROC AUC.
 
     Returns

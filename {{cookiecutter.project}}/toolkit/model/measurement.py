@@ -15,6 +15,7 @@ from . import fairness
 from .champion import SCORED, Champion
 from .comparison import compare, compare_roc_auc
 from .evaluation import Predictions, evaluate
+from .importance import permutation_importance
 from .policy import FairnessPolicy, Policy, SlicePolicy
 from .slices import slices_of
 from .training import Evaluation, Trained
@@ -33,7 +34,8 @@ def measure(
     Returns
     -------
     evidence
-        JSON that `gates.decide` reads: rows, metrics, slices, fairness, and the curves to draw.
+        JSON that `gates.decide` reads: rows, metrics, slices, fairness, permutation
+        importance, and the curves to draw.
     """
     predictions = evaluation.predictions
     name, auc = strongest_column(evaluation.customers, contract)
@@ -48,6 +50,9 @@ def measure(
             "strongest_column": {"name": name, "roc_auc": auc},
             "slices": _slices(evaluation, contract, reference, policy),
             "fairness": _fairness(evaluation, policy.fairness),
+            "permutation_importance": asdict(
+                permutation_importance(evaluation, contract, policy.training.seed)
+            ),
             "curves": _curves(predictions),
         }
     )

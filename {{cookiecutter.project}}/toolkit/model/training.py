@@ -1,6 +1,7 @@
 """Training: quick for a pull request, full for a release. A hash of the id splits the customers."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,8 @@ from .export import export
 from .features import Features, Matrix
 from .policy import TrainingPolicy
 from .predictor import Predictor
+
+Positions = npt.NDArray[np.int64]
 
 SMOKE_CASES = 8
 REPLAY_CASES = 100
@@ -46,11 +49,15 @@ class Evaluation:
         For these customers, in their order.
     rows
         How many customers the table has, and how many were trained on, held out or evaluated.
+    predict
+        From other features [m, k] of some customers, and the positions of these [m], to
+        probabilities [m]: by a model that was not trained on them.
     """
 
     customers: Dataset
     predictions: Predictions
     rows: dict[str, int]
+    predict: Callable[[Matrix, Positions], Probabilities]
 
 
 @dataclass(frozen=True)
@@ -100,9 +107,11 @@ def cross_validate(dataset: Dataset, contract: Contract, policy: TrainingPolicy)
     """
     customers = dataset.select(rows_of.quick_rows(dataset, policy.quick_rows))
     matrix = Features(contract).matrix(customers.columns)
-    y_prob, fold_of = out_of_fold(customers, matrix, policy)
-    predictions = predict_out_of_fold(customers.labels, y_prob, fold_of)
-    return Evaluation(customers, predictions, {"table": len(dataset), "evaluated": len(customers)})
+    models = fit_folds(customers, matrix, policy)
+    y_prob = models.predict(matrix, np.arange(len(customers)))
+    predictions = predict_out_of_fold(customers.labels, y_prob, models.fold_of)
+    rows = {"table": len(dataset), "evaluated": len(customers)}
+    return Evaluation(customers, predictions, rows, models.predict)
 
 
 def train_challenger(
@@ -125,7 +134,10 @@ def train_challenger(
         pipeline = fit(features.matrix(train.columns), train.labels, policy)
     y_prob = _probabilities(pipeline, features.matrix(holdout.columns))
     predictions = Predictions.at_threshold(holdout.labels, y_prob, threshold)
-    return Evaluation(holdout, predictions, {"trained": len(train), "held_out": len(holdout)})
+    rows = {"trained": len(train), "held_out": len(holdout)}
+    return Evaluation(
+        holdout, predictions, rows, lambda matrix, _: _probabilities(pipeline, matrix)
+    )
 
 
 def train(dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> Trained:
@@ -141,22 +153,25 @@ def train(dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> Train
     train, holdout = _split(dataset, policy)
     features = Features(contract)
     train_matrix, holdout_matrix = (features.matrix(part.columns) for part in (train, holdout))
-    y_prob, _ = out_of_fold(train, train_matrix, policy)
+    models = fit_folds(train, train_matrix, policy)
+    y_prob = models.predict(train_matrix, np.arange(len(train)))
     threshold = best_threshold(train.labels, y_prob)
     with step(f"training on {len(train)} customers, {len(holdout)} are held out"):
         pipeline = fit(train_matrix, train.labels, policy)
     with step(f"exporting to ONNX, and comparing the predictions for {len(holdout)} customers"):
         model = export(pipeline, contract, threshold, holdout_matrix)
     predictor = Predictor(contract, model)
+
+    def probabilities(matrix: Matrix) -> Probabilities:
+        return predictor.probabilities(matrix).astype(np.float64)
+
     on_holdout, on_train = (
-        Predictions.at_threshold(
-            part.labels, predictor.probabilities(matrix).astype(np.float64), threshold
-        )
+        Predictions.at_threshold(part.labels, probabilities(matrix), threshold)
         for part, matrix in ((holdout, holdout_matrix), (train, train_matrix))
     )
     rows = {"table": len(dataset), "trained": len(train), "held_out": len(holdout)}
     return Trained(
-        holdout=Evaluation(holdout, on_holdout, rows),
+        holdout=Evaluation(holdout, on_holdout, rows, lambda matrix, _: probabilities(matrix)),
         model=model,
         smoke=smoke_cases(holdout, contract, predictor),
         train=on_train,
@@ -173,28 +188,54 @@ def _split(dataset: Dataset, policy: TrainingPolicy) -> tuple[Dataset, Dataset]:
     return train, holdout
 
 
-def out_of_fold(
-    dataset: Dataset, matrix: Matrix, policy: TrainingPolicy
-) -> tuple[Probabilities, npt.NDArray[np.int64]]:
-    """Return out-of-fold probabilities and each customer's fold, both [n].
+@dataclass(frozen=True)
+class FoldModels:
+    """The models of a cross-validation.
 
-    Each fold is predicted by a model that was trained on the other folds.
+    Attributes
+    ----------
+    fold_of
+        Each customer's fold, [n].
+    pipelines
+        By fold, each trained on all the other folds.
     """
+
+    fold_of: Positions
+    pipelines: dict[int, Pipeline]
+
+    def predict(self, matrix: Matrix, rows: Positions) -> Probabilities:
+        """Return out-of-fold probabilities, [m].
+
+        Parameters
+        ----------
+        matrix
+            Features, [m, k].
+        rows
+            The positions of their customers, [m]: each is predicted by the model that was not
+            trained on that customer.
+        """
+        y_prob = np.full(len(rows), np.nan)
+        fold_of = self.fold_of[rows]
+        for fold in np.unique(fold_of):
+            inside = fold_of == fold
+            y_prob[inside] = _probabilities(self.pipelines[int(fold)], matrix[inside])
+        return y_prob
+
+
+def fit_folds(dataset: Dataset, matrix: Matrix, policy: TrainingPolicy) -> FoldModels:
+    """Train a model for each fold, on all the others; the matrix is [n, k]."""
     fold_of = rows_of.folds(dataset, policy.folds)
-    y_prob = np.full(len(dataset), np.nan)
+    pipelines = {}
     for fold in range(policy.folds):
         inside = fold_of == fold
         rows_of.require_both_labels(dataset.labels[~inside], f"all folds but {fold + 1}")
         if inside.any():
             with step(f"fold {fold + 1} of {policy.folds}"):
-                pipeline = fit(matrix[~inside], dataset.labels[~inside], policy)
-                y_prob[inside] = _probabilities(pipeline, matrix[inside])
-    return y_prob, fold_of
+                pipelines[fold] = fit(matrix[~inside], dataset.labels[~inside], policy)
+    return FoldModels(fold_of, pipelines)
 
 
-def predict_out_of_fold(
-    y_true: Labels, y_prob: Probabilities, fold_of: npt.NDArray[np.int64]
-) -> Predictions:
+def predict_out_of_fold(y_true: Labels, y_prob: Probabilities, fold_of: Positions) -> Predictions:
     """Predict each fold at the threshold that is best on the others: no row chooses its own."""
     y_pred = np.zeros(len(y_true), dtype=np.int64)
     for fold in np.unique(fold_of):

@@ -15,7 +15,7 @@ SQUARE, HEADING = 240, 20
 WIDE, WIDE_LABEL = 760, 260
 LEFT, RIGHT, TOP, BOTTOM = 40, 8, 8, 22
 BAR_HEIGHT = 22
-LABEL_WIDTH, FIGURES_WIDTH = 130, 136
+CHARACTER_WIDTH, FIGURES_WIDTH = 6.2, 150
 LONGEST_LABEL, LONGEST_WIDE_LABEL = 20, 40
 TICKS = 5
 
@@ -46,7 +46,7 @@ def histogram(
     """
     shares, reference = _shares(now), _shares(then)
     top = _ceiling(max(*shares, *reference))
-    ceiling = HEADING if upwards else TOP
+    ceiling = HEADING + 6 if upwards else TOP
     floor = ceiling + HISTOGRAM_HEIGHT
     svg = _svg(WIDTH, floor + BOTTOM + (LABEL_HEIGHT if across else 0), title)
     step = (WIDTH - LEFT - RIGHT) / len(shares)
@@ -96,15 +96,17 @@ def categories(now: Sequence[int], then: Sequence[int], names: Sequence[str], ti
     shares, reference = _shares(now), _shares(then)
     top = max(*shares, *reference) or 1.0
     svg = _svg(WIDTH, HEADING + BAR_HEIGHT * len(names) + 4, title)
-    unit = (WIDTH - LABEL_WIDTH - FIGURES_WIDTH) / top
-    _text(svg, "share of rows", LABEL_WIDTH, HEADING - 9, "start")
-    for place, (name, share, before) in enumerate(zip(names, shares, reference, strict=True)):
+    labels = [_short(name) for name in names]
+    start = 10 + CHARACTER_WIDTH * max(map(len, labels), default=0)
+    unit = (WIDTH - start - FIGURES_WIDTH) / top
+    _text(svg, "share of rows", start, HEADING - 9, "start")
+    for place, (label, share, before) in enumerate(zip(labels, shares, reference, strict=True)):
         y = HEADING + place * BAR_HEIGHT
-        _text(svg, _short(name), LABEL_WIDTH - 6, y + 12, "end")
-        _add(svg, "rect", "now", x=LABEL_WIDTH, y=y + 1, width=share * unit, height=15)
-        x = LABEL_WIDTH + before * unit
+        _text(svg, label, start - 6, y + 12, "end")
+        _add(svg, "rect", "now", x=start, y=y + 1, width=share * unit, height=15)
+        x = start + before * unit
         _add(svg, "line", "then", x1=x, x2=x, y1=y - 2, y2=y + 19)
-        right = LABEL_WIDTH + max(share, before) * unit + 5
+        right = start + max(share, before) * unit + 5
         _text(svg, f"{share:.1%}, reference {before:.1%}", right, y + 12, "start")
     return _markup(svg)
 
@@ -117,11 +119,11 @@ def curves(
     Parameters
     ----------
     now, then
-        Their points as pairs, the second may be none.
+        Their points as pairs; the second may have none.
     across, upwards
-        What the axes are called.
+        The labels of the axes.
     diagonal
-        Whether to draw where both axes are equal.
+        Whether to draw the line on which both axes are equal.
     """
     svg = _svg(SQUARE + LEFT + RIGHT, SQUARE + HEADING + 36, title)
     size = SQUARE
@@ -148,46 +150,52 @@ def curves(
 
 
 def intervals(
-    rows: Sequence[tuple[str, float, float, float, float | None]], title: str, mark: float
+    rows: Sequence[tuple[str, float, float, float, float | None]],
+    title: str,
+    across: str,
+    mark: float,
 ) -> Markup:
-    """Draw figures with their intervals, one below the other.
+    """Draw figures as points with their intervals, one below the other.
 
     Parameters
     ----------
     rows
-        Name, value, low and high end, and what it is compared with, or None.
+        Name, value, low and high end, and the figure that it is compared with, or None.
+    across
+        The label of the axis.
     mark
-        The figure of all together, drawn through all rows.
+        Where to draw a line through all rows: the figure of all together, or none at all.
     """
     figures = [figure for _, *numbers in rows for figure in numbers if figure is not None]
     low, high = min([mark, *figures]), max([mark, *figures])
     if low == high:
         low, high = low - 0.5, high + 0.5
-    svg = _svg(WIDE, BAR_HEIGHT * len(rows) + BOTTOM + 4, title)
+    svg = _svg(WIDE, BAR_HEIGHT * len(rows) + BOTTOM + LABEL_HEIGHT + 4, title)
     size = WIDE - WIDE_LABEL - 2 * RIGHT
 
-    def across(figure: float) -> float:
+    def place_of(figure: float) -> float:
         return WIDE_LABEL + RIGHT + (figure - low) / (high - low) * size
 
     floor = BAR_HEIGHT * len(rows) + 4
     for figure in _ticks(low, high):
-        x = across(figure)
+        x = place_of(figure)
         _add(svg, "line", "axis", x1=x, x2=x, y1=0, y2=floor)
         _text(svg, f"{figure:.6g}", x, floor + 14, "middle")
-    _add(svg, "line", "axis strong", x1=across(mark), x2=across(mark), y1=0, y2=floor)
+    _text(svg, across, WIDE_LABEL + RIGHT + size / 2, floor + 30, "middle")
+    _add(svg, "line", "axis strong", x1=place_of(mark), x2=place_of(mark), y1=0, y2=floor)
     for place, (name, value, start, end, compared) in enumerate(rows):
         y = 4 + place * BAR_HEIGHT + BAR_HEIGHT / 2 - 3
         _text(svg, _short(name, LONGEST_WIDE_LABEL), WIDE_LABEL - 6, y + 4, "end")
-        _add(svg, "line", "now line", x1=across(start), x2=across(end), y1=y, y2=y)
-        _add(svg, "circle", "now", cx=across(value), cy=y, r=4.0)
+        _add(svg, "line", "now line", x1=place_of(start), x2=place_of(end), y1=y, y2=y)
+        _add(svg, "circle", "now", cx=place_of(value), cy=y, r=4.0)
         if compared is not None:
-            x = across(compared)
+            x = place_of(compared)
             _add(svg, "line", "then", x1=x, x2=x, y1=y - 8, y2=y + 8)
     return _markup(svg)
 
 
 def sparkline(counts: Sequence[int]) -> str:
-    """Draw counts as a row of blocks, where there is nothing but text: ▂▅█▃."""
+    """Draw counts as a row of blocks, for pages of plain text: ▂▅█▃."""
     top = max(counts, default=0)
     blocks = " ▁▂▃▄▅▆▇█"
     return "".join(blocks[math.ceil(8 * count / top) if top else 0] for count in counts)

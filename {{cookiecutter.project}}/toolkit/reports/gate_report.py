@@ -1,6 +1,6 @@
-"""Tells people what a gate has found: Markdown for a CI summary, and a page with pictures."""
+"""Reports what a gate has found: Markdown for a CI summary, and a page with pictures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -11,7 +11,8 @@ from .files import cell, render, table
 
 SHOWN_SLICES = 60
 SLICE_METRIC = "roc_auc"
-NOTHING = "0.0000"
+SHOWN_FEATURES = 20
+ZERO = "0.0000"
 MARKED = {"ok": "ok", "warn": "warn", "fail": "**fail**"}
 
 Document = Mapping[str, Any]
@@ -39,8 +40,8 @@ def metric_rows(document: Document) -> list[dict[str, Any]]:
     return rows
 
 
-def in_words(row: Mapping[str, Any]) -> str:
-    """Return a metric's name with its unit, where the name does not hold it."""
+def name_and_unit(row: Mapping[str, Any]) -> str:
+    """Return a metric's name, and its unit where the name does not contain it."""
     return f"{row['name']} ({row['unit']})" if row["unit"] else str(row["name"])
 
 
@@ -48,7 +49,7 @@ def _champion(document: Document) -> Document:
     return document.get("champion") or {}
 
 
-def _worst(levels: Any) -> str:
+def _worst(levels: Iterable[str]) -> str:
     found = set(levels)
     return next((level for level in ("fail", "warn", "ok") if level in found), "")
 
@@ -62,31 +63,33 @@ def _interval(low: float | None, high: float | None) -> str:
 
 
 def _difference(compared: Document) -> str:
-    """Return by how much the candidate is better or worse, and how certain that is."""
+    """Return how much better or worse the candidate is, with half of the 95 % interval."""
     loss, low, high = (compared.get(key) for key in ("loss", "low", "high"))
     if loss is None:
         return ""
     word = "worse" if loss > 0 else "better"
-    said = f"{word} by {abs(loss):.4f}" if f"{abs(loss):.4f}" != NOTHING else "the same"
-    return said if low is None or high is None else f"{said} ± {(high - low) / 2:.4f}"
+    size = f"{abs(loss):.4f}"
+    difference = "equal" if size == ZERO else f"{word} by {size}"
+    return difference if low is None or high is None else f"{difference} ± {(high - low) / 2:.4f}"
 
 
 def champion_sentence(document: Document) -> str:
-    """Return what the candidate was compared with, in words."""
-    told = _champion(document)
-    match told.get("state"):
+    """Return which champion the candidate was compared with, or why with none."""
+    champion = _champion(document)
+    match champion.get("state"):
         case champions.SCORED:
             return (
-                f"Compared with release {told['release']}, which {told['environment']} has served "
-                f"since {told['served_since']}, on the same {told['rows']} customers."
+                f"Compared with release {champion['release']}, served by "
+                f"{champion['environment']} since {champion['served_since']}, on the same "
+                f"{champion['rows']} customers."
             )
         case champions.NONE_YET:
-            return f"There is no champion yet: {told['why']}."
+            return f"There is no champion yet: {champion['why']}."
         case champions.NOT_FETCHED:
-            return f"Compared with no champion: {told['why']}."
+            return f"Not compared with a champion: {champion['why']}."
         case champions.UNSCORABLE:
-            return f"The champion {told['release']} could not be scored: {told['why']}."
-    return "Nothing was compared."
+            return f"The champion {champion['release']} could not be scored: {champion['why']}."
+    return "Not compared with a champion."
 
 
 def to_markdown(document: Document) -> str:
@@ -100,7 +103,7 @@ def to_markdown(document: Document) -> str:
             ("metric", "value", "95 % interval", "champion", "difference", "rule", "verdict"),
             (
                 (
-                    *(in_words(row), row["value"], row["interval"], row["champion"]),
+                    *(name_and_unit(row), row["value"], row["interval"], row["champion"]),
                     *(row["difference"], row["rules"], MARKED.get(row["level"], "")),
                 )
                 for row in metric_rows(document)
@@ -109,14 +112,14 @@ def to_markdown(document: Document) -> str:
     others = [one for one in document["rules"] if one["subject"] not in document["metrics"]]
     if others:
         page += "\n" + table(
-            ("rule", "must hold", "verdict"),
+            ("rule", "requirement", "verdict"),
             ((one["subject"], one["rule"], MARKED[one["level"]]) for one in others),
         )
     return page + "\n" + table(("evidence", "value"), facts(document))
 
 
 def facts(document: Document) -> list[tuple[str, str]]:
-    """Return what the verdict is about: bytes, commit, machine and time."""
+    """Return what identifies the run: the commit, the sha256 of the files, machine and time."""
     return [
         *((f"customers: {part}", str(count)) for part, count in document["rows"].items()),
         *(
@@ -131,7 +134,7 @@ def facts(document: Document) -> list[tuple[str, str]]:
 
 
 def to_html(document: Document) -> str:
-    """Return a gate's document as one page that needs nothing from elsewhere."""
+    """Return a gate's document as one page that loads nothing else."""
     measured = bool(document["metrics"])
     return render(
         "gate.html",
@@ -140,6 +143,8 @@ def to_html(document: Document) -> str:
         metrics=metric_rows(document) if measured else [],
         pictures=_pictures(document) if measured else [],
         confusion=document.get("curves", {}).get("confusion"),
+        importance=importance_picture(document),
+        importance_caption=importance_sentence(document),
         slices=_slice_picture(document) if measured else None,
         evidence=facts(document),
     )
@@ -178,8 +183,9 @@ def _pictures(document: Document) -> list[tuple[str, Markup]]:
         (
             "Predicted probabilities: churned filled, retained as a line",
             charts.histogram(
-                *(histogram["churned"], histogram["retained"], 0.0, 0.05),
-                "predicted probabilities of churned and retained customers",
+                *(histogram["churned"], histogram["retained"], 0.0, 1 / len(histogram["churned"])),
+                "predicted probabilities of churned and of retained customers",
+                *("predicted probability of churn", "share of customers"),
             ),
         ),
     ]
@@ -189,9 +195,42 @@ def _pairs(points: Sequence[Sequence[float]]) -> list[Sequence[float]]:
     return [point[:2] for point in points]
 
 
+def important_features(document: Document) -> list[dict[str, Any]]:
+    """Return the permutation importance of the input features, the highest first, not of all."""
+    measured = document.get("permutation_importance") or {"features": []}
+    return list(measured["features"][:SHOWN_FEATURES])
+
+
+def importance_sentence(document: Document) -> str:
+    """Return how the permutation importance was measured; empty where it was not."""
+    measured = document.get("permutation_importance")
+    if not measured:
+        return ""
+    count, shown = len(measured["features"]), len(important_features(document))
+    customers = "held-out customers"
+    if document["training"] == "quick":
+        customers = "customers, each predicted by a model that was trained on the other folds"
+    return (
+        "Decrease in ROC AUC when the values of one input feature are shuffled, with its 95 % "
+        f"interval: mean of {measured['repeats']} shuffles, on {measured['rows']} {customers}."
+        + (f" The {shown} highest of {count} features." if shown < count else "")
+    )
+
+
+def importance_picture(document: Document) -> Markup | None:
+    """Draw the permutation importance; None where there is none."""
+    rows = [
+        (one["feature"], one["decrease"], one["low"], one["high"], None)
+        for one in important_features(document)
+    ]
+    if not rows:
+        return None
+    return charts.intervals(rows, "permutation importance", "decrease in ROC AUC", 0.0)
+
+
 def _slice_picture(document: Document) -> Markup | None:
-    """Draw every slice that is large enough, the worst first."""
-    met = {
+    """Draw the ROC AUC of every slice that is large enough, the lowest first."""
+    comparisons = {
         one["name"]: {each["metric"]: each for each in one["comparisons"]}
         for one in _champion(document).get("slices") or []
     }
@@ -199,11 +238,11 @@ def _slice_picture(document: Document) -> Markup | None:
     for one in document.get("slices") or []:
         estimate = (one["metrics"] or {}).get(SLICE_METRIC)
         if estimate and None not in estimate.values():
-            compared = met.get(one["name"], {}).get(SLICE_METRIC, {}).get("champion")
+            compared = comparisons.get(one["name"], {}).get(SLICE_METRIC, {}).get("champion")
             name = f"{one['name']} ({one['rows']})"
             rows.append((name, estimate["value"], estimate["low"], estimate["high"], compared))
     rows.sort(key=lambda row: row[1])
     overall = document["metrics"][SLICE_METRIC]["value"]
     if not rows or overall is None:
         return None
-    return charts.intervals(rows[:SHOWN_SLICES], f"{SLICE_METRIC} by slices", overall)
+    return charts.intervals(rows[:SHOWN_SLICES], "ROC AUC by slice", "ROC AUC", overall)

@@ -1,7 +1,7 @@
-"""The model card: what a model is for and how good it is, made by the run that trained it.
+"""The model card: what a model is for and how good it is, written by the run that trained it.
 
-Its sections and its front matter are those of the Hugging Face Hub, so that it may be put there.
-The owner's own words come from model_card.toml; every figure comes from the evidence.
+Its sections and its front matter are those of the Hugging Face Hub, so that it can be published
+there. The owner's words come from model_card.toml; every figure comes from the evidence.
 """
 
 import json
@@ -10,14 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from ..data import document as documents
 from ..places import Places
 from .files import cell, render, table, write_bytes
-from .gate_report import champion_sentence, in_words, metric_rows
+from .gate_report import (
+    champion_sentence,
+    importance_picture,
+    importance_sentence,
+    important_features,
+    metric_rows,
+    name_and_unit,
+)
 
 SCHEMA = 1
 NAME = "model_card"
-# What the Hub calls the metrics that it knows.
+# The metrics that the Hub knows, by its names.
 HUB_METRICS = ("roc_auc", "average_precision", "accuracy", "f1", "precision", "recall")
 WORST_SLICES = 10
 
@@ -26,10 +35,11 @@ Document = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the card."""
+    """A table of the card; the page shows a picture in its place, where there is one."""
 
     header: tuple[str, ...]
     rows: Sequence[Sequence[object]]
+    picture: Markup | None = None
 
 
 Part = str | Table
@@ -37,7 +47,7 @@ Part = str | Table
 
 @dataclass(frozen=True)
 class Words:
-    """What only the owner can say of a model."""
+    """The owner's words about a model."""
 
     name: str
     description: str
@@ -65,7 +75,7 @@ def load(path: Path) -> Words:
 
 
 def leave(places: Places, document: Document) -> None:
-    """Write the card of a trained model as Markdown and as a page."""
+    """Write the card of a trained model as Markdown and as HTML."""
     words = load(places.card)
     for ending, page in (("md", to_markdown), ("html", to_html)):
         write_bytes(places.reports / f"{NAME}.{ending}", page(words, document).encode())
@@ -81,16 +91,13 @@ def to_markdown(words: Words, document: Document) -> str:
     for heading, paragraphs in sections(words, document):
         page += f"## {heading}\n\n"
         for one in paragraphs:
-            page += f"{one.strip()}\n\n" if isinstance(one, str) else f"{_markdown(one)}\n"
+            text = one.strip() + "\n" if isinstance(one, str) else table(one.header, one.rows)
+            page += f"{text}\n"
     return page.rstrip() + "\n"
 
 
-def _markdown(part: Table) -> str:
-    return table(part.header, part.rows)
-
-
 def to_html(words: Words, document: Document) -> str:
-    """Return the card as one page that needs nothing from elsewhere."""
+    """Return the card as one page that loads nothing else."""
     return render(
         "model_card.html", words=words, document=document, sections=sections(words, document)
     )
@@ -102,7 +109,7 @@ def version(document: Document) -> str:
 
 
 def front_matter(words: Words, document: Document) -> dict[str, Any]:
-    """Return what the Hub reads of a card: licence, tags, and the metrics as a model index."""
+    """Return what the Hub reads: licence, tags, and the metrics as a model index."""
     metrics = [
         {"type": name, "value": round(document["metrics"][name]["value"], 4)}
         for name in HUB_METRICS
@@ -131,7 +138,7 @@ def front_matter(words: Words, document: Document) -> dict[str, Any]:
 
 
 def sections(words: Words, document: Document) -> list[tuple[str, list[Part]]]:
-    """Return the card's sections: each a heading, and texts and tables in their order."""
+    """Return the card's sections: each a heading, with its texts and tables in order."""
     rows = document["rows"]
     return [
         (
@@ -139,7 +146,7 @@ def sections(words: Words, document: Document) -> list[tuple[str, list[Part]]]:
             [
                 words.description,
                 Table(
-                    ("what", "value"),
+                    ("fact", "value"),
                     [
                         ("version", version(document)),
                         ("owner", f"{words.owner}, {words.contact}"),
@@ -164,17 +171,18 @@ def sections(words: Words, document: Document) -> list[tuple[str, list[Part]]]:
         (
             "Evaluation",
             [
-                f"On the held-out customers. The quality gate {document['verdict']}.",
+                f"On the held-out customers. Verdict of the quality gate: {document['verdict']}.",
                 Table(
                     ("metric", "value", "95 % interval", "champion"),
                     [
-                        (in_words(row), row["value"], row["interval"], row["champion"])
+                        (name_and_unit(row), row["value"], row["interval"], row["champion"])
                         for row in metric_rows(document)
                     ],
                 ),
                 champion_sentence(document),
             ],
         ),
+        ("Input features", _importance(document)),
         ("Weakest slices", _slices(document)),
         (
             "Limits",
@@ -183,13 +191,22 @@ def sections(words: Words, document: Document) -> list[tuple[str, list[Part]]]:
         (
             "How to reproduce",
             [
-                f"With the table of the sha256 above: check out {document['commit']}, and type "
-                "nox -s train. The same commit and data give the same model to the byte: its "
+                f"With the table of the sha256 above, check out {document['commit']} and type "
+                "nox -s train. The same commit and the same data give the same bytes: the model's "
                 f"sha256 must be {document['model_sha256']}.",
                 Table(("environment", "value"), list(document["environment"].items())),
             ],
         ),
     ]
+
+
+def _importance(document: Document) -> list[Part]:
+    found = important_features(document)
+    if not found:
+        return ["The permutation importance was not measured."]
+    rows = [(one["feature"], *_estimate(one | {"value": one["decrease"]})) for one in found]
+    header = ("input feature", "decrease in ROC AUC", "95 % interval")
+    return [importance_sentence(document), Table(header, rows, importance_picture(document))]
 
 
 def _slices(document: Document) -> list[Part]:
@@ -228,11 +245,11 @@ def _estimate(estimate: Mapping[str, float | None]) -> tuple[str, str]:
 def _common_limits(document: Document) -> list[str]:
     missing = [one for one in document["slices"] if one["name"].endswith(" is null")]
     limits = [
-        "It was trained on customers as they were: when they change, nox -s data tells, and it "
-        "must be trained again.",
-        "A value that is null is answered as if it were the median of the training.",
+        "The model was trained on past customers. When the customers change, nox -s data reports "
+        "drift, and the model must be trained again.",
+        "A null is treated like the median of the training data.",
     ]
     if missing:
-        seen = ", ".join(f"{one['name']} ({one['rows']})" for one in missing)
-        limits.append(f"Among the held-out customers: {seen}.")
+        counts = ", ".join(f"{one['name']} ({one['rows']})" for one in missing)
+        limits.append(f"Among the held-out customers: {counts}.")
     return limits

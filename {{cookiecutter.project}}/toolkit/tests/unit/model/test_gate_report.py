@@ -52,7 +52,7 @@ def test_the_markdown_begins_with_the_verdict_and_the_reasons(reports: Path) -> 
 def test_candidate_and_champion_stand_side_by_side(document: Document) -> None:
     [auc] = [row for row in gate_report.metric_rows(document) if row["name"] == "roc_auc"]
     assert auc["value"] == auc["champion"] != ""
-    assert auc["difference"] == "the same ± 0.0000"
+    assert auc["difference"] == "equal ± 0.0000"
     assert auc["rules"] == "certainly better than guessing; at least 0.7"
     assert auc["level"] == "ok"
 
@@ -61,12 +61,42 @@ def test_the_page_shows_curves_of_both_and_every_slice(reports: Path, document: 
     page = Page((reports / "gate.html").read_text(encoding="utf-8"))
     assert "Quality gate: ✗ failed" in page.text
     assert page.text.index("Failures") < page.text.index("Metrics")
-    assert page.tags.count("svg") == 5
+    assert page.tags.count("svg") == 6
     assert page.classes.count("then") >= 4
     large = [one for one in document["slices"] if one["metrics"]]
     assert len(large) >= 6
     for one in large:
         assert f"{one['name']} ({one['rows']})" in page.text
+
+
+def test_the_page_draws_the_permutation_importance_of_every_input_feature(
+    reports: Path, document: Document
+) -> None:
+    measured = document["permutation_importance"]
+    assert [one["decrease"] for one in measured["features"]] == sorted(
+        (one["decrease"] for one in measured["features"]), reverse=True
+    )
+    picture = gate_report.importance_picture(document)
+    assert picture is not None and "decrease in ROC AUC" in picture
+    for name in ("gate.html", "model_card.html"):
+        text = Page((reports / name).read_text(encoding="utf-8")).text
+        assert f"mean of 5 shuffles, on {measured['rows']} held-out customers." in text
+        for feature in ("age", "tenure_months", "monthly_spend", "plan type"):
+            assert feature in text
+
+
+def test_of_many_input_features_the_20_most_important_are_shown(document: Document) -> None:
+    many = [
+        {"feature": f"feature {n}", "decrease": 0.1 - n / 1000, "low": 0.0, "high": 0.1}
+        for n in range(30)
+    ]
+    measured = {"rows": 2000, "repeats": 5, "features": many}
+    wide = document | {"permutation_importance": measured, "training": "quick"}
+    page = Page(gate_report.to_html(wide)).text
+    assert "feature 19" in page and "feature 20" not in page
+    assert (
+        "each predicted by a model that was trained on the other folds. The 20 highest of" in page
+    )
 
 
 def test_the_page_needs_nothing_from_elsewhere(reports: Path) -> None:
@@ -79,9 +109,9 @@ def test_the_page_needs_nothing_from_elsewhere(reports: Path) -> None:
 @pytest.mark.parametrize(
     ("told", "sentence"),
     [
-        (None, "Nothing was compared."),
+        (None, "Not compared with a champion."),
         ({"state": "none yet", "why": "prod has served nothing yet"}, "There is no champion yet: "),
-        ({"state": "not fetched", "why": "no folder"}, "Compared with no champion: no folder."),
+        ({"state": "not fetched", "why": "no folder"}, "Not compared with a champion: no folder."),
         (
             {"state": "unscorable", "release": "c0ffee", "why": "it is old"},
             "The champion c0ffee could not be scored: it is old.",
@@ -97,7 +127,11 @@ def test_every_case_of_a_champion_is_told(document: Document, told: object, sent
 
 def test_a_run_that_measured_nothing_has_a_page_too(document: Document) -> None:
     nothing: Document = {"metrics": {}, "rules": [], "slices": [], "fairness": [], "curves": {}}
-    broken = document | nothing | {"champion": None, "reasons": ["data.csv: <b>gone</b>"]}
+    broken = (
+        document
+        | nothing
+        | {"champion": None, "permutation_importance": None, "reasons": ["data.csv: <b>gone</b>"]}
+    )
     page = Page(gate_report.to_html(broken))
     assert "data.csv: <b>gone</b>" in page.text and "b" not in page.tags
     assert "- **fails**: data.csv: &lt;b>gone&lt;/b>" in gate_report.to_markdown(broken)
@@ -122,7 +156,13 @@ def test_the_card_has_the_sections_of_the_hub_and_the_owner_s_words(reports: Pat
     headings = [line for line in text.splitlines() if line.startswith("#")]
     assert headings == [
         *("# leavers", "## Model description", "## Intended use", "## Training data"),
-        *("## Evaluation", "## Weakest slices", "## Limits", "## How to reproduce"),
+        *(
+            "## Evaluation",
+            "## Input features",
+            "## Weakest slices",
+            "## Limits",
+            "## How to reproduce",
+        ),
     ]
     for words in ("Tells who leaves.", "Calling people.", "Punishing people.", "It is small."):
         assert words in text
@@ -133,12 +173,12 @@ def test_every_figure_of_the_card_is_the_evidence_s(reports: Path, document: Doc
     for row, estimate in zip(
         gate_report.metric_rows(document), document["metrics"].values(), strict=True
     ):
-        name = gate_report.in_words(row)
+        name = gate_report.name_and_unit(row)
         assert f"| {name} | {estimate['value']:.4f} |" in card
     for key in ("model_sha256", "data_sha256", "contract_sha256"):
         assert document[key] in card
     assert f"{document['rows']['held_out']} others were held out" in card
-    assert "Compared with release c0ffeec0ffee-01234567, which prod has served since" in card
+    assert "Compared with release c0ffeec0ffee-01234567, served by prod since" in card
     worst = min(
         (one for one in document["slices"] if one["metrics"]),
         key=lambda one: one["metrics"]["roc_auc"]["value"],
@@ -152,6 +192,15 @@ def test_the_card_names_who_is_too_few_and_the_cold_start(document: Document) ->
     words = model_card.Words(*9 * ("x",))
     card = model_card.to_markdown(words, document | {"slices": [small]})
     assert "Too small to evaluate: is_new_customer." in card
+
+
+def test_the_card_has_the_permutation_importance_with_its_intervals(
+    reports: Path, document: Document
+) -> None:
+    card = (reports / "model_card.md").read_text(encoding="utf-8")
+    for one in document["permutation_importance"]["features"]:
+        figures = f"{one['decrease']:.4f} | {one['low']:.4f} to {one['high']:.4f}"
+        assert f"| {one['feature']} | {figures} |" in card
 
 
 def test_the_card_is_the_same_twice(document: Document) -> None:

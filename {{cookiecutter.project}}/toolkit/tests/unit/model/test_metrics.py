@@ -94,7 +94,9 @@ def test_a_loss_points_the_way_of_the_metric() -> None:
     ids=["raises", "an array", "nothing", "a parameter that quality.toml does not give"],
 )
 def test_a_function_that_fails_is_named(function: object, reason: str) -> None:
-    with pytest.raises(ConfigurationError, match="the metric 'mine' cannot be computed: ") as failed:
+    with pytest.raises(
+        ConfigurationError, match="the metric 'mine' cannot be computed: "
+    ) as failed:
         evaluate(predictions(), seed=1, business=(metric(function),))
     assert reason in str(failed.value)
     assert "example/metrics.py, line " in str(failed.value)

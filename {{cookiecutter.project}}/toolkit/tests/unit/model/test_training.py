@@ -80,7 +80,8 @@ def test_each_customer_is_predicted_by_a_model_of_other_folds(
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, len(dataset))
     matrix = rng.normal(size=(len(dataset), 5)).astype(np.float32)
-    y_prob, _ = training.out_of_fold(replace(dataset, labels=labels), matrix, policy.training)
+    models = training.fit_folds(replace(dataset, labels=labels), matrix, policy.training)
+    y_prob = models.predict(matrix, np.arange(len(dataset)))
     assert abs(np.corrcoef(y_prob, labels)[0, 1]) < 0.2
 
 
