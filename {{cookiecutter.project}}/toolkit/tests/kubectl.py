@@ -71,10 +71,11 @@ class Cluster:
         """Put this cluster's kubectl into a folder."""
         program, here = folder / "kubectl", Path(__file__).resolve()
         folder.mkdir(exist_ok=True)
-        # Imported, and not run as a script, it is compiled only once.
+        # Imported, and not run as a script, it is compiled only once, where these tests' bytecode is.
         lines = [
             f"#!{sys.executable} -IS",
-            f"import sys; sys.path.insert(0, {str(here.parent)!r})",
+            f"import sys; sys.pycache_prefix = {sys.pycache_prefix!r}",
+            f"sys.path.insert(0, {str(here.parent)!r})",
             f"import {here.stem}; {here.stem}.main({str(self.path)!r}, sys.argv[1:])",
         ]
         program.write_text("\n".join(lines) + "\n", encoding="utf-8")
