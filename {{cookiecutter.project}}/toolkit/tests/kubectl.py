@@ -71,7 +71,7 @@ class Cluster:
         """Put this cluster's kubectl into a folder."""
         program, here = folder / "kubectl", Path(__file__).resolve()
         folder.mkdir(exist_ok=True)
-        # Imported, and not run as a script, it is compiled only once, where these tests' bytecode is.
+        # Imported, and not run as a script, it is compiled only once, beside the tests' bytecode.
         lines = [
             f"#!{sys.executable} -IS",
             f"import sys; sys.pycache_prefix = {sys.pycache_prefix!r}",
