@@ -19,6 +19,11 @@ from .distribution import Categories, Numbers
 from .reference import Profile
 
 PREDICTIONS = "predictions"
+IN_WORDS = {
+    "distribution": "distribution drift",
+    "categories": "category drift",
+    "nulls": "null rate drift",
+}
 SHOWN_CHANGES = 3
 SHOWN_NAMES = 5
 SMALLEST_P = 1e-6
@@ -87,7 +92,7 @@ class Drift(Effect):
         )
 
     def __str__(self) -> str:
-        return f"{self.column}: {self.aspect} drift: {self.moved}; {self.evidence}"
+        return f"{self.column}: {IN_WORDS[self.aspect]}: {self.moved}; {self.evidence}"
 
 
 def compare(now: Profile, then: Profile, contract: Contract, policy: DriftPolicy) -> list[Drift]:

@@ -109,7 +109,7 @@ def _derived(contract: Contract, taken: Collection[str]) -> tuple[DerivedFeature
 
 
 def _try_out(derived: DerivedFeature, inputs: Sequence[Column], package: str) -> None:
-    """Compute a feature of the ends of its inputs' ranges and of a null, before anybody needs it."""
+    """Compute a feature of the ends of its inputs' ranges and of a null: does it work at all?"""
     values = [np.array([*column.range, np.nan]) for column in inputs]
     try:
         with np.errstate(all="ignore"):

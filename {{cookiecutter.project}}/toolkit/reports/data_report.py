@@ -206,7 +206,8 @@ def to_markdown(document: Mapping[str, Any], columns: Sequence[ColumnReport]) ->
     if with_findings:
         page += f"\n{_columns_table(with_findings)}"
     if others:
-        page += f"\n<details>\n<summary>{len(others)} columns without findings</summary>\n\n"
+        count = "1 column" if len(others) == 1 else f"{len(others)} columns"
+        page += f"\n<details>\n<summary>{count} without findings</summary>\n\n"
         page += f"{_columns_table(others)}\n</details>\n"
     return page
 
