@@ -1,21 +1,36 @@
 # /// script
 # dependencies = ["nox>=2026.10.20"]
 # ///
-"""The template's doors: `nox` lints and tests it, `nox -s demo` shows what it makes."""
+"""The template's commands: `nox` lints and tests it, `nox -s demo` shows what it generates."""
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nox
 
-nox.needs_version = ">=2026.10.20"
-nox.options.default_venv_backend = "uv|virtualenv"
-nox.options.reuse_venv = "yes"
-nox.options.error_on_external_run = True
-nox.options.download_python = "never"
+ROOT = Path(__file__).parent
+GENERATED = ROOT / "{{cookiecutter.project}}"
+ENVIRONMENTS = ROOT / ".nox"
 
-# The model wing's benchmarks run its code with its own lock, and beside what it is compared with.
-TRAIN_LOCK = "{{cookiecutter.project}}/requirements-train.txt"
-DOORS_LOCK = "{{cookiecutter.project}}/requirements-doors.txt"
+# The toolkit makes the environments here as it does in a repository. What runs in its folder must
+# leave nothing there: every repository would get a copy.
+sys.pycache_prefix = str(ENVIRONMENTS / "bytecode")
+sys.path.insert(0, str(GENERATED))
+from toolkit.checks import environment  # noqa: E402
+
+nox.needs_version = ">=2026.10.20"
+# All sessions that want the same lock share one environment.
+nox.options.default_venv_backend = "none"
+nox.options.download_python = "never"
+# Without bytecode every run compiles pandas and scikit-learn again: four seconds each time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# The model's benchmarks run the toolkit with its own lock, and beside what it is compared with.
+MODEL_LOCK = GENERATED / "requirements" / "model.txt"
+TOOLS_LOCK = GENERATED / "requirements" / "tools.txt"
 COOKIECUTTER = "cookiecutter==2.7.1"
 GREAT_EXPECTATIONS = "great_expectations==1.24.1"
 BENTOML = "bentoml==1.4.40"
@@ -24,117 +39,179 @@ MLFLOW = "mlflow==3.17.2"
 PIPELINE = ("joblib", "numpy", "pandas", "scikit-learn", "scipy", "threadpoolctl")
 
 SOURCES = ("hooks", "tests", "demo", "benchmarks", "noxfile.py")
+SETTINGS = "toolkit/pyproject.toml"
+TESTS = GENERATED / "toolkit" / "tests"
+# Many tests wait for processes: three at a time keep two cores busy.
+THREE_AT_A_TIME = ("--numprocesses", "3", "--dist")
+# The threads of linear algebra wait for one another by spinning.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
-def install(session: nox.Session) -> None:
-    """Install what the template's own work needs, locked and hashed."""
-    # uv would otherwise try to download an interpreter that is not found.
+def for_template(session: nox.Session) -> Path:
+    """Return the programs that the template is developed with."""
+    return environment.install(session, ROOT / "requirements-dev.txt", ENVIRONMENTS / "dev")
+
+
+@contextmanager
+def in_place(session: nox.Session) -> Iterator[Path]:
+    """Yield the programs that the toolkit is developed with; they leave nothing in its folder."""
+    ours = {
+        "PYTHONPYCACHEPREFIX": str(ENVIRONMENTS / "bytecode"),
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(ENVIRONMENTS / "hypothesis"),
+    }
+    session.env.update(ours)
+    lock = GENERATED / "requirements" / "toolkit.txt"
+    yield environment.install(session, lock, ENVIRONMENTS / "toolkit")
+    for name in ours:
+        del session.env[name]
+
+
+def test_template(session: nox.Session, *arguments: str) -> None:
+    """Run tests of the template."""
+    session.run(str(for_template(session) / "pytest"), *arguments, external=True)
+
+
+def test_toolkit(session: nox.Session, *arguments: str) -> None:
+    """Run tests of the toolkit."""
+    settings = ("--config-file", str(GENERATED / SETTINGS), "-p", "no:cacheprovider")
+    with in_place(session) as programs:
+        pytest = str(programs / "pytest")
+        session.run(pytest, *settings, *arguments, external=True, env=ONE_THREAD)
+
+
+def run(session: nox.Session, module: str) -> None:
+    """Run a module of the template; arguments after -- go to it."""
+    python = str(for_template(session) / "python")
+    session.run(python, "-m", module, *session.posargs, external=True)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, types and format of the template and the toolkit, and the toolkit's layers."""
+    programs = for_template(session)
+    session.run(str(programs / "flake8"), *SOURCES, external=True)
+    session.run(str(programs / "ruff"), "format", "--check", *SOURCES, external=True)
+    session.run(str(programs / "mypy"), *SOURCES, external=True)
+    style = ("--check", "--no-cache", "--config", SETTINGS, "toolkit")
+    types = ("--cache-dir", str(ENVIRONMENTS / "types"), "--config-file", SETTINGS, "toolkit")
+    with in_place(session) as programs, session.chdir(GENERATED):
+        flake8 = (str(programs / "flake8"), "--toml-config", SETTINGS, "toolkit")
+        session.run(*flake8, external=True)
+        session.run(str(programs / "ruff"), "format", *style, external=True)
+        session.run(str(programs / "lint-imports"), SETTINGS, "--no-cache", external=True)
+        session.run(str(programs / "mypy"), *types, external=True)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Prove every promise once, in ten minutes; arguments after -- go to the template's pytest."""
+    if session.posargs:
+        test_template(session, *session.posargs)
+        return
+    test_toolkit(session, *THREE_AT_A_TIME, "worksteal", str(TESTS / "unit"))
+    test_template(session, *THREE_AT_A_TIME, "loadfile")
+
+
+@nox.session(default=False)
+def toolkit(session: nox.Session) -> None:
+    """Run the toolkit's tests in place; arguments after -- go to pytest, toolkit/... to a test."""
+    chosen = [
+        str(GENERATED / argument) if argument.startswith("toolkit/") else argument
+        for argument in session.posargs
+    ]
+    test_toolkit(session, *(chosen or (*THREE_AT_A_TIME, "worksteal", str(TESTS))))
+
+
+@nox.session(default=False)
+def full(session: nox.Session) -> None:
+    """Prove what `tests` leaves out: every combination of answers, pipelines, images, long stories."""
+    # What measures or loads the machine runs by itself, and first: after the others pytest would
+    # remove their many files, for a minute.
+    test_template(session, "-m", "full and alone")
+    test_template(session, "-m", "full and not alone", *THREE_AT_A_TIME, "loadfile")
+    test_toolkit(session, *THREE_AT_A_TIME, "worksteal", str(TESTS / "integration"))
+
+
+@nox.session(default=False)
+def checksums(session: nox.Session) -> None:
+    """Write toolkit/CHECKSUMS anew, after a change in the toolkit."""
+    with session.chdir(GENERATED):
+        session.run(sys.executable, "-B", "-m", "toolkit.checks.checksums", external=True)
+
+
+@nox.session(default=False)
+def demo(session: nox.Session) -> None:
+    """Go from nothing to a promoted, verified and rolled-back model."""
+    run(session, "demo")
+
+
+@nox.session(default=False)
+def benchmark(session: nox.Session) -> None:
+    """Measure how long a developer waits, which takes minutes."""
+    run(session, "benchmarks.pipeline")
+
+
+@nox.session(default=False)
+def benchmark_canary(session: nox.Session) -> None:
+    """Measure how often a canary's verdict is right, against the figures it was chosen by."""
+    run(session, "benchmarks.canary")
+
+
+# Each of the others has an environment of its own, with what it compares.
+measured = nox.session(default=False, venv_backend="uv|virtualenv", reuse_venv=True)
+
+
+def install(session: nox.Session, lock: Path, *packages: str) -> None:
+    """Install what a repository is locked to, what generates one, and what it is compared with."""
+    # uv would fetch an interpreter that nobody asked for.
     session.env["UV_PYTHON_DOWNLOADS"] = "never"
-    session.install("--require-hashes", "--requirement", "requirements-dev.txt")
-
-
-def install_model_wing(session: nox.Session, *contenders: str) -> None:
-    """Install what a generated repository trains with, and what it is measured against."""
-    session.env["UV_PYTHON_DOWNLOADS"] = "never"
-    session.install("--require-hashes", "--requirement", TRAIN_LOCK)
-    session.install(COOKIECUTTER, *contenders)
+    session.install("--require-hashes", "--requirement", str(lock))
+    session.install(COOKIECUTTER, *packages)
 
 
 def install_apart(session: nox.Session, contender: str) -> str:
     """Install what the lock does not go together with, beside the session; return its Python."""
     folder = Path(session.virtualenv.location, "apart", contender.partition("==")[0])
     python = str(folder / "bin" / "python")
-    lock = Path(TRAIN_LOCK).read_text(encoding="utf-8").splitlines()
+    lock = MODEL_LOCK.read_text(encoding="utf-8").splitlines()
     pins = [line.split()[0] for line in lock if line.partition("==")[0] in PIPELINE]
     session.run("python", "-m", "venv", str(folder))
     session.run(python, "-m", "pip", "install", "--quiet", contender, *pins, external=True)
     return python
 
 
-@nox.session
-def lint(session: nox.Session) -> None:
-    """Check style, types and format of the template's own Python."""
-    install(session)
-    session.run("flake8", *SOURCES)
-    session.run("mypy", *SOURCES)
-    session.run("ruff", "format", "--check", *SOURCES)
-
-
-@nox.session
-def tests(session: nox.Session) -> None:
-    """Bake the template, run what it makes, drive its releases, break it."""
-    install(session)
-    if session.posargs:
-        session.run("pytest", *session.posargs)
-        return
-    # What measures or loads the machine runs by itself, and first: after the others pytest would
-    # remove their many files, for a minute. Most of those wait for processes: two at a time.
-    session.run("pytest", "-m", "alone")
-    session.run("pytest", "-m", "not options and not alone", "-n", "2", "--dist", "loadfile")
-
-
-@nox.session(default=False)
-def options(session: nox.Session) -> None:
-    """Bake the full product of the options, which takes minutes."""
-    install(session)
-    session.run("pytest", "-m", "options", *session.posargs)
-
-
-@nox.session(default=False)
-def benchmark(session: nox.Session) -> None:
-    """Measure how long a developer waits, which takes minutes."""
-    install(session)
-    session.run("python", "-m", "benchmarks.pipeline", *session.posargs)
-
-
-@nox.session(default=False)
-def benchmark_canary(session: nox.Session) -> None:
-    """Measure how often a canary's verdict is right, against the figures it was chosen by."""
-    install(session)
-    session.run("python", "-m", "benchmarks.canary", *session.posargs)
-
-
-@nox.session(default=False)
+@measured
 def benchmark_data(session: nox.Session) -> None:
     """Measure the data check against pandas assertions and Great Expectations."""
-    install_model_wing(session, GREAT_EXPECTATIONS)
+    install(session, MODEL_LOCK, GREAT_EXPECTATIONS)
     session.run("python", "-m", "benchmarks.data")
 
 
-@nox.session(default=False)
+@measured
 def benchmark_drift(session: nox.Session) -> None:
     """Measure how often drift is seen where there is none, and where there is."""
-    install_model_wing(session)
+    install(session, MODEL_LOCK)
     session.run("python", "-m", "benchmarks.drift")
 
 
-@nox.session(default=False)
+@measured
 def benchmark_gate(session: nox.Session) -> None:
     """Measure how often the gate blocks equal models, and misses worse ones."""
-    install_model_wing(session)
+    install(session, MODEL_LOCK)
     session.run("python", "-m", "benchmarks.gate")
 
 
-@nox.session(default=False)
+@measured
 def benchmark_audit(session: nox.Session) -> None:
     """Measure the audit of a thousand events, and whether it names what is planted there."""
-    session.env["UV_PYTHON_DOWNLOADS"] = "never"
-    session.install("--require-hashes", "--requirement", DOORS_LOCK)
-    # The history is written with what the repository's own tests build releases with.
-    session.install(COOKIECUTTER, "pytest")
+    # The history is written with what the toolkit's tests build releases with.
+    install(session, TOOLS_LOCK, "pytest")
     session.run("python", "-m", "benchmarks.audit")
 
 
-@nox.session(default=False)
+@measured
 def benchmark_serving(session: nox.Session) -> None:
     """Measure the server against FastAPI, BentoML and MLflow with the same pipeline on a frame."""
-    install_model_wing(session)
+    install(session, MODEL_LOCK)
     bentoml, mlflow = install_apart(session, BENTOML), install_apart(session, MLFLOW)
     session.run("python", "-m", "benchmarks.serving", "--bentoml", bentoml, "--mlflow", mlflow)
-
-
-@nox.session(default=False)
-def demo(session: nox.Session) -> None:
-    """Go from nothing to a promoted, verified and rolled-back model."""
-    install(session)
-    session.run("python", "-m", "demo", *session.posargs)

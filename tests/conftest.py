@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,14 +12,15 @@ import faulty_registry
 import pytest
 import trivy_database
 from faulty_registry import FaultyRegistry
-from living import Living, release
+from living import Living, shared
 from trivy_database import Database
 
 from demo import repository as repositories
-from demo.changes import learn_more_slowly
-from demo.repository import Repository
 
 Bake = Callable[..., Path]
+
+# The toolkit that some tests import is what every repository gets a copy of.
+sys.pycache_prefix = str(repositories.TEMPLATE / ".nox" / "bytecode")
 
 
 @pytest.fixture(scope="session")
@@ -71,13 +73,8 @@ def known_holes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 
 
 @pytest.fixture(scope="session")
-def living(tmp_path_factory: pytest.TempPathFactory) -> Living:
+def living(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Living:
     """Return a repository that is green, trained, and has two releases; nothing is promoted."""
-    workspace = tmp_path_factory.mktemp("living")
-    repository = Repository.generate(workspace, ci="both")
-    repository.begin(workspace / "remote.git")
-    repository.install_tools()
-    first = release(repository)
-    learn_more_slowly(repository)
-    second = release(repository)
-    return Living(repository, workspace / "remote.git", first, second)
+    base = tmp_path_factory.getbasetemp()
+    workspace = (base if worker_id == "master" else base.parent) / "living"
+    return shared(workspace, tmp_path_factory.mktemp("living-copy"))

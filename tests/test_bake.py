@@ -1,4 +1,4 @@
-"""What comes out of the oven: exactly the files that were chosen, and no trace of the template."""
+"""What is generated: exactly the files that were chosen, and no trace of the template."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from conftest import Bake
 
 from demo.repository import TEMPLATE
 
-# Every file of a repository called churn_model, whatever else was chosen.
+# Every file outside toolkit/ of a repository called churn_model, whatever else was chosen.
 ALWAYS = """
 .gitignore
+.pre-commit-config.yaml
 .secrets.baseline
 CODEOWNERS
 LICENSE
@@ -28,286 +29,38 @@ data/contract.toml
 data/make_sample.py
 data/reference.json
 data/sample.csv
+docs/ci.md
+docs/data.md
+docs/model.md
+docs/releases.md
 docs/secrets.md
+docs/serving.md
+docs/toolkit.md
 model_card.toml
 noxfile.py
-pipelines/__init__.py
-pipelines/__main__.py
-pipelines/calls.py
-pipelines/doors.py
 pyproject.toml
 quality.toml
 release.toml
-release/__init__.py
-release/answers.schema.json
-release/approvals.py
-release/audit/__init__.py
-release/audit/books.py
-release/audit/branch.py
-release/audit/chain.py
-release/audit/finding.py
-release/audit/permission.py
-release/audit/sequence.py
-release/board.py
-release/build.py
-release/canary/__init__.py
-release/canary/answers.py
-release/canary/exact_tests.py
-release/canary/exceedances.py
-release/canary/histogram.py
-release/canary/picture.py
-release/canary/traffic.py
-release/canary/trial.py
-release/canary/verdict.py
-release/champion.py
-release/change.py
-release/checks.py
-release/difference.py
-release/door.py
-release/drill.py
-release/engine.py
-release/errors.py
-release/event.py
-release/files.py
-release/forge/__init__.py
-release/forge/client.py
-release/forge/issues.py
-release/forge/protection.py
-release/forge/review.py
-release/freeze.py
-release/git.py
-release/images/__init__.py
-release/images/build.py
-release/images/host.py
-release/images/record.py
-release/images/registry.py
-release/images/scan.py
-release/inside.py
-release/inventory.py
-release/ledger.py
-release/notice.py
-release/objects.py
-release/pages/board.html
-release/plan.py
-release/platforms/__init__.py
-release/platforms/docker.py
-release/platforms/kubectl.py
-release/platforms/kubernetes.py
-release/platforms/manifests.py
-release/platforms/process.py
-release/platforms/rollout.py
-release/platforms/socket_holder.py
-release/platforms/socket_taker.py
-release/platforms/supervisor.py
-release/policy.py
-release/progress.py
-release/proposal.py
-release/prune.py
-release/records.py
-release/references.py
-release/smoke.py
-release/status.py
-requirements-dev.txt
-requirements-doors.txt
-requirements-lint.txt
-requirements-pipelines.txt
-requirements-security.txt
-requirements-template.txt
-requirements-train.txt
-requirements.txt
-security/__init__.py
-security/audit.py
-security/scan.py
-security/secrets.py
-security/template.py
-security/tokens.py
-security/trivy.py
-security/versions.py
-security/waivers.py
+requirements/checks.txt
+requirements/model.txt
+requirements/serving.txt
+requirements/template.txt
+requirements/toolkit.txt
+requirements/tools.txt
 src/churn_model/__init__.py
-src/churn_model/__main__.py
-src/churn_model/admission.py
-src/churn_model/adoption.py
-src/churn_model/adoption_text.py
-src/churn_model/api.py
-src/churn_model/champion.py
-src/churn_model/champion_gate.py
-src/churn_model/charts.py
-src/churn_model/comparison.py
-src/churn_model/consistency.py
-src/churn_model/contract.py
-src/churn_model/customer.py
-src/churn_model/data_report.py
-src/churn_model/data_runs.py
-src/churn_model/dataset.py
-src/churn_model/dialect.py
-src/churn_model/distribution.py
-src/churn_model/document.py
-src/churn_model/drain.py
-src/churn_model/drift.py
-src/churn_model/errors.py
 src/churn_model/estimators.py
-src/churn_model/evaluation.py
-src/churn_model/evidence.py
-src/churn_model/examination.py
-src/churn_model/expectation.py
-src/churn_model/export.py
-src/churn_model/fairness.py
 src/churn_model/features.py
-src/churn_model/gate_report.py
-src/churn_model/gates.py
-src/churn_model/healthcheck.py
-src/churn_model/inference.py
-src/churn_model/logs.py
-src/churn_model/measurement.py
-src/churn_model/model_card.py
-src/churn_model/monitoring.py
-src/churn_model/nightly.py
-src/churn_model/observation.py
-src/churn_model/pages/data.html
-src/churn_model/pages/gate.html
-src/churn_model/pages/level.html
-src/churn_model/pages/model_card.html
-src/churn_model/pages/page.html
-src/churn_model/pages/verdict.html
-src/churn_model/places.py
-src/churn_model/policy.py
-src/churn_model/policy_file.py
-src/churn_model/predictor.py
-src/churn_model/probe.py
-src/churn_model/progress.py
-src/churn_model/reference.py
-src/churn_model/reports.py
-src/churn_model/runs.py
-src/churn_model/scoring.py
-src/churn_model/serving.py
-src/churn_model/slices.py
-src/churn_model/table.py
-src/churn_model/thresholds.py
-src/churn_model/training.py
-src/churn_model/validation.py
-src/churn_model/verdicts.py
+src/churn_model/metrics.py
 tasks.py
-tests/bundles.py
-tests/cluster/test_story.py
-tests/clusters.py
-tests/conftest.py
-tests/customers.py
-tests/disks.py
-tests/door.py
-tests/history.py
-tests/integration/release/conftest.py
-tests/integration/release/test_answers.py
-tests/integration/release/test_canary.py
-tests/integration/release/test_drill.py
-tests/integration/release/test_full_disk.py
-tests/integration/release/test_interrupts.py
-tests/integration/release/test_kills.py
-tests/integration/release/test_leaks.py
-tests/integration/release/test_kubernetes.py
-tests/integration/release/test_process.py
-tests/integration/release/test_proposals.py
-tests/integration/release/test_races.py
-tests/integration/release/test_remote.py
-tests/integration/release/test_stories.py
-tests/integration/release/test_supervisor.py
-tests/integration/release/test_surroundings.py
-tests/integration/test_serving.py
-tests/kubectl.py
-tests/listener.py
-tests/page.py
-tests/releases.py
-tests/shelf.py
-tests/stand_in_forge.py
-tests/stand_in_server.py
-tests/unit/model/conftest.py
-tests/unit/model/test_admission.py
-tests/unit/model/test_adoption.py
-tests/unit/model/test_champion.py
-tests/unit/model/test_charts.py
-tests/unit/model/test_comparison.py
-tests/unit/model/test_consistency.py
-tests/unit/model/test_contract.py
-tests/unit/model/test_customer.py
-tests/unit/model/test_data_report.py
-tests/unit/model/test_dataset.py
-tests/unit/model/test_dialect.py
-tests/unit/model/test_distribution.py
-tests/unit/model/test_drift.py
-tests/unit/model/test_edge_cases.py
-tests/unit/model/test_estimators.py
-tests/unit/model/test_evaluation.py
-tests/unit/model/test_evidence.py
-tests/unit/model/test_expectation.py
-tests/unit/model/test_export.py
-tests/unit/model/test_fairness.py
-tests/unit/model/test_features.py
-tests/unit/model/test_fuzzed_tables.py
-tests/unit/model/test_gate_report.py
-tests/unit/model/test_gates.py
-tests/unit/model/test_inference.py
-tests/unit/model/test_logs.py
-tests/unit/model/test_main.py
-tests/unit/model/test_monitoring.py
-tests/unit/model/test_nightly.py
-tests/unit/model/test_policy.py
-tests/unit/model/test_predictor.py
-tests/unit/model/test_reference.py
-tests/unit/model/test_reports.py
-tests/unit/model/test_sample.py
-tests/unit/model/test_scoring.py
-tests/unit/model/test_serving.py
-tests/unit/model/test_slices.py
-tests/unit/model/test_table.py
-tests/unit/model/test_training.py
-tests/unit/model/test_validation.py
-tests/unit/pipelines/test_pipelines.py
-tests/unit/release/conftest.py
-tests/unit/release/test_approvals.py
-tests/unit/release/test_audit.py
-tests/unit/release/test_audit_releases.py
-tests/unit/release/test_board.py
-tests/unit/release/test_build.py
-tests/unit/release/test_canary_answers.py
-tests/unit/release/test_canary_verdict.py
-tests/unit/release/test_champion.py
-tests/unit/release/test_checks.py
-tests/unit/release/test_clocks.py
-tests/unit/release/test_damage.py
-tests/unit/release/test_docker.py
-tests/unit/release/test_engine.py
-tests/unit/release/test_exact_tests.py
-tests/unit/release/test_forge.py
-tests/unit/release/test_freeze.py
-tests/unit/release/test_full_disk.py
-tests/unit/release/test_histogram.py
-tests/unit/release/test_images.py
-tests/unit/release/test_interrupts.py
-tests/unit/release/test_inventory.py
-tests/unit/release/test_issues.py
-tests/unit/release/test_kubernetes.py
-tests/unit/release/test_ledger.py
-tests/unit/release/test_moved_branch.py
-tests/unit/release/test_notice.py
-tests/unit/release/test_objects.py
-tests/unit/release/test_picture.py
-tests/unit/release/test_plan.py
-tests/unit/release/test_policy.py
-tests/unit/release/test_proposal.py
-tests/unit/release/test_protection.py
-tests/unit/release/test_records.py
-tests/unit/release/test_registry.py
-tests/unit/release/test_replay.py
-tests/unit/release/test_smoke.py
-tests/unit/release/test_status.py
-tests/unit/release/test_supervisor.py
-tests/unit/security/test_audit.py
-tests/unit/security/test_scan.py
-tests/unit/security/test_secrets.py
-tests/unit/security/test_template.py
-tests/unit/test_walls.py
-tests/workshop.py
+tests/test_data.py
+tests/test_estimators.py
+tests/test_features.py
+tests/test_metrics.py
+tests/test_smoke.py
 """.split()
+
+# What whoever generates a repository with the defaults must find their way in.
+MAX_FILES, MAX_PYTHON_LINES, MAX_TOP_LEVEL = 75, 1_200, 20
 
 CI_FILES = {
     "github": [
@@ -354,6 +107,7 @@ PLATFORM_FILES: dict[str, list[str]] = {
     ],
 }
 
+GENERATED = TEMPLATE / "{{cookiecutter.project}}"
 QUESTIONS = {
     question: choices
     for question, choices in json.loads(
@@ -373,14 +127,29 @@ def files(repository: Path) -> list[str]:
     return sorted(path.relative_to(repository).as_posix() for path in paths)
 
 
-def assert_whole(repository: Path, ci: str, platform: str) -> None:
-    """Exactly the chosen files are there; each reads as what it is, without a trace of Jinja."""
+def owners(repository: Path) -> list[str]:
+    """Return the files that their owner may edit: all outside toolkit/."""
+    return [name for name in files(repository) if not name.startswith("toolkit/")]
+
+
+@pytest.fixture(scope="session")
+def toolkit() -> dict[str, bytes]:
+    """Return every file of the template's toolkit, without what running it has left there."""
+    listing = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "toolkit")
+    names = subprocess.check_output(listing, cwd=GENERATED, text=True).split("\0")[:-1]
+    there = (GENERATED / name for name in names)
+    return {p.relative_to(GENERATED).as_posix(): p.read_bytes() for p in there if p.is_file()}
+
+
+def assert_whole(repository: Path, toolkit: dict[str, bytes], ci: str, platform: str) -> None:
+    """Exactly the chosen files are there; each can be read as what it is, and holds no Jinja."""
     both = [CLUSTER] if platform == "kubernetes" and ci != "gitlab" else []
-    assert files(repository) == sorted(ALWAYS + CI_FILES[ci] + PLATFORM_FILES[platform] + both)
-    for path in map(repository.joinpath, files(repository)):
+    chosen = ALWAYS + CI_FILES[ci] + PLATFORM_FILES[platform] + both
+    assert owners(repository) == sorted(chosen)
+    for path in map(repository.joinpath, chosen):
         text = path.read_text(encoding="utf-8")
-        # The reports' pages are Jinja for the repository itself, the rules Go templates for Prometheus.
-        left = None if path.parent.name in ("pages", "monitoring") else JINJA.search(text)
+        # The rules are Go templates for Prometheus.
+        left = None if path.parent.name == "monitoring" else JINJA.search(text)
         assert left is None, f"{path}: {text[left.start() : left.start() + 60]!r}"
         assert text == "" or text.endswith("\n"), path
         match path.suffix:
@@ -392,21 +161,59 @@ def assert_whole(repository: Path, ci: str, platform: str) -> None:
                 list(yaml.safe_load_all(text))
             case ".json":
                 json.loads(text)
+    assert_toolkit(repository, toolkit)
+
+
+def assert_toolkit(repository: Path, toolkit: dict[str, bytes]) -> None:
+    """The toolkit is the template's, byte by byte."""
+    baked = {name: (repository / name).read_bytes() for name in files(repository)}
+    found = {name: content for name, content in baked.items() if name.startswith("toolkit/")}
+    assert found.keys() == toolkit.keys()
+    assert [name for name in toolkit if found[name] != toolkit[name]] == []
 
 
 @pytest.mark.parametrize(
     ("ci", "platform"), list(itertools.product(CHOICES["ci"], CHOICES["platform"]))
 )
 def test_a_repository_has_exactly_the_files_that_were_chosen(
-    bake: Bake, ci: str, platform: str
+    bake: Bake, toolkit: dict[str, bytes], ci: str, platform: str
 ) -> None:
-    assert_whole(bake(ci=ci, platform=platform), ci, platform)
+    assert_whole(bake(ci=ci, platform=platform), toolkit, ci, platform)
+
+
+def test_an_owner_finds_their_way_in_a_repository_of_the_defaults(bake: Bake) -> None:
+    repository = bake()
+    lines = {
+        name: len((repository / name).read_text(encoding="utf-8").splitlines())
+        for name in owners(repository)
+    }
+    assert len(lines) <= MAX_FILES
+    assert sum(n for name, n in lines.items() if name.endswith(".py")) <= MAX_PYTHON_LINES
+    assert len(list(repository.iterdir())) <= MAX_TOP_LEVEL
+
+
+def test_the_toolkit_holds_no_answer(bake: Bake, toolkit: dict[str, bytes]) -> None:
+    repository = bake(
+        project="Retention.Score-2",
+        package="leavers",
+        description="Who leaves",
+        author="Ada",
+        email="ada@example.com",
+        license="MIT",
+        python="3.12",
+        ci="gitlab",
+        platform="kubernetes",
+        registry="localhost:5000/team",
+    )
+    assert_toolkit(repository, toolkit)
+    for name, content in toolkit.items():
+        assert not re.search(rb"\{\{ ?cookiecutter", content), name
 
 
 @pytest.mark.parametrize("license", CHOICES["license"])
-def test_a_license_is_chosen(bake: Bake, license: str) -> None:
+def test_a_license_is_chosen(bake: Bake, toolkit: dict[str, bytes], license: str) -> None:
     repository = bake(license=license)
-    assert_whole(repository, "github", "process")
+    assert_whole(repository, toolkit, "github", "process")
     first_words = {
         "Apache-2.0": "Apache License Version 2.0, January 2004",
         "MIT": "MIT License",
@@ -421,9 +228,9 @@ def test_a_license_is_chosen(bake: Bake, license: str) -> None:
 
 
 @pytest.mark.parametrize("python", CHOICES["python"])
-def test_a_lowest_python_is_chosen(bake: Bake, python: str) -> None:
+def test_a_lowest_python_is_chosen(bake: Bake, toolkit: dict[str, bytes], python: str) -> None:
     repository = bake(python=python, platform="docker")
-    assert_whole(repository, "github", "docker")
+    assert_whole(repository, toolkit, "github", "docker")
     assert project(repository)["requires-python"] == f">={python}"
     dockerfile = (repository / "Dockerfile").read_text(encoding="utf-8")
     base = re.search(r"^ARG BASE=python:3\.(\d+)-slim@sha256:[0-9a-f]{64}$", dockerfile, re.M)
@@ -455,8 +262,10 @@ def test_the_answers_land(bake: Bake) -> None:
     assert project(repository)["authors"] == [{"name": "Ada", "email": "ada@example.com"}]
     deployment = (repository / "deploy/base/deployment.yaml").read_text(encoding="utf-8")
     assert "image: localhost:5000/team/leavers\n" in deployment
-    assert '"leavers.serving"' in (repository / "Dockerfile").read_text(encoding="utf-8")
-    assert "churn_model" not in (repository / "noxfile.py").read_text(encoding="utf-8")
+    contract = tomllib.loads((repository / "data/contract.toml").read_text(encoding="utf-8"))
+    assert contract["package"] == "leavers"
+    for name in owners(repository):
+        assert "churn_model" not in (repository / name).read_text(encoding="utf-8"), name
 
 
 def test_the_same_answers_make_the_same_bytes(bake: Bake) -> None:
@@ -467,22 +276,14 @@ def test_the_same_answers_make_the_same_bytes(bake: Bake) -> None:
 
 
 def test_what_is_copied_is_the_template_itself(bake: Bake) -> None:
-    """CI files, locks, data and pages are never rendered: they read the same before and after."""
+    """CI files, locks and data are never rendered: they read the same before and after."""
     baked = bake(ci="both", platform="kubernetes")
-    source = TEMPLATE / "{{cookiecutter.project}}"
     copied = [name for name in CI_FILES["both"] if name != ".github/dependabot.yml"]
     copied += [CLUSTER, "data/sample.csv", "data/reference.json"]
-    copied += [path.name for path in source.glob("requirements*.txt")]
+    copied += [f"requirements/{path.name}" for path in (GENERATED / "requirements").iterdir()]
     assert len(copied) > 6
     for name in copied:
-        assert (baked / name).read_bytes() == (source / name).read_bytes(), name
-    model_wing = ("src/{{cookiecutter.package}}/pages", "src/churn_model/pages")
-    for folder, baked_folder in (model_wing, ("release/pages", "release/pages")):
-        pages = sorted((source / folder).iterdir())
-        assert pages
-        for page in pages:
-            copy = baked / baked_folder / page.name
-            assert copy.read_bytes() == page.read_bytes(), page.name
+        assert (baked / name).read_bytes() == (GENERATED / name).read_bytes(), name
 
 
 def test_git_ignores_no_file_of_a_fresh_repository(bake: Bake) -> None:
@@ -502,15 +303,16 @@ def test_every_question_has_a_prompt_for_people() -> None:
         assert list(prompts[question]) == ["__prompt__", *choices]
 
 
-@pytest.mark.options
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("ci", "platform", "python", "license"),
     list(itertools.product(*(CHOICES[each] for each in ("ci", "platform", "python", "license")))),
 )
 def test_every_combination_of_options(
-    bake: Bake, ci: str, platform: str, python: str, license: str
+    bake: Bake, toolkit: dict[str, bytes], ci: str, platform: str, python: str, license: str
 ) -> None:
-    assert_whole(bake(ci=ci, platform=platform, python=python, license=license), ci, platform)
+    repository = bake(ci=ci, platform=platform, python=python, license=license)
+    assert_whole(repository, toolkit, ci, platform)
 
 
 def project(repository: Path) -> Any:

@@ -112,19 +112,16 @@ def host(
 ) -> Iterator[Host]:
     """Return three releases in a registry; nothing is promoted."""
     workspace = tmp_path_factory.mktemp("docker")
-    repository = Repository.generate(
-        workspace,
-        programs=living.repository.programs,
-        platform="docker",
-        registry=f"{registry.address}/models",
+    repository = living.generate(
+        workspace, platform="docker", registry=f"{registry.address}/models"
     )
     repository.begin(workspace / "remote.git")
     first = release(repository)
     learn_more_slowly(repository)
     second = release(repository)
-    source = "src/churn_model/serving.py"
+    source = "toolkit/serving/__main__.py"
     repository.replace(
-        source, "for fd in asked.fd or ()", "for fd in map((999).__add__, asked.fd or ())"
+        source, "for fd in options.fd or ()", "for fd in map((999).__add__, options.fd or ())"
     )
     repository.commit("Serve, but not on a socket that is handed over")
     bad = release(repository)

@@ -88,7 +88,7 @@ def test_a_package_can_be_called(name: str) -> None:
         ("class", "word of the Python language"),
         ("json", "standard library"),
         ("email", "standard library"),
-        ("release", "the repository uses"),
+        ("toolkit", "the repository uses"),
         ("test", "the repository uses"),
         ("pandas", "the repository uses"),
         ("null", "word of YAML"),

@@ -98,11 +98,8 @@ def shop(
 ) -> Iterator[Shop]:
     """Return a repository on the docker platform, beside an engine and two registries."""
     workspace = tmp_path_factory.mktemp("image")
-    repository = Repository.generate(
-        workspace,
-        programs=living.repository.programs,
-        platform="docker",
-        registry=f"{registry.address}/models",
+    repository = living.generate(
+        workspace, platform="docker", registry=f"{registry.address}/models"
     )
     repository.begin(workspace / "remote.git")
     trained = repository.nox("-s", "train")
@@ -233,7 +230,8 @@ def test_an_image_with_a_hole_that_could_be_mended_is_not_pushed(
     assert done.returncode != 0
     assert re.search(r"(?m)^Dockerfile:\d+: CVE-2026-1: libssl3 \S+ in debian 12", done.stdout)
     where = r"app/venv/lib/\S+/onnxruntime-\S+/METADATA \(CRITICAL\): fixed in 99.1"
-    assert re.search(rf"(?m)^requirements.txt:\d+: CVE-2026-2: onnx\S+ \S+ in {where}", done.stdout)
+    lock = r"(?m)^requirements/serving.txt:\d+"
+    assert re.search(rf"{lock}: CVE-2026-2: onnx\S+ \S+ in {where}", done.stdout)
     refused(shop, GATE, "its verdict is 'failed'")
     known_holes.forget()
     scan(shop.repository)
@@ -324,7 +322,7 @@ def test_36_an_index_that_holds_the_image_for_another_platform_is_not_it(shop: S
         ),
         (
             "Dockerfile",
-            'CMD ["python3", "-m", "churn_model.serving"',
+            'CMD ["python3", "-m", "toolkit.serving"',
             "CMD python3 -m x #",
             "DL3025",
         ),

@@ -224,8 +224,7 @@ def test_a_pod_gets_the_time_that_the_server_drains_in(
     deploy: Deploy, objects: list[Manifest]
 ) -> None:
     [server] = pod(objects)["containers"]
-    [package] = (deploy.repository / "src").iterdir()
-    drain = (package / "drain.py").read_text(encoding="utf-8")
+    drain = (deploy.repository / "toolkit/serving/drain.py").read_text(encoding="utf-8")
     [grace_s] = re.findall(r"^GRACE_S = ([0-9.]+)$", drain, re.M)
     pause_s = server["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert pod(objects)["terminationGracePeriodSeconds"] >= 2 * (pause_s + float(grace_s))
@@ -449,7 +448,7 @@ def test_the_dashboard_asks_prometheus_what_it_understands(usual: Deploy, tmp_pa
 def test_alerts_and_dashboard_use_what_the_server_counts_and_what_is_recorded(
     usual: Deploy,
 ) -> None:
-    [package] = (usual.repository / "src").iterdir()
+    package = usual.repository / "toolkit/serving"
     counted: set[str] = set()
     for module in ("observation.py", "monitoring.py"):
         source = (package / module).read_text(encoding="utf-8")

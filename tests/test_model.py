@@ -29,7 +29,7 @@ def test_two_clones_with_one_and_two_threads_train_the_same_bytes(
     for threads in ("1", "2"):
         clone = living.clone(tmp_path / threads).repository
         clone.replace("quality.toml", 'estimator = "boosting"', f'estimator = "{estimator}"')
-        clone.replace("src/churn_model/training.py", "THREADS = 1\n", f"THREADS = {threads}\n")
+        clone.replace("toolkit/model/training.py", "THREADS = 1\n", f"THREADS = {threads}\n")
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             monkeypatch.setenv(name, threads)
         monkeypatch.setenv("PYTHONHASHSEED", threads)
@@ -50,7 +50,7 @@ def prod(living: Living, tmp_path: Path) -> Repository:
 
 
 def refused(repository: Repository, *command: str) -> str:
-    """Run a door that must refuse, and return what it says."""
+    """Run a command that must refuse, and return what it says."""
     done = repository.capture(str(repository.programs / command[0]), *command[1:])
     assert done.returncode != 0, done.stdout
     return done.stdout + done.stderr

@@ -10,6 +10,12 @@ from typing import Any
 import pytest
 import yaml
 from conftest import Bake
+from toolkit.release.forge.client import GITHUB, GITLAB, Forge
+from toolkit.release.forge.protection import apply, plan
+from toolkit.release.progress import Progress
+from toolkit.tests import stand_in_forge
+from toolkit.tests.listener import listening
+from toolkit.tests.stand_in_forge import TOKEN, StandInForge
 
 # What GitHub's REST API takes for a repository's ruleset, of each rule all parameters that it
 # must have: https://docs.github.com/en/rest/repos/rules#create-a-repository-ruleset
@@ -120,6 +126,28 @@ def test_gitlab_s_protection_says_what_every_plan_takes(protection: Any) -> None
     assert branches["main"]["push_access_level"] == 0
     assert branches["env/*"]["push_access_level"] == 30
     assert protection["project"]["only_allow_merge_if_pipeline_succeeds"]
+
+
+def outcomes(forge: Forge, repository: Path) -> set[str]:
+    """Bring a forge to the repository's rules as `invoke protect` does; return what came of them."""
+    changes = plan(forge, repository)
+    apply(forge, changes, Progress())
+    return {change.outcome for change in changes}
+
+
+@pytest.mark.parametrize(
+    ("name", "path"), [(GITHUB, stand_in_forge.GITHUB), (GITLAB, stand_in_forge.GITLAB)]
+)
+def test_the_rules_are_applied_once_and_are_already_so_afterwards(
+    baked: Path, name: str, path: str
+) -> None:
+    stand_in = StandInForge()
+    with listening(answer=stand_in) as listener:
+        forge = Forge(name, listener.address + path, TOKEN)
+        assert "already so" not in outcomes(forge, baked)
+        written = len(stand_in.written())
+        assert outcomes(forge, baked) == {"already so"}
+    assert len(stand_in.written()) == written > 2
 
 
 @pytest.mark.parametrize("ci", ["github", "gitlab", "both"])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
+import zipfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from living import Living, broken, release
@@ -43,6 +45,33 @@ def promote(repository: Repository, environment: str, version: str) -> None:
         repository.ask("approve", "--env", "prod", "--version", version)
     event = repository.ask("promote", "--env", environment, "--version", version, "--yes")
     assert (event["release"], event["outcome"]) == (version, "verified")
+
+
+# No module of these is in a release.
+NOT_RELEASED = re.compile(r"toolkit\.(checks|pipelines|release|reports|security|tests|.*train)")
+IMPORT_ALL = """
+import importlib, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+print(*sorted({"pandas", "sklearn", "skl2onnx", "jinja2", "nox", "invoke"} & set(sys.modules)))
+"""
+
+
+def test_a_released_wheel_holds_what_serves_and_needs_nothing_but_the_release_s_lock(
+    promoted: Living,
+) -> None:
+    [bundle] = promoted.repository.state.rglob(f"releases/{promoted.second['version']}/bundle")
+    [wheel] = bundle.glob("*.whl")
+    names = [PurePosixPath(name) for name in zipfile.ZipFile(wheel).namelist()]
+    modules = [".".join(name.with_suffix("").parts) for name in names if name.suffix == ".py"]
+    assert {name.partition(".")[0] for name in modules} == {"churn_model", "toolkit"}
+    assert {"churn_model.features", "toolkit.serving.api"} < set(modules)
+    assert [name for name in modules if NOT_RELEASED.match(name)] == []
+    python = str(bundle.parent / "venv" / "bin" / "python")
+    # The owner's estimators are scikit-learn's, and no server asks for them.
+    serving = [name for name in modules if name.startswith("toolkit.")] + ["churn_model.features"]
+    imported = promoted.repository.capture(python, "-I", "-c", IMPORT_ALL, *serving)
+    assert (imported.returncode, imported.stdout.strip()) == (0, ""), imported.stderr
 
 
 def test_no_customer_is_turned_away_while_releases_change(promoted: Living) -> None:
@@ -237,7 +266,7 @@ def test_history_tells_the_whole_story_after_a_fresh_clone(
 
 
 def test_a_platform_that_is_not_driven_is_refused_plainly(living: Living, tmp_path: Path) -> None:
-    repository = Repository.generate(tmp_path, programs=living.repository.programs)
+    repository = living.generate(tmp_path)
     table = '[environments.prod]\nplatform = "{}"'
     repository.replace("release.toml", table.format("process"), table.format("nomad"))
     repository.begin(tmp_path / "remote.git")

@@ -23,7 +23,7 @@ from demo.repository import free_ports
 
 pytestmark = pytest.mark.alone
 
-# As many requests are let in at once (admission.py of the generated repository).
+# As many requests are let in at once (toolkit/serving/admission.py).
 MAX_REQUESTS = 128
 MALFORMED = 10_000
 # The allocator settles in the first thousands; what grows afterwards grows for ever.
@@ -61,13 +61,13 @@ def server(living: Living, tmp_path: Path) -> Iterator[Server]:
     """Serve the living repository's second release, with what it was trained with."""
     folder = living.repository.folder
     [port] = free_ports(1)
-    python = folder / ".nox" / "train" / "bin" / "python"
-    module = ("-m", "churn_model.serving", "--bundle", f"dist/{living.second['version']}")
+    python = folder / ".nox" / "model" / "bin" / "python"
+    module = ("-m", "toolkit.serving", "--bundle", f"dist/{living.second['version']}")
     with (tmp_path / "server.log").open("wb") as log:
         process = subprocess.Popen(
             [str(python), *module, "--port", str(port)],
             cwd=folder,
-            env={"PYTHONPATH": "src"},
+            env={"PYTHONPATH": "src:."},
             stderr=log,
         )
     serving = Server(process, port)

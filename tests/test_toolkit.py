@@ -1,0 +1,77 @@
+"""The toolkit in a repository: left alone it costs nothing, and what was changed is tested there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from living import Living
+from toolkit.checks import checksums
+
+from demo.repository import TEMPLATE, Repository
+
+ENVIRONMENT = TEMPLATE / ".nox" / "toolkit"
+# A module, its tests, and a fault that no type and no style betrays.
+MODULE = "toolkit/release/canary/exact_tests.py"
+TESTS = "toolkit/tests/unit/release/test_exact_tests.py"
+RIGHT, WRONG = "odds = p / (1 - p)", "odds = p / (2 - p)"
+
+
+def test_checksums_are_those_of_the_toolkit() -> None:
+    changed = [f"{change}: toolkit/{name}" for name, change in checksums.differences()]
+    assert changed == [], "nox -s checksums writes them anew"
+
+
+@pytest.fixture
+def repository(
+    living: Living, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Repository]:
+    """A repository whose toolkit's tests are few: those of the module that is changed."""
+    repository = living.generate(tmp_path)
+    if ENVIRONMENT.exists():
+        (repository.folder / ".nox" / "toolkit").symlink_to(ENVIRONMENT)
+    monkeypatch.setenv("PYTEST_ADDOPTS", TESTS)
+    yield repository
+
+
+def found(repository: Repository) -> dict[str, str]:
+    """Return what the session has reported: each file, and how it differs."""
+    document = json.loads((repository.folder / "reports" / "toolkit.json").read_bytes())
+    assert document["verdict"] == ("changed" if document["findings"] else "passed")
+    return {finding["path"]: finding["change"] for finding in document["findings"]}
+
+
+def test_an_untouched_toolkit_is_not_tested_again(repository: Repository) -> None:
+    done = repository.nox("-s", "toolkit")
+    assert done.returncode == 0, done.stderr
+    assert "every file is as toolkit/CHECKSUMS says, tested by the template" in done.stderr
+    assert "toolkit_tests" not in done.stderr
+    assert found(repository) == {}
+
+
+def test_what_was_changed_is_named_and_tested_and_a_fault_there_is_found(
+    repository: Repository,
+) -> None:
+    module = repository.folder / MODULE
+    module.write_bytes(module.read_bytes() + b"#\n")
+    (repository.folder / "toolkit" / "ours.py").write_text('"""Ours."""\n', encoding="utf-8")
+    (repository.folder / "toolkit" / "LICENSE").unlink()
+    named = {MODULE: "changed", "toolkit/ours.py": "new", "toolkit/LICENSE": "missing"}
+    kept = repository.nox("-s", "toolkit")
+    assert kept.returncode == 0, kept.stdout + kept.stderr
+    assert found(repository) == named
+    for name, change in named.items():
+        assert f"{name}: {change}" in kept.stderr
+    for check in ("flake8", "ruff", "lint-imports", "mypy", "pytest"):
+        assert f"toolkit/bin/{check} " in kept.stderr, "it is checked as the template checks it"
+    assert " passed" in kept.stdout
+
+    repository.replace(MODULE, RIGHT, WRONG)
+    broken = repository.nox("-s", "toolkit")
+    assert broken.returncode != 0
+    assert f"{MODULE}: changed" in broken.stderr
+    report = json.loads((repository.folder / "reports" / "toolkit_tests.json").read_bytes())
+    assert report["verdict"] == "failed"
+    assert "test_exact_tests" in report["failed_tests"][0]["test"]
