@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 
 import pytest
@@ -25,6 +26,7 @@ def rows() -> dict[int, str]:
     return dict(found)
 
 
+@functools.cache
 def names_in(path: str) -> set[str]:
     """Return the names of the tests in a file of the template, or of the toolkit."""
     file = (GENERATED if path.startswith("toolkit/") else TEMPLATE) / path

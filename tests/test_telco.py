@@ -191,5 +191,6 @@ def test_a_table_that_cannot_be_used_leaves_the_repository_as_it_was(
     columns = ("--target", "Churn", "--id", "customerID")
     done = repository.nox("-s", "adopt", "--", str(tmp_path / "few.csv"), *columns)
     assert done.returncode != 0
-    assert "few.csv: 50 rows are too few: every metric would be mostly noise" in done.stdout + done.stderr
+    said = done.stdout + done.stderr
+    assert "few.csv: 50 rows are too few: every metric would be mostly noise" in said
     assert repository.git("status", "--porcelain") == ""
