@@ -5,8 +5,8 @@ generated would get a copy of what lies in its folder.
 """
 
 import sys
+from pathlib import Path
 
-from demo.repository import TEMPLATE
-
-sys.path.insert(0, str(TEMPLATE / "{{cookiecutter.project}}"))
-sys.pycache_prefix = str(TEMPLATE / ".nox" / "bytecode")
+_TEMPLATE = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(_TEMPLATE / "{{cookiecutter.project}}"))
+sys.pycache_prefix = str(_TEMPLATE / ".nox" / "bytecode")
