@@ -191,14 +191,14 @@ def benchmark_data(session: nox.Session) -> None:
 def benchmark_drift(session: nox.Session) -> None:
     """Measure how often drift is seen where there is none, and where there is."""
     install(session, MODEL_LOCK)
-    session.run("python", "-m", "benchmarks.drift")
+    session.run("python", "-m", "benchmarks.drift", *session.posargs)
 
 
 @measured
 def benchmark_gate(session: nox.Session) -> None:
     """Measure how often the gate blocks equal models, and misses worse ones."""
     install(session, MODEL_LOCK)
-    session.run("python", "-m", "benchmarks.gate")
+    session.run("python", "-m", "benchmarks.gate", *session.posargs)
 
 
 @measured
