@@ -100,8 +100,13 @@ class Experiment:
 
     def gate_blocks(self, rows: np.ndarray, candidate: Predictions, champion: Predictions) -> bool:
         """Tell if the gate's rules about the champion fail, slices among them."""
-        evaluation = training.Evaluation(self.data.select(rows), candidate, {"held_out": len(rows)})
-        y_prob: np.ndarray = champion.y_prob
+        y_prob: np.ndarray = candidate.y_prob
+        evaluation = training.Evaluation(
+            *(self.data.select(rows), candidate, {"held_out": len(rows)}),
+            # The comparison asks for no other predictions.
+            predict=lambda _, positions: y_prob[positions],
+        )
+        champion_prob: np.ndarray = champion.y_prob
         scored = Champion(
             SCORED,
             release="champion",
@@ -109,8 +114,8 @@ class Experiment:
             age_days=0.0,
             features=tuple((column.name, column.type) for column in self.contract.features),
             rows=len(rows),
-            probabilities=y_prob,
-            threshold=float(y_prob[champion.y_pred == 1].min()),
+            probabilities=champion_prob,
+            threshold=float(champion_prob[champion.y_pred == 1].min()),
         )
         compared = measurement.compare_with_champion(
             evaluation, scored, self.contract, self.reference, self.policy
