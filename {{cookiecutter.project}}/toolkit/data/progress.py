@@ -1,25 +1,64 @@
-"""Tells people who wait what is being done, for how long, and what came of it."""
+"""Progress of a run on standard error: a line that renews itself on a terminal, lines elsewhere."""
 
+import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Quicker steps need no time beside them.
+# Shorter steps have no duration beside them.
 LONG_S = 1.0
+# Back to the beginning of the line, and erase it.
+CLEAR = "\r\x1b[2K"
+DIM, PLAIN = "\x1b[2m", "\x1b[0m"
+
+# The names of the steps that are running, the outermost first.
+_running: list[str] = []
 
 
 def say(sentence: str) -> None:
-    """Print one line for people: reports and results go elsewhere."""
+    """Print a line for people; reports and results go elsewhere."""
+    if _is_terminal():
+        sys.stderr.write(CLEAR)
     print(sentence, file=sys.stderr, flush=True)
+    _show()
 
 
 @contextmanager
 def step(name: str) -> Iterator[None]:
-    """Announce a step, and say how long it took if that was long."""
+    """Show what is running, after the steps that it is part of: ``cross-validation: fold 4 of 5``.
+
+    On a terminal it is one line, which the next step overwrites. In a log, or with CI set, each
+    step is a line. An outermost step that takes long stays, with its duration.
+    """
     began = time.monotonic()
-    say(name)
-    yield
+    _running.append(name)
+    if _is_terminal():
+        _show()
+    else:
+        say(": ".join(_running))
+    try:
+        yield
+    finally:
+        _running.pop()
+        if _is_terminal():
+            sys.stderr.write(CLEAR)
+            _show()
     seconds = time.monotonic() - began
-    if seconds >= LONG_S:
-        say(f"  took {seconds:.0f} s")
+    if seconds >= LONG_S and not _running:
+        say(f"{name}: {seconds:.0f} s")
+
+
+def _show() -> None:
+    if not _running or not _is_terminal():
+        return
+    text = ": ".join(_running)[: shutil.get_terminal_size().columns - 1]
+    if not os.environ.get("NO_COLOR"):
+        text = f"{DIM}{text}{PLAIN}"
+    print(f"{CLEAR}{text}", end="", file=sys.stderr, flush=True)
+
+
+def _is_terminal() -> bool:
+    terminal = os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("CI")
+    return terminal and sys.stderr.isatty()

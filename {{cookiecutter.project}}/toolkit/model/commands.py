@@ -68,7 +68,7 @@ def gate(places: Places) -> bool:
 
     def measure(data: TrainingData, policy: Policy) -> Document:
         evaluation = training.cross_validate(data.dataset, data.contract, policy.training)
-        measured = measurement.measure(evaluation, data.contract, data.reference, policy)
+        measured = _measure(evaluation, data, policy)
         challenger = evaluation
         if places.champion.is_dir():
             predictions = evaluation.predictions
@@ -136,12 +136,17 @@ def _train(places: Places, data: TrainingData, policy: Policy) -> Trained:
 def _measure_fully(
     places: Places, trained: Trained, data: TrainingData, policy: Policy
 ) -> Document:
-    measured = measurement.measure(trained.holdout, data.contract, data.reference, policy)
+    measured = _measure(trained.holdout, data, policy)
     measured["metrics"] |= measurement.of_the_model(trained)
     return measured | {
         "model_sha256": evidence.sha256(places.model / MODEL_FILE),
         "champion": _compare(places.champion, trained.holdout, data, policy),
     }
+
+
+def _measure(evaluation: Evaluation, data: TrainingData, policy: Policy) -> Document:
+    with step(f"evaluating on {len(evaluation.customers)} customers"):
+        return measurement.measure(evaluation, data.contract, data.reference, policy)
 
 
 def _compare(folder: Path, evaluation: Evaluation, data: TrainingData, policy: Policy) -> Document:

@@ -36,8 +36,10 @@ def propose(dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> lis
         No column predicts churn better than random guessing.
     """
     quick, large = (
-        training.cross_validate(dataset, contract, replace(policy, quick_rows=count)).predictions
-        for count in (policy.quick_rows, ROWS)
+        training.cross_validate(
+            dataset, contract, replace(policy, quick_rows=count), f"cross-validation {number} of 3"
+        ).predictions
+        for number, count in enumerate((policy.quick_rows, ROWS), start=1)
     )
     evaluated = min(policy.quick_rows, round(policy.holdout_share * len(dataset)))
     rng = np.random.default_rng(policy.seed)
@@ -58,7 +60,7 @@ def propose(dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> lis
     for metric, bound in BOUNDS.items():
         worst = (min if bound == "min" else max)(metrics[metric] for metrics in reached)
         rules.append(_rule(metric, bound, worst, noise[metric], evaluated))
-    trained = training.train(dataset, contract, policy)
+    trained = training.train(dataset, contract, policy, "cross-validation 3 of 3")
     gap = trained.train.metrics()["roc_auc"] - trained.holdout.predictions.metrics()["roc_auc"]
     rules.append(_rule("train_test_gap", "max", gap, noise["roc_auc"], evaluated))
     return [*rules, TOO_GOOD]

@@ -97,8 +97,18 @@ def fit(matrix: Matrix, labels: Labels, policy: TrainingPolicy) -> Pipeline:
         return make_pipeline(imputer, estimator).fit(matrix, labels)
 
 
-def cross_validate(dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> Evaluation:
+def cross_validate(
+    dataset: Dataset,
+    contract: Contract,
+    policy: TrainingPolicy,
+    progress: str = "cross-validation",
+) -> Evaluation:
     """Evaluate out-of-fold predictions for `quick_rows` customers, without making a model.
+
+    Parameters
+    ----------
+    progress
+        The name of the step that is shown.
 
     Raises
     ------
@@ -107,7 +117,8 @@ def cross_validate(dataset: Dataset, contract: Contract, policy: TrainingPolicy)
     """
     customers = dataset.select(rows_of.quick_rows(dataset, policy.quick_rows))
     matrix = Features(contract).matrix(customers.columns)
-    models = fit_folds(customers, matrix, policy)
+    with step(progress):
+        models = fit_folds(customers, matrix, policy)
     y_prob = models.predict(matrix, np.arange(len(customers)))
     predictions = predict_out_of_fold(customers.labels, y_prob, models.fold_of)
     rows = {"table": len(dataset), "evaluated": len(customers)}
@@ -140,8 +151,18 @@ def train_challenger(
     )
 
 
-def train(dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> Trained:
+def train(
+    dataset: Dataset,
+    contract: Contract,
+    policy: TrainingPolicy,
+    progress: str = "cross-validation",
+) -> Trained:
     """Train on all but the held-out customers, export, and evaluate the exported model on those.
+
+    Parameters
+    ----------
+    progress
+        The name of the step that is shown while a cross-validation chooses the threshold.
 
     Raises
     ------
@@ -153,7 +174,8 @@ def train(dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> Train
     train, holdout = _split(dataset, policy)
     features = Features(contract)
     train_matrix, holdout_matrix = (features.matrix(part.columns) for part in (train, holdout))
-    models = fit_folds(train, train_matrix, policy)
+    with step(progress):
+        models = fit_folds(train, train_matrix, policy)
     y_prob = models.predict(train_matrix, np.arange(len(train)))
     threshold = best_threshold(train.labels, y_prob)
     with step(f"training on {len(train)} customers, {len(holdout)} are held out"):

@@ -1,4 +1,4 @@
-"""Permutation importance: of the contract's columns, on customers not trained on, with intervals."""
+"""Permutation importance is measured of the contract's columns, on customers not trained on."""
 
 from collections.abc import Callable
 
