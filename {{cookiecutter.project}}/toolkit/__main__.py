@@ -1,4 +1,4 @@
-"""Checks the data, trains the model and holds both against quality.toml."""
+"""Checks the data, trains the model, and checks both against quality.toml."""
 
 import argparse
 import sys

@@ -102,17 +102,16 @@ def summary(
     noted = [one for one in kept if one.note]
     target, csv = adopted.target, ", ".join(_csv_keys(dialect).splitlines())
     [customer] = as_requests(dataset.select(np.arange(1)), adopted)
-    share = dataset.labels.mean()
+    share, label = dataset.labels.mean(), f"`{target.name}` is `{target.positive}`"
     example = shlex.quote(json.dumps(customer, ensure_ascii=False))
-    csv_format = f"CSV format: {csv}.\n" if csv else ""
+    csv_format = f"\nCSV format: {csv}." if csv else ""
     text = f"""\
 # Adoption of {file}
 
 Written once by `nox -s adopt`. The decisions are in `contract.toml`, `reference.json` and
 `sample.csv` in this folder, and in `quality.toml`: edit those, not this page.
 
-{len(dataset)} customers, of whom {share:.1%} churned (`{target.name}` is `{target.positive}`).
-{csv_format}
+{len(dataset)} customers, of whom {share:.1%} churned: {label}.{csv_format}
 
 ## Columns
 

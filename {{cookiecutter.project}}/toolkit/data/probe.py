@@ -9,8 +9,8 @@ from sklearn.tree import DecisionTreeClassifier
 from .contract import Contract
 from .dataset import Dataset
 
-# Cross-validated ROC AUC of a small tree on one column. From the first on the column is taken for
-# a leak of the target; from the second on somebody should look at it.
+# Cross-validated ROC AUC of a small tree on one column: from the first on, the column counts as a
+# leak of the target, from the second on it needs a review.
 LEAKING_AUC = 0.98
 SUSPICIOUS_AUC = 0.90
 ROWS = 5_000  # of each label

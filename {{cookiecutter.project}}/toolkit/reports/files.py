@@ -1,4 +1,4 @@
-"""Writes what a run leaves behind: JSON for machines, Markdown for people, whole or not at all."""
+"""Writes reports, completely or not at all: JSON for machines, Markdown and HTML for people."""
 
 import json
 import os
@@ -9,12 +9,12 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-# What is said with a colour is said with a sign too.
+# Every colour has a sign beside it, for readers who do not see it.
 MARKS = {"passed": "✓", "failed": "✗", "ok": "✓", "warn": "▲", "fail": "✗", "unknown": "?"}
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file under another name and rename it, so that nobody ever reads half of it."""
+    """Write a file under another name and rename it, so that no reader ever gets half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -22,7 +22,7 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp's files are for their owner alone; these are as public as the repository.
+        # mkstemp makes files for their owner alone; a report is as public as the repository.
         os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException:
@@ -31,19 +31,19 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write strict JSON: a NaN is an error here, not a word that other readers refuse."""
+    """Write strict JSON: a NaN is an error, because other readers refuse it."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     write_bytes(path, f"{text}\n".encode())
 
 
 def leave(folder: Path, name: str, document: Mapping[str, Any], page: str) -> None:
-    """Leave a run's report: JSON for machines, and a page of Markdown for people."""
+    """Write a report: JSON for machines, and a page of Markdown for people."""
     write_bytes(folder / f"{name}.md", page.encode())
     write_json(folder / f"{name}.json", document)
 
 
 def remove(folder: Path, name: str) -> None:
-    """Remove a report of an earlier run, in every form."""
+    """Remove an earlier report, in every format."""
     for ending in ("json", "md", "html"):
         (folder / f"{name}.{ending}").unlink(missing_ok=True)
 
