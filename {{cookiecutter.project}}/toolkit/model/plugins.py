@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Estimators = Mapping[str, Callable[[int], Any]]
 
+ESTIMATORS = ("estimators", "ESTIMATORS")
 GUIDE = "docs/model.md shows how"
 
 
@@ -88,19 +89,41 @@ def estimators(package: str) -> Estimators:
     ConfigurationError
         The module cannot be imported, or does not define a mapping from names to functions.
     """
-    module, name = "estimators", "ESTIMATORS"
-    value = _load(package, module, name)
-    next_step = f'write {name} = {{"a name": a_function_of_the_seed, ...}}'
+    value = _load(package, *ESTIMATORS)
+    next_step = 'write ESTIMATORS = {"a name": a_function_of_the_seed, ...}'
     if not isinstance(value, Mapping):
         why = f"must map names to functions of a seed, not be a {type(value).__name__}"
-        raise mistake(package, module, name, why, next_step)
+        raise mistake(package, *ESTIMATORS, why, next_step)
     for key, function in value.items():
         if not isinstance(key, str):
-            raise mistake(package, module, name, f"the name {key!r} must be a string", next_step)
+            why = f"the name {key!r} must be a string"
+            raise mistake(package, *ESTIMATORS, why, next_step)
         if not callable(function):
             why = f"{key!r} must be a function of a seed, not {type(function).__name__}"
-            raise mistake(package, module, name, why, next_step)
+            raise mistake(package, *ESTIMATORS, why, next_step)
     return value
+
+
+def estimator(package: str, name: str, seed: int) -> Any:
+    """Return an untrained estimator of the owner's.
+
+    Raises
+    ------
+    ConfigurationError
+        As `estimators` does; or its function fails, or returns no probabilistic classifier.
+    """
+    function = estimators(package)[name]
+    try:
+        made = function(seed)
+    except Exception as error:  # The owner's code may raise anything.
+        why = f"{name!r} cannot be called with a seed"
+        raise mistake(package, *ESTIMATORS, why, cause=error) from None
+    for method in ("fit", "predict_proba"):
+        if not hasattr(made, method):
+            why = f"{name!r} returns a {type(made).__name__}, which has no {method}"
+            next_step = "return an untrained probabilistic classifier of scikit-learn"
+            raise mistake(package, *ESTIMATORS, why, next_step)
+    return made
 
 
 def mistake(

@@ -90,11 +90,21 @@ def fit(matrix: Matrix, labels: Labels, policy: TrainingPolicy) -> Pipeline:
 
     Nulls are imputed with the training's median before the owner's estimator sees them: every
     estimator treats a null the same way, also in a column that had none in training.
+
+    Raises
+    ------
+    ConfigurationError
+        The owner's estimator cannot be trained.
     """
     imputer = SimpleImputer(strategy="median", keep_empty_features=True)
-    estimator = plugins.estimators(policy.package)[policy.estimator](policy.seed)
-    with threadpool_limits(THREADS):
-        return make_pipeline(imputer, estimator).fit(matrix, labels)
+    estimator = plugins.estimator(policy.package, policy.estimator, policy.seed)
+    pipeline = make_pipeline(imputer, estimator)
+    try:
+        with threadpool_limits(THREADS):
+            return pipeline.fit(matrix, labels)
+    except (TypeError, ValueError) as error:  # As scikit-learn raises for a wrong parameter.
+        why = f"{policy.estimator!r} cannot be trained"
+        raise plugins.mistake(policy.package, *plugins.ESTIMATORS, why, cause=error) from None
 
 
 def cross_validate(

@@ -1,6 +1,7 @@
 """A mistake in the owner's modules is one error with the file, the line, and what to do."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from toolkit.__main__ import main
 from toolkit.data import contract as contracts
 from toolkit.data.contract import Contract
 from toolkit.errors import ConfigurationError
-from toolkit.model import plugins
+from toolkit.model import plugins, training
 from toolkit.model.features import Features
 from toolkit.model.metrics import Metric
+from toolkit.model.policy import Policy
 from toolkit.tests import customers
 
 Write = Callable[..., Contract]
@@ -223,6 +225,37 @@ def test_wrong_estimators_are_named_with_their_line(write: Write, code: str, err
         plugins.estimators(package)
     assert str(refused.value) == f"src/{package}/estimators.py, {error}"
     assert refused.value.next_step.startswith("write ESTIMATORS = ")
+
+
+@pytest.mark.parametrize(
+    ("function", "error"),
+    [
+        (
+            "lambda: None",
+            "'tree' cannot be called with a seed: TypeError: <lambda>() takes 0 positional",
+        ),
+        ("lambda seed: 1 / 0", "'tree' cannot be called with a seed: ZeroDivisionError: "),
+        ("lambda seed: LinearSVC()", "'tree' returns a LinearSVC, which has no predict_proba"),
+        (
+            "lambda seed: DecisionTreeClassifier(max_depth=-1)",
+            "'tree' cannot be trained: InvalidParameterError: The 'max_depth' parameter",
+        ),
+    ],
+)
+def test_an_estimator_that_cannot_be_trained_is_named_with_its_line(
+    write: Write, policy: Policy, function: str, error: str
+) -> None:
+    imports = (
+        "from sklearn.svm import LinearSVC\nfrom sklearn.tree import DecisionTreeClassifier\n\n"
+    )
+    package = write(estimators=f"{imports}ESTIMATORS = {{'tree': {function}}}\n").package
+    owners = replace(policy.training, package=package, estimator="tree")
+    matrix = np.arange(20, dtype=np.float32).reshape(10, 2)
+    with pytest.raises(ConfigurationError) as refused:
+        training.fit(matrix, np.arange(10) % 2, owners)
+    place = f"src/{package}/estimators.py, line 4: ESTIMATORS: "
+    assert str(refused.value).startswith(place + error)
+    assert refused.value.next_step
 
 
 def test_wrong_metrics_are_named_with_their_line(write: Write) -> None:
