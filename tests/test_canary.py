@@ -11,7 +11,7 @@ from living import Living, release
 from demo.changes import answer_after
 from demo.repository import ENVIRONMENTS, Repository
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.full]
 
 ROLLED_BACK = 30
 

@@ -28,7 +28,7 @@ def test_nox_is_green_in_a_fresh_repository_and_leaves_it_clean(living: Living) 
     assert living.fresh["changed"] == ""
 
 
-@pytest.mark.parametrize("platform", ["docker", "kubernetes"])
+@pytest.mark.parametrize("platform", [pytest.param("docker", marks=pytest.mark.full), "kubernetes"])
 def test_nothing_looks_like_a_secret_whatever_was_chosen(
     living: Living, tmp_path: Path, platform: str
 ) -> None:

@@ -21,7 +21,7 @@ from living import Living
 
 from demo.repository import free_ports
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.full]
 
 # As many requests are let in at once (toolkit/serving/admission.py).
 MAX_REQUESTS = 128

@@ -146,6 +146,7 @@ def swap_the_values_of_two_columns(rows: list[Row]) -> None:
         row["Partner"], row["PaperlessBilling"] = row["PaperlessBilling"], row["Partner"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("damage", "expected"),
     [

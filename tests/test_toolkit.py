@@ -55,7 +55,7 @@ def test_what_was_changed_is_named_and_tested_and_a_fault_there_is_found(
     repository: Repository,
 ) -> None:
     module = repository.folder / MODULE
-    module.write_bytes(module.read_bytes() + b"#\n")
+    module.write_bytes(module.read_bytes() + b"\n\n# Ours.\n")
     (repository.folder / "toolkit" / "ours.py").write_text('"""Ours."""\n', encoding="utf-8")
     (repository.folder / "toolkit" / "LICENSE").unlink()
     named = {MODULE: "changed", "toolkit/ours.py": "new", "toolkit/LICENSE": "missing"}
