@@ -18,12 +18,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from ..errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from .metrics import Metric
 
 Estimators = Mapping[str, Callable[[int], Any]]
 
@@ -72,13 +69,6 @@ def entries(package: str, module: str, name: str, kind: type[Entry]) -> tuple[En
         if count > 1:
             raise mistake(package, module, name, f"{count} entries are named {repeated!r}")
     return value
-
-
-def metrics(package: str) -> tuple["Metric", ...]:
-    """Return the owner's business metrics."""
-    from .metrics import Metric  # A server loads no metrics, and a release has no module for them.
-
-    return entries(package, "metrics", "METRICS", Metric)
 
 
 def estimators(package: str) -> Estimators:

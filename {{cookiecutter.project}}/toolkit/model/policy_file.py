@@ -71,7 +71,7 @@ def _metrics(section: Section, package: str) -> tuple[BusinessMetric, ...]:
     """Take the parameters of the owner's metrics: all that they want, and no others."""
     found: list[BusinessMetric] = []
     built_in = {*HIGHER_IS_BETTER, *FULL_TRAINING_METRICS}
-    for metric in plugins.metrics(package):
+    for metric in plugins.entries(package, *OWNERS, Metric):
         if metric.name in built_in:
             why = f"{metric.name!r} is the name of a built-in metric"
             raise plugins.mistake(package, *OWNERS, why, "rename yours")
