@@ -1,4 +1,4 @@
-"""A small repository for the model wing's tests: contract, policy, table, and a trained model."""
+"""A small repository for the model's tests: contract, policy, table and a trained model."""
 
 from pathlib import Path
 

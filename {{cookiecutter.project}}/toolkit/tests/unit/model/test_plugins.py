@@ -179,19 +179,19 @@ def test_a_syntax_error_in_another_module_of_the_owner_is_named_there(write: Wri
     assert message.startswith("src/owner/rates.py, line 1: owner.features cannot be imported: ")
 
 
-def test_a_module_without_the_name_is_told_what_to_define(write: Write) -> None:
+def test_a_module_without_the_name_is_refused_with_what_to_define(write: Write) -> None:
     message, next_step = refusal(write(features="features = ()\n"))
     assert message == "src/owner/features.py: FEATURES is not defined"
     assert next_step == "define it there; docs/model.md shows how"
 
 
-def test_a_package_without_the_module_is_told_to_create_it(write: Write) -> None:
+def test_a_package_without_the_module_is_refused_with_what_to_create(write: Write) -> None:
     message, next_step = refusal(write())
     assert message == "there is no module owner.features, which the toolkit loads from your package"
     assert next_step == "create owner/features.py in src/; docs/model.md shows how"
 
 
-def test_a_contract_that_names_no_package_is_told_what_to_name(
+def test_a_contract_with_an_unknown_package_is_refused_with_what_to_name(
     contract: Contract, tmp_path: Path
 ) -> None:
     path = tmp_path / "contract.toml"
