@@ -461,6 +461,15 @@ def test_what_renews_dependencies_fits_its_schema_and_waits_a_week(
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_renovate_looks_at_every_lock(baked: Path, pipelines: Any) -> None:
+    [pattern] = pipelines.read(baked / UPDATERS["renovate"])["pip_requirements"][
+        "managerFilePatterns"
+    ]
+    locks = [str(path.relative_to(baked)) for path in (baked / "requirements").iterdir()]
+    assert locks
+    assert [lock for lock in locks if re.search(pattern.strip("/"), lock)] == locks
+
+
 @pytest.mark.parametrize(
     ("tool", "right", "wrong"),
     [
