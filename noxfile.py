@@ -68,7 +68,10 @@ def in_place(session: nox.Session) -> Iterator[Path]:
 
 def test_template(session: nox.Session, *arguments: str) -> None:
     """Run tests of the template."""
-    session.run(str(for_template(session) / "pytest"), *arguments, external=True)
+    programs = for_template(session)
+    # Tools look for one another: actionlint asks shellcheck.
+    path = {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+    session.run(str(programs / "pytest"), *arguments, external=True, env=path)
 
 
 def test_toolkit(session: nox.Session, *arguments: str) -> None:
