@@ -59,6 +59,11 @@ def findings(repository: Repository, session: str) -> list[dict[str, Any]]:
     return found
 
 
+def also(*values: object) -> Any:
+    """Return a case for `nox -s full`: the toolkit's own tests prove it without nox around it."""
+    return pytest.param(*values, marks=pytest.mark.full)
+
+
 def rename_a_column(rows: Rows) -> None:
     rows[0][1] = "years"
 
@@ -111,19 +116,19 @@ def let_more_leave(rows: Rows) -> None:
     ("damage", "expected"),
     [
         (rename_a_column, ("age", "years")),
-        (swap_two_columns, ("tenure_months", "age")),
+        also(swap_two_columns, ("tenure_months", "age")),
         (break_a_range, ("age", "140", "line 6")),
-        (empty_two_percent, ("monthly_spend: nulls: 2.00%", "first lines 2, 52")),
-        (repeat_an_id, ("customer_id", "line 8")),
-        (use_an_unknown_label, ("churned", "maybe", "line 10")),
-        (write_a_word_for_a_number, ("monthly_spend", "a lot", "line 12")),
-        (lose_most_rows, ("rows", "99")),
-        (lose_the_end_of_a_line, ("fields", "line 21")),
+        also(empty_two_percent, ("monthly_spend: nulls: 2.00%", "first lines 2, 52")),
+        also(repeat_an_id, ("customer_id", "line 8")),
+        also(use_an_unknown_label, ("churned", "maybe", "line 10")),
+        also(write_a_word_for_a_number, ("monthly_spend", "a lot", "line 12")),
+        also(lose_most_rows, ("rows", "99")),
+        also(lose_the_end_of_a_line, ("fields", "line 21")),
         (
             raise_every_bill,
             ("monthly_spend: distribution drift: mean 67.97, reference 56.64",),
         ),
-        (let_more_leave, ("churned: distribution drift", "reference 27.9%")),
+        also(let_more_leave, ("churned: distribution drift", "reference 27.9%")),
     ],
 )
 def test_broken_data_is_named(
@@ -157,7 +162,7 @@ def test_a_missing_reference_is_named(repository: Repository) -> None:
             "customer[column.name] or 0.0 for customer in customers",
             ("feature age", "customers differ"),
         ),
-        (
+        also(
             "toolkit/serving/customer.py",
             "Annotated[int, Field(ge=low, le=high)",
             "Annotated[int, Field(ge=low)",
@@ -176,11 +181,11 @@ def test_features_that_are_served_otherwise_than_trained_fail(
     ("old", "new", "expected"),
     [
         ("min = 0.85", "min = 0.99", ("accuracy", "0.99")),
-        ('metric = "f1"', 'metric = "f2"', ("quality.toml", "f2")),
+        also('metric = "f1"', 'metric = "f2"', ("quality.toml", "f2")),
         ("min = 0.85", "mni = 0.85", ("quality.toml", "mni")),
-        ("min = 0.85", 'min = "high"', ("quality.toml", "min")),
-        ("[training]", "[training", ("quality.toml",)),
-        ("schema = 2", "schema = 1", ("quality.toml", "schema")),
+        also("min = 0.85", 'min = "high"', ("quality.toml", "min")),
+        also("[training]", "[training", ("quality.toml",)),
+        also("schema = 2", "schema = 1", ("quality.toml", "schema")),
     ],
 )
 def test_a_gate_that_is_not_met_or_not_understood_fails(
@@ -193,7 +198,7 @@ def test_a_gate_that_is_not_met_or_not_understood_fails(
     fails(repository, "gate", *expected)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe"])
+@pytest.mark.parametrize("content", [None, also(b""), also(b"\xff\xfe")])
 def test_an_unreadable_policy_fails(repository: Repository, content: bytes | None) -> None:
     path = repository.folder / "quality.toml"
     path.unlink()
@@ -206,8 +211,8 @@ def test_an_unreadable_policy_fails(repository: Repository, content: bytes | Non
     ("instead", "expected"),
     [
         ("", "missing"),
-        ('"f1": float("nan"),', "not a number"),
-        ('"f1": float("inf"),', "not a number"),
+        also('"f1": float("nan"),', "not a number"),
+        also('"f1": float("inf"),', "not a number"),
     ],
 )
 def test_a_metric_that_is_missing_or_no_number_fails(
