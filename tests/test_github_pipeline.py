@@ -15,6 +15,8 @@ from github_runner import FAILURE, SKIPPED, SUCCESS, GitHub, Run
 
 from demo.changes import learn_more_slowly
 
+pytestmark = pytest.mark.full
+
 PULL_REQUEST = ("pull-request.yml", "pull_request")
 MAIN = ("main.yml", "push")
 HARMLESS = "harmless"
