@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from living import Living
+from living import Living, renew_checksums
+from test_update import Source
 from toolkit.checks import checksums
 
 from demo.repository import TEMPLATE, Repository
@@ -75,3 +76,20 @@ def test_what_was_changed_is_named_and_tested_and_a_fault_there_is_found(
     report = json.loads((repository.folder / "reports" / "toolkit_tests.json").read_bytes())
     assert report["verdict"] == "failed"
     assert "test_exact_tests" in report["failed_tests"][0]["test"]
+
+
+def test_a_change_whose_checksum_was_edited_along_is_named_against_the_template(
+    living: Living, tmp_path: Path
+) -> None:
+    repository = Source.of_template(tmp_path).create(tmp_path / "made")
+    living.lend_environments(repository)
+    repository.replace(MODULE, RIGHT, WRONG)
+    renew_checksums(repository)
+    repository.commit("Believe us")
+    unseen = repository.nox("-s", "toolkit")
+    assert "every file is as toolkit/CHECKSUMS says" in unseen.stderr
+    seen = repository.nox("-s", "template")
+    assert seen.returncode == 0, seen.stdout + seen.stderr
+    assert f"{MODULE}:1: own: changed here, not by the template" in seen.stdout
+    report = (repository.folder / "reports" / "template.json").read_text(encoding="utf-8")
+    assert MODULE in report

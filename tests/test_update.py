@@ -31,6 +31,22 @@ class Source:
     folder: Path
     settings: Path
 
+    @classmethod
+    def of_template(cls, workspace: Path) -> Source:
+        """Copy the template as it stands here, uncommitted work and all, into a new history."""
+        folder, settings = workspace / "template", workspace / "settings.yaml"
+        listed = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+        for name in subprocess.check_output(listed, cwd=TEMPLATE, text=True).split("\0")[:-1]:
+            if (TEMPLATE / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(TEMPLATE / name, folder / name)
+        settings.write_text(f"replay_dir: {workspace}\n", encoding="utf-8")
+        source = cls(folder, settings)
+        source.git("init", "--quiet", "--initial-branch=main")
+        source.git("add", "--all")
+        source.git("commit", "--quiet", "--message=the template")
+        return source
+
     def git(self, *arguments: str) -> str:
         committer = {name.replace("AUTHOR", "COMMITTER"): value for name, value in ADA.items()}
         environment = os.environ | ADA | committer | {"GIT_CONFIG_GLOBAL": os.devnull}
@@ -69,20 +85,7 @@ class Source:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Source:
-    """The template as it stands here, uncommitted work and all, in a new history."""
-    folder = tmp_path / "template"
-    listed = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    for name in subprocess.check_output(listed, cwd=TEMPLATE, text=True).split("\0")[:-1]:
-        if (TEMPLATE / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(TEMPLATE / name, folder / name)
-    settings = tmp_path / "settings.yaml"
-    settings.write_text(f"replay_dir: {tmp_path}\n", encoding="utf-8")
-    source = Source(folder, settings)
-    source.git("init", "--quiet", "--initial-branch=main")
-    source.git("add", "--all")
-    source.git("commit", "--quiet", "--message=the template")
-    return source
+    return Source.of_template(tmp_path)
 
 
 def told(repository: Repository) -> dict[str, str]:
