@@ -91,12 +91,15 @@ class Edit:
         assert before.count(self.line) == 1, f"{self.path}: {self.line!r} is not there once"
         start = before.rindex("\n", 0, before.index(self.line)) + 1
         end = before.index("\n", before.index(self.line) + len(self.line)) + 1
+        head, line, tail = before[:start], before[start:end], before[end:]
+        if self.is_paragraph:
+            head = head.rstrip("\n") + "\n" + empty
         written = {
-            "above": f"{self.text}{empty}{before[start:end]}",
-            "below": f"{before[start:end]}{empty}{self.text}",
+            "above": f"{self.text}{empty}{line}",
+            "below": f"{line}{empty}{self.text}",
             "instead of": self.text,
         }[self.place]
-        file.write_text(before[:start] + written + before[end:], encoding="utf-8")
+        file.write_text(head + written + tail, encoding="utf-8")
 
 
 @dataclass(frozen=True)
