@@ -1,10 +1,11 @@
-"""Removes what was not chosen. Uses no network, no Docker and no git.
+"""Removes what was not chosen, and lets CI use a Python that was. Uses no network, Docker or git.
 
 Cookiecutter renders this file and runs it inside the finished folder; see pre_gen_project.py for
 how the answers come in.
 """
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,12 @@ CHOSEN_BY = {
     "docs/kubernetes.md": ("platform", {"kubernetes"}),
 }
 
+# CI files are copied as they stand: their own Python is this one.
+CI_PYTHON = "3.13"
+CI_FILES = (".github/workflows/*.yml", ".gitlab-ci.yml")
+# A Python in a CI file: of setup-python, and of an image.
+PYTHON = re.compile(rf'(python-version: "|image: python:){re.escape(CI_PYTHON)}\b')
+
 
 def not_chosen(answers: Mapping[str, str]) -> Iterator[str]:
     """Yield the files and folders that these answers do without."""
@@ -39,10 +46,21 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def let_ci_use(lowest: str) -> None:
+    """Let CI use the lowest Python that was asked for, where its own is older."""
+    if [int(part) for part in lowest.split(".")] <= [int(part) for part in CI_PYTHON.split(".")]:
+        return
+    for pattern in CI_FILES:
+        for path in Path().glob(pattern):
+            content = path.read_text(encoding="utf-8")
+            path.write_text(PYTHON.sub(rf"\g<1>{lowest}", content), encoding="utf-8", newline="\n")
+
+
 def main(answers: Mapping[str, str]) -> int:
-    """Remove what was not chosen from the current folder, and say what comes next."""
+    """Leave in the current folder what was chosen, and say what comes next."""
     for name in not_chosen(answers):
         remove(Path(name))
+    let_ci_use(answers["python"])
     print(f"{answers['project']} is ready: its README.md begins with the two commands to type.")
     return 0
 

@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 LONGEST_NAME = 50
 LONGEST_TEXT = 200
 
-# Folders and doors of the repository, and what it imports: a package of that name would hide one
+# Folders and files of the repository, and what it imports: a package of that name would hide one
 # of them, or be hidden.
 TAKEN = frozenset(
     "build data deploy dist docs noxfile reports requirements src tasks test tests toolkit "

@@ -229,13 +229,18 @@ def test_a_license_is_chosen(bake: Bake, toolkit: dict[str, bytes], license: str
 
 @pytest.mark.parametrize("python", CHOICES["python"])
 def test_a_lowest_python_is_chosen(bake: Bake, toolkit: dict[str, bytes], python: str) -> None:
-    repository = bake(python=python, platform="docker")
-    assert_whole(repository, toolkit, "github", "docker")
+    repository = bake(python=python, platform="docker", ci="both")
+    assert_whole(repository, toolkit, "both", "docker")
     assert project(repository)["requires-python"] == f">={python}"
     dockerfile = (repository / "Dockerfile").read_text(encoding="utf-8")
     base = re.search(r"^ARG BASE=python:3\.(\d+)-slim@sha256:[0-9a-f]{64}$", dockerfile, re.M)
     assert base, "the base is not pinned by its digest"
     assert int(base[1]) >= int(python.removeprefix("3."))
+    ci = [*(repository / ".github" / "workflows").iterdir(), repository / ".gitlab-ci.yml"]
+    text = "".join(path.read_text(encoding="utf-8") for path in ci)
+    asked_for = re.findall(r"python-version: (.+)|image: python:(.+)", text)
+    [used] = {version.strip('"') for pair in asked_for for version in pair if version}
+    assert used == max("3.13", python)
 
 
 @pytest.mark.parametrize(

@@ -293,6 +293,21 @@ def test_what_was_not_chosen(ci: str, platform: str, expected: list[str]) -> Non
     assert list(post_gen_project.not_chosen(answers)) == expected
 
 
+@pytest.mark.parametrize(("lowest", "used"), [("3.11", "3.13"), ("3.13", "3.13"), ("3.14", "3.14")])
+def test_ci_uses_a_python_that_the_model_may_run_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lowest: str, used: str
+) -> None:
+    workflow, gitlab = tmp_path / ".github" / "workflows" / "main.yml", tmp_path / ".gitlab-ci.yml"
+    workflow.parent.mkdir(parents=True)
+    workflow.write_text('python-version: "3.13"\ntimeout-minutes: 3.13\n', encoding="utf-8")
+    gitlab.write_text("  image: python:3.13\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    post_gen_project.let_ci_use(lowest)
+    said = f'python-version: "{used}"\ntimeout-minutes: 3.13\n'
+    assert workflow.read_text(encoding="utf-8") == said
+    assert gitlab.read_text(encoding="utf-8") == f"  image: python:{used}\n"
+
+
 def test_what_was_not_chosen_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -303,7 +318,7 @@ def test_what_was_not_chosen_is_removed(
     for name in ("Dockerfile", ".dockerignore", "docs/kubernetes.md", *kept):
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
-    answers = {"project": "churn", "ci": "gitlab", "platform": "process"}
+    answers = {"project": "churn", "ci": "gitlab", "platform": "process", "python": "3.11"}
     assert post_gen_project.main(answers) == 0
     left = (path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
     assert sorted(map(str, left)) == sorted(kept)
