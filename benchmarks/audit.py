@@ -24,7 +24,7 @@ from typing import Any
 
 from toolkit.release.event import Event
 from toolkit.release.records import Record
-from toolkit.tests.history import History, edit, mended, without
+from toolkit.tests.history import History, edit, relinked, without
 from toolkit.tests.workshop import Workshop, git
 
 from benchmarks.machine import machine
@@ -133,7 +133,7 @@ def reorder(history: History) -> str:
 
 def take_out(history: History) -> str:
     """Take a promotion out of the middle, and mend what names it."""
-    return history.rewrite("staging", mended(without(300, 301)))[300]
+    return history.rewrite("staging", relinked(without(300, 301)))[300]
 
 
 def cut_the_tail(history: History) -> str:
@@ -194,7 +194,7 @@ def promote_during_a_hold(history: History) -> str:
 VIOLATIONS: dict[str, tuple[str, Callable[[History], str]]] = {
     "an event edited": ("cause", edit_an_event),
     "two releases reordered": ("from", reorder),
-    "a release taken out, and mended": ("from", take_out),
+    "a release taken out, and relinked": ("from", take_out),
     "the tail cut at the remote": ("tail", cut_the_tail),
     "an event forged by hand": ("cause", forge_an_event),
     "an un-gated release": ("gate", release_ungated),

@@ -107,7 +107,7 @@ def test_07_of_two_promotions_at_once_one_wins_and_the_other_says_who_holds_it(
     assert sorted(run.returncode for run in runs) == [0, LOCKED]
     lost = said[[run.returncode for run in runs].index(LOCKED)]
     assert "staging is locked by a promote of" in lost
-    assert "Ada Example <ada.example@example.com> holds it since" in lost
+    assert "Ada Example <ada.example@example.com> took the lock at" in lost
     assert len(repository.ask("history", "--env", "staging")) == 1
 
 
@@ -257,7 +257,7 @@ def test_history_tells_the_whole_story_after_a_fresh_clone(
     assert told.stdout == repository.invoke("history", "--env", "prod").stdout
     audited = elsewhere.invoke("audit")
     assert audited.returncode == 0, audited.stderr
-    assert audited.stdout.count("proved; only origin has it") == len(ENVIRONMENTS)
+    assert audited.stdout.count("no finding; only origin has it") == len(ENVIRONMENTS)
     rolled_back, *_, second, first = told.stdout.splitlines()
     assert "rollback" in rolled_back and "because: customers complained" in rolled_back
     for line, record in ((second, promoted.second), (first, promoted.first)):
@@ -301,9 +301,9 @@ def test_06_09_build_refuses_what_the_gate_did_not_see(living: Living) -> None:
     faults = {
         "for commit 0000000": {"commit": "0" * 40},
         "its verdict is 'failed'": {"verdict": "failed"},
-        "of a 'quick' training": {"training": "quick"},
+        "from a 'quick' training": {"training": "quick"},
         "uncommitted changes in the tree": {"tree_clean": False},
-        "no file in reports/model is the model": {"model_sha256": "0" * 64},
+        "no file in reports/model has the model_sha256": {"model_sha256": "0" * 64},
         "its schema is 1": {"schema": 1},
         "it names no data_sha256": {"data_sha256": None},
     }
@@ -317,7 +317,7 @@ def test_06_09_build_refuses_what_the_gate_did_not_see(living: Living) -> None:
             assert repository.invoke("build").returncode == GATE
         evidence.unlink()
         missing = repository.invoke("build")
-        assert (missing.returncode, "there is no evidence" in missing.stderr) == (GATE, True)
+        assert (missing.returncode, "evidence is missing" in missing.stderr) == (GATE, True)
     finally:
         evidence.write_bytes(kept)
     with broken(repository, "README.md", "# churn-model", "# churn-model, edited"):

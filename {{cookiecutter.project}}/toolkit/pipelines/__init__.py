@@ -1,8 +1,9 @@
-"""What the CI files call, held against what can be called; the session ``pipelines`` runs it.
+"""Checks that the CI files call sessions, tasks and flags that exist; `nox -s pipelines` runs it.
 
-A pipeline that names a session or a task by its old name fails when it is needed: at night.
+Without it, a pipeline that uses a session's or a task's old name would fail when it is needed: at
+night.
 """
 
 
 class CannotTell(Exception):
-    """Why the calls could not be compared: the check fails then."""
+    """Why the calls could not be checked: then the check fails."""

@@ -16,9 +16,9 @@ from . import CannotTell
 
 WORKFLOWS = Path(".github/workflows")
 GITLAB = Path(".gitlab-ci.yml")
-# ${VERSION:+--version "$VERSION"}: what is there only when VERSION is.
+# ${VERSION:+--version "$VERSION"}: arguments that are given only when VERSION is set.
 OPTIONAL = re.compile(r"\$\{\w+:\+(.*?)\}")
-# What stands in the double braces of a workflow.
+# The double braces of a workflow.
 EXPRESSION = re.compile(r"\$\{\{ *(.*?) *\}\}")
 
 
@@ -46,7 +46,7 @@ class Call:
 
 
 class Text(str):
-    """A YAML scalar that knows its line."""
+    """A YAML scalar with its line."""
 
     line: int
 
@@ -62,7 +62,7 @@ class _Loader(yaml.BaseLoader):
 
 
 def read(path: Path) -> Any:
-    """Return a YAML file's content, every scalar a `Text`; `CannotTell` if it is none."""
+    """Return a YAML file's content, every scalar a `Text`; `CannotTell` if it is not YAML."""
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except yaml.YAMLError as error:
@@ -85,13 +85,13 @@ def calls(root: Path, file: Path, checks: Sequence[str]) -> list[Call]:
     file : pathlib.Path
         One of its `files`.
     checks : sequence of str
-        The sessions that a matrix runs which takes them from nox.
+        The sessions of a matrix that is made from `nox --list`.
     """
     content = read(root / file)
     try:
         return list(_of_gitlab(content) if file == GITLAB else _of_github(file, content, checks))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise CannotTell(f"{file}: what it calls cannot be read: {error!r}") from None
+        raise CannotTell(f"{file}: its commands cannot be read: {error!r}") from None
 
 
 def _of_github(file: Path, workflow: Any, checks: Sequence[str]) -> Iterator[Call]:

@@ -1,5 +1,5 @@
 """The release machine: it ships bundles of bytes and never knows what a model is.
 
-It meets the model in files only: ``reports/gate.json`` and ``reports/model/`` go in,
-``dist/<version>/`` comes out.
+It shares files with the model, and no code: it reads ``reports/gate.json`` and ``reports/model/``,
+and writes ``dist/<version>/``.
 """

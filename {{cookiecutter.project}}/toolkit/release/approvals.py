@@ -1,4 +1,4 @@
-"""Whose word counts: an environment's approvals of a release, held against the policy."""
+"""Which approvals of a release count for an environment, by the policy."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from .ledger import Approval, Ledger, address_of
 from .policy import ApprovalPolicy
 from .records import Record
 
-# Whose key is whose: ssh's own format, at the top of the repository.
+# The public keys of approvers in ssh's own format, at the top of the repository.
 ALLOWED_SIGNERS = "allowed_signers"
 
 
 def weigh(
     ledger: Ledger, environment: str, record: Record, policy: ApprovalPolicy
 ) -> tuple[list[str], list[str]]:
-    """Sort the approvals of a release, as they are now, into those that count and the others."""
+    """Return who has approved a release, and why the other approvals do not count; see `sort`."""
     author = ledger.repository.author(record.commit)
     approvals = ledger.approvals(environment, record.version)
     return sort(ledger.repository, approvals, record, policy, author)
@@ -29,14 +29,14 @@ def sort(
     policy: ApprovalPolicy,
     author: str,
 ) -> tuple[list[str], list[str]]:
-    """Sort approvals of a release, whose commit ``author`` wrote, into those that count or not.
+    """Sort approvals of a release, whose commit ``author`` wrote, by whether they count.
 
     Returns
     -------
     approvers : list of str
-        ``Name <email>`` of each whose word counts, once.
+        ``Name <email>`` of each whose approval counts, once.
     complaints : list of str
-        Why the others' does not.
+        Why the others' do not.
     """
     approvers: dict[str, str] = {}
     complaints = []
@@ -56,9 +56,9 @@ def _complaint(
     if approval.digest != record.digest:
         return f"it is for {approval.digest or 'no digest'}, the release has {record.digest}"
     if policy.by and address not in {one.lower() for one in policy.by}:
-        return "not one of those who may approve, by release.toml"
+        return "release.toml does not list them as an approver"
     if address == author and not policy.author_may_approve:
-        return "the author of the released commit, whose own word does not count"
+        return "the author of the released commit may not approve it"
     if policy.signed:
         try:
             signer = repository.signer(approval.tag, repository.root / ALLOWED_SIGNERS)

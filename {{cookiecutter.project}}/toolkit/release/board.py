@@ -1,4 +1,4 @@
-"""The release board: one page that shows what serves where, how it came to that, and the proof."""
+"""The release board: one page with what every environment serves, its history and the audit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .records import EVIDENCE_NAME, Record
 from .status import UNFINISHED, story
 
 FIGURES = 8
-# What is said with a colour is said with a sign too.
+# Each colour has a sign too.
 LEVELS = {
     VERIFIED: "good",
     PENDING: "warn",
@@ -42,7 +42,7 @@ MARKS = {"good": "✓", "warn": "▲", "bad": "✗", "quiet": "·"}
 
 @dataclass(frozen=True)
 class Standing:
-    """What one environment serves now.
+    """The state of one environment.
 
     Parameters
     ----------
@@ -50,11 +50,11 @@ class Standing:
     record : Record or None
         None where nothing should serve.
     since : Event or None
-        The event that brought it.
-    wish : Event or None
-        The one in which somebody wanted it: it names those who approved.
+        The event since when it serves.
+    request : Event or None
+        The command that deployed it, which names those who approved.
     states : tuple of (str, str)
-        Whether releases may come: a level of `MARKS`, and words.
+        Whether the environment takes releases: a level of `MARKS`, and a sentence.
     gate : str
         The verdict in the release's evidence.
     figures : tuple of (str, str)
@@ -64,7 +64,7 @@ class Standing:
     environment: str
     record: Record | None
     since: Event | None
-    wish: Event | None
+    request: Event | None
     states: tuple[tuple[str, str], ...]
     gate: str
     figures: tuple[tuple[str, str], ...]
@@ -91,7 +91,7 @@ class Row:
 
 
 def page(audit: Audit, ledger: Ledger, policy: Policy, now: datetime) -> bytes:
-    """Return the board as one HTML page that needs nothing from elsewhere."""
+    """Return the board as one HTML page that loads nothing from elsewhere."""
     pages = Pages(
         loader=FileSystemLoader(Path(__file__).with_name("pages")),
         autoescape=True,
@@ -115,14 +115,14 @@ def page(audit: Audit, ledger: Ledger, policy: Policy, now: datetime) -> bytes:
 
 
 def when(time: str) -> str:
-    """Return a time as people compare it: in UTC, to the second."""
+    """Return a time in UTC, to the second."""
     return f"{datetime.fromisoformat(time).astimezone(UTC):%Y-%m-%d %H:%M:%S}Z" if time else ""
 
 
 def timeline(audit: Audit, ledger: Ledger) -> list[Row]:
     """Return every change of every environment, the newest first.
 
-    Within an environment the chain gives the order; between two, clocks do.
+    Within an environment the chain gives the order; between two, the clocks do.
     """
     rows = [list(_rows(chain, ledger)) for chain in audit.chains.values()]
     merged = heapq.merge(
@@ -133,9 +133,9 @@ def timeline(audit: Audit, ledger: Ledger) -> list[Row]:
 
 def _rows(chain: Chain, ledger: Ledger) -> Iterator[Row]:
     for event in story(chain.events()):
-        drawn = picture(_analysis(ledger, event)) if event.canary else ""
+        svg = picture(_analysis(ledger, event)) if event.canary else ""
         level = LEVELS.get(event.outcome, "bad")
-        yield Row(chain.environment, event, level, Markup(drawn))
+        yield Row(chain.environment, event, level, Markup(svg))
 
 
 def _analysis(ledger: Ledger, event: Event) -> Mapping[str, Any]:
@@ -149,19 +149,19 @@ def _analysis(ledger: Ledger, event: Event) -> Mapping[str, Any]:
 def _standing(chain: Chain, ledger: Ledger, policy: Policy, now: datetime) -> Standing:
     settled = [link for link in chain.links if not (link.event and link.event.is_pending)]
     newest = settled[-1] if settled else chain.links[0]
-    since = wish = None
-    if newest.record and newest.serves in chain.brought:
-        place = chain.brought[newest.serves][-1]
-        since, wish = chain.links[place].event, chain.links[chain.wish(place)].event
+    since = request = None
+    if newest.record and newest.serves in chain.deployments:
+        place = chain.deployments[newest.serves][-1]
+        since, request = chain.links[place].event, chain.links[chain.request(place)].event
     gate, figures = _evidence(ledger, newest.serves) if newest.record else ("", ())
     states = tuple(_states(chain, policy, now)) or (("good", "takes releases"),)
-    return Standing(chain.environment, newest.record, since, wish, states, gate, figures)
+    return Standing(chain.environment, newest.record, since, request, states, gate, figures)
 
 
 def _states(chain: Chain, policy: Policy, now: datetime) -> Iterator[tuple[str, str]]:
     events = chain.events()
     if events and events[0].is_pending:
-        yield "warn", f"a {events[0].kind} of {events[0].release} is under way, or died"
+        yield "warn", f"a {events[0].kind} of {events[0].release} is running, or was killed"
     hold = hold_of(events)
     if hold:
         yield (
@@ -175,16 +175,16 @@ def _states(chain: Chain, policy: Policy, now: datetime) -> Iterator[tuple[str, 
 
 
 def _evidence(ledger: Ledger, version: str) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """Return the gate's verdict on a release and some of its figures, as far as they can be had."""
+    """Return the gate's verdict on a release and some of its figures, where they can be read."""
     try:
         evidence = json.loads(ledger.bundle(version)[EVIDENCE_NAME])
         metrics = evidence.get("metrics")
         verdict = str(evidence["verdict"])
     except (ReleaseError, ValueError, KeyError, AttributeError):
-        return "its evidence cannot be had", ()
+        return "its evidence cannot be read", ()
     figures = metrics.items() if isinstance(metrics, dict) else ()
-    told = ((name, _figure(value)) for name, value in figures)
-    return verdict, tuple(islice(((name, text) for name, text in told if text), FIGURES))
+    texts = ((name, _figure(value)) for name, value in figures)
+    return verdict, tuple(islice(((name, text) for name, text in texts if text), FIGURES))
 
 
 def _figure(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""One bundle a version: wheel, model and evidence, proved to belong together, tagged once."""
+"""Builds a release: wheel, model and evidence, checked to belong together and tagged once."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from .records import EVIDENCE_NAME, FILE_NAME, PROOFS, Record, digest_of, sha256
 
 EVIDENCE_SCHEMA = 2
 CHECKSUMS = "checksums.txt"
-# What a server installs; in the bundle it is called requirements.txt.
+# What a server installs; in the bundle its name is requirements.txt.
 LOCK = Path("requirements", "serving.txt")
 NEXT = "nox -s train, on the commit to be released, with nothing uncommitted"
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What is asked of a build.
+class Options:
+    """The options of a build.
 
     Parameters
     ----------
     push : bool
-        Whether the image goes to the registry, where `Policy` wants an image. Without, everything
-        is made and proved, and nothing is released.
+        Whether the image is pushed to the registry, where `Policy` has one. Without, everything
+        is built and checked, and nothing is released.
     base : str or None
-        Another base image than the Dockerfile's.
+        A base image in place of the Dockerfile's.
     allow_dirty : bool
-        Whether to build what nobody could build again: then nothing is released either.
+        Whether to build uncommitted work, which is never released.
     """
 
     push: bool = False
@@ -49,12 +49,12 @@ class Wish:
     allow_dirty: bool = False
 
 
-AS_USUAL = Wish()
+DEFAULT = Options()
 
 
 @dataclass(frozen=True)
 class Built:
-    """What ``invoke build`` did."""
+    """The result of ``invoke build``."""
 
     record: Record
     folder: Path
@@ -62,33 +62,33 @@ class Built:
     is_released: bool = True
 
 
-def build(ledger: Ledger, policy: Policy, progress: Progress, wish: Wish = AS_USUAL) -> Built:
+def build(ledger: Ledger, policy: Policy, progress: Progress, options: Options = DEFAULT) -> Built:
     """Make the release of HEAD from what ``nox -s train`` left in ``reports/``.
 
     Returns
     -------
     Built
         ``is_new`` is False when this version was built before: then nothing is written.
-        ``is_released`` is False when its image was not pushed, or the tree is dirty: then there is
-        no tag, and nothing can promote it.
+        ``is_released`` is False when its image was not pushed, or the tree is dirty: then it has
+        no tag, and cannot be promoted.
 
     Raises
     ------
     PreconditionFailed
-        Uncommitted changes: nobody could build it again.
+        There are uncommitted changes: the build could not be repeated.
     GateRefused
         The evidence is missing, failed, stale or for something else; each reason is listed. Or
-        the image to be pushed has not passed ``nox -s scan``.
+        the image to push has not passed ``nox -s scan``.
     BuildFailed
-        The wheel, the image or the release's environment cannot be made, or what is kept is larger
+        The wheel, the image or the release's environment cannot be made, or the bundle is larger
         than ``release.toml`` allows.
     PushFailed, RegistryDiffers
-        The registry does not take the image, or the remote the tag; then there is none here either.
+        The registry does not accept the image, or the remote the tag; then there is no tag here.
     """
     root = ledger.repository.root
-    with progress.step("check the tree and the gate's evidence"):
+    with progress.step("check the working tree and the gate's evidence"):
         commit = ledger.repository.head()
-        is_clean = _is_clean(ledger, wish)
+        is_clean = _is_clean(ledger, options)
         model, evidence = _gated_model(root, commit, is_clean)
         version = f"{commit[:12]}-{evidence['model_sha256'][:8]}"
         folder = root / "dist" / (version if is_clean else f"{version}-dirty")
@@ -121,13 +121,13 @@ def build(ledger: Ledger, policy: Policy, progress: Progress, wish: Wish = AS_US
         # Imported here: the Docker SDK takes longer to import than most commands take.
         from .images.build import make
 
-        push = wish.push and is_clean
-        files |= make(root, record, files, policy.image, wish.base, push, progress)
+        push = options.push and is_clean
+        files |= make(root, record, files, policy.image, options.base, push, progress)
     else:
-        with progress.step("install it, and list what it is made of"):
-            files |= _papers(files, policy, version)
+        with progress.step("install the bundle and list its packages"):
+            files |= _inventory(files, policy, version)
     _write(folder, record, files)
-    if not is_clean or (policy.image and not wish.push):
+    if not is_clean or (policy.image and not options.push):
         return Built(record, folder, is_new=True, is_released=False)
     with progress.step("tag the release"):
         message = (
@@ -137,9 +137,9 @@ def build(ledger: Ledger, policy: Policy, progress: Progress, wish: Wish = AS_US
     return Built(record, folder, is_new=True)
 
 
-def _is_clean(ledger: Ledger, wish: Wish) -> bool:
+def _is_clean(ledger: Ledger, options: Options) -> bool:
     changes = ledger.repository.changes()
-    if changes and not wish.allow_dirty:
+    if changes and not options.allow_dirty:
         raise PreconditionFailed(
             "the working tree has uncommitted changes",
             why=", ".join(changes[:10]) + (" and more" if len(changes) > 10 else ""),
@@ -152,7 +152,7 @@ def _is_clean(ledger: Ledger, wish: Wish) -> bool:
 def _gated_model(
     root: Path, commit: str, is_clean: bool
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Read ``reports/model`` and the evidence, and list everything that does not fit."""
+    """Read ``reports/model`` and the evidence; `GateRefused` lists everything that does not fit."""
     try:
         evidence = json.loads((root / "reports" / EVIDENCE_NAME).read_bytes())
         model = {
@@ -160,14 +160,14 @@ def _gated_model(
         }
     except (OSError, ValueError) as error:
         raise GateRefused(
-            "there is no evidence to build on",
+            "the gate's evidence is missing or cannot be read",
             why=str(error),
             state="no release was made",
             next_step=NEXT,
         ) from None
     if not isinstance(evidence, dict):
         evidence = {}
-    complaints = [f"the gate says: {reason}" for reason in evidence.get("reasons") or []]
+    complaints = [f"the gate failed: {reason}" for reason in evidence.get("reasons") or []]
     if evidence.get("schema") != EVIDENCE_SCHEMA:
         found = evidence.get("schema")
         complaints.append(f"its schema is {found!r}, not {EVIDENCE_SCHEMA}")
@@ -177,16 +177,16 @@ def _gated_model(
     if evidence.get("verdict") != "passed":
         complaints.append(f"its verdict is {evidence.get('verdict')!r}, not 'passed'")
     if evidence.get("training") != "full":
-        complaints.append(f"it is of a {evidence.get('training')!r} training, not a full one")
+        complaints.append(f"it is from a {evidence.get('training')!r} training, not a full one")
     if evidence.get("commit") != commit:
         complaints.append(f"it is for commit {evidence.get('commit')}, HEAD is {commit}")
     if is_clean and evidence.get("tree_clean") is not True:
-        complaints.append("it was made with uncommitted changes in the tree")
+        complaints.append("it was written with uncommitted changes in the tree")
     for key in ("model_sha256", "data_sha256"):
         if not isinstance(evidence.get(key), str) or len(evidence[key]) != 64:
             complaints.append(f"it names no {key}")
     if evidence.get("model_sha256") not in {sha256(content) for content in model.values()}:
-        complaints.append("no file in reports/model is the model that it is about")
+        complaints.append("no file in reports/model has the model_sha256 that it names")
     if complaints:
         raise GateRefused(
             "the gate's evidence does not cover this build",
@@ -198,22 +198,22 @@ def _gated_model(
 
 
 def _require_champion(evidence: dict[str, Any], ledger: Ledger, policy: Policy) -> None:
-    """Refuse a model that was not compared with what the last environment serves now."""
+    """Refuse a model that was not compared with the release that the last environment serves."""
     environment = policy.environments[-1].name
     serves = serving_release(ledger, environment)
-    told = evidence.get("champion")
-    compared = told.get("release") if isinstance(told, dict) else None
+    champion = evidence.get("champion")
+    compared = champion.get("release") if isinstance(champion, dict) else None
     if serves not in (None, compared):
         raise GateRefused(
-            f"the model was not compared with what {environment} serves",
-            why=f"{environment} serves {serves}, and it was compared with {compared or 'nothing'}",
+            f"the model was not compared with the release that {environment} serves",
+            why=f"{environment} serves {serves}, the comparison was with {compared or 'nothing'}",
             state="no release was made",
             next_step=f"invoke champion --env {environment}, then nox -s train, then invoke build",
         )
 
 
 def _wheel(root: Path, commit_time: int) -> dict[str, bytes]:
-    """Build the wheel; the commit's time in it makes the same commit give the same bytes."""
+    """Build the wheel; with the commit's time in it, the same commit gives the same bytes."""
     with tempfile.TemporaryDirectory() as scratch:
         done = subprocess.run(
             [
@@ -238,38 +238,38 @@ def _wheel(root: Path, commit_time: int) -> dict[str, bytes]:
             "the wheel could not be built",
             why=(done.stderr or done.stdout).strip()[-2000:],
             state="no release was made",
-            next_step="mend pyproject.toml, or pip install -r requirements/tools.txt",
+            next_step="fix pyproject.toml, or install requirements/tools.txt again",
         )
     return wheels
 
 
-def _papers(bundle: dict[str, bytes], policy: Policy, version: str) -> dict[str, bytes]:
-    """Return the bill of materials of the environment that the process platform will make."""
+def _inventory(bundle: dict[str, bytes], policy: Policy, version: str) -> dict[str, bytes]:
+    """Return the inventory of the environment that the process platform will make."""
     try:
         found = inventory.parse(process.run_inside(bundle, inventory.script()))
     except NotServing as error:
         raise BuildFailed(
-            "it cannot be told what the release is made of",
+            "the release cannot be installed, so its packages cannot be listed",
             why=str(error),
             state="no release was made",
-            next_step="invoke build again, where the package index can be reached",
+            next_step="invoke build, where the package index can be reached",
         ) from None
-    # The machine's own packages are no part of the release.
+    # The machine's own packages are not part of the release.
     own = [one for one in found if one.kind == "pypi"]
-    return inventory.papers(own, "application", policy.project, version)
+    return inventory.documents(own, "application", policy.project, version)
 
 
 def _write(folder: Path, record: Record, files: dict[str, bytes]) -> None:
-    """Write a bundle's folder, and beside it too, for a pipeline, what an attestation is of."""
-    told = checksums(record, files)
-    write_folder(folder, files | {CHECKSUMS: told})
-    write_file(folder.parent / CHECKSUMS, told)
+    """Write a bundle's folder, with its checksums also beside it, for a pipeline's attestation."""
+    listed = checksums(record, files)
+    write_folder(folder, files | {CHECKSUMS: listed})
+    write_file(folder.parent / CHECKSUMS, listed)
 
 
 def checksums(record: Record, files: dict[str, bytes]) -> bytes:
     """Return the SHA-256 of each file and the digest of the pushed image, as sha256sum writes them.
 
-    An attestation is made of these lines, and ``sha256sum --check --ignore-missing`` reads them.
+    An attestation covers these lines, and ``sha256sum --check --ignore-missing`` reads them.
     """
     digests = {name: sha256(content) for name, content in files.items()}
     if images.FILE_NAME in files:
@@ -283,8 +283,8 @@ def _check_size(files: dict[str, bytes], policy: Policy) -> None:
     megabytes = sum(len(content) for content in files.values()) / 1e6
     if megabytes > policy.max_bundle_mb:
         raise BuildFailed(
-            f"the bundle has {megabytes:.1f} MB",
+            f"the bundle is {megabytes:.1f} MB large",
             why=f"release.toml allows {policy.max_bundle_mb}: the bundle is kept in git",
             state="no release was made",
-            next_step="make the model smaller, or raise max_bundle_mb: every clone carries it",
+            next_step="make the model smaller, or raise max_bundle_mb: every clone holds it",
         )

@@ -1,4 +1,4 @@
-"""The champion: what an environment serves, or served, laid out for a gate to compare with."""
+"""The champion: the release that an environment serves, or served, for the gate to compare with."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Champion:
     ----------
     environment : str
     release : str or None
-        None where nothing was ever verified there.
+        None where no release was verified yet.
     served_since : str or None
         When that release was verified.
     fetched : str
-        When this was asked, in UTC.
+        When the history was read, in UTC.
     checksums : dict of str to str
         File name to its SHA-256, of every file of the release.
     """
@@ -43,29 +43,29 @@ class Champion:
 def fetch(
     ledger: Ledger, environment: str, days_ago: int, folder: Path, now: datetime | None = None
 ) -> Champion:
-    """Write the release that an environment served some days ago, proved against its record.
+    """Write the release that an environment served some days ago, checked against its record.
 
-    Where the environment is younger than that, its first release is the champion.
+    If the environment is younger than that, its first release is the champion.
 
     Raises
     ------
     HistoryCorrupt
         The release's bundle is not what was released.
     ArtifactGone
-        There is no such release any more.
+        The release's tag is gone.
     """
-    asked = now or datetime.now(UTC)
-    event = _serving_at(ledger.history(environment), asked - timedelta(days=days_ago))
+    fetched = now or datetime.now(UTC)
+    event = _serving_at(ledger.history(environment), fetched - timedelta(days=days_ago))
     files = ledger.bundle(event.release) if event else {}
     champion = Champion(
         environment=environment,
         release=event.release if event else None,
         served_since=event.time if event else None,
-        fetched=asked.isoformat(timespec="seconds"),
+        fetched=fetched.isoformat(timespec="seconds"),
         checksums={name: sha256(content) for name, content in files.items()},
     )
-    told = {"schema": SCHEMA, **asdict(champion)}
-    write_folder(folder, files | {FILE_NAME: (json.dumps(told, indent=2) + "\n").encode()})
+    document = {"schema": SCHEMA, **asdict(champion)}
+    write_folder(folder, files | {FILE_NAME: (json.dumps(document, indent=2) + "\n").encode()})
     return champion
 
 
@@ -76,7 +76,7 @@ def serving_release(ledger: Ledger, environment: str) -> str | None:
 
 
 def _serving_at(history: list[Event], when: datetime) -> Event | None:
-    """Return the event that brought what served at a time; the newest stands first."""
+    """Return the event that verified the release served at a time; the newest event comes first."""
     verified = [event for event in history if event.outcome == VERIFIED]
     for event in verified:
         if datetime.fromisoformat(event.time) <= when:

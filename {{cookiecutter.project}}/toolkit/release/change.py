@@ -1,4 +1,4 @@
-"""A change under way: from the event that locks an environment to the one that ends it."""
+"""A running change: from the event that locks an environment to the one that ends it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from .smoke import smoke
 
 PICTURE = "canary.svg"
 TRIES = 3
-# Promotions that begin at the same moment may each be faster once; a rollback outlasts them.
+# Promotions that start at the same time may each be faster once; a rollback outlasts them.
 ROLLBACK_TRIES = 50
 
 
@@ -47,17 +47,17 @@ def expect_head(repository: Repository, environment: str, head: str) -> Ledger:
         assert newest, "a history only grows"
         raise Locked(
             f"{environment} was taken over by a {newest.kind} of {newest.release}",
-            why=f"{newest.actor} began it at {newest.time}",
-            state=f"what {newest.actor} began decides what {environment} serves",
+            why=f"{newest.actor} started it at {newest.time}",
+            state=f"that {newest.kind} decides what {environment} serves",
             next_step=f"invoke history --env {environment}",
         )
     return ledger
 
 
 def verify(platform: Platform, record: Record, cases: bytes) -> None:
-    """Hold every running server, and the environment's own address, against a release.
+    """Test every running server, and the environment's own address, against a release.
 
-    `NotServing` names the first that is not what it should be.
+    `NotServing` names the first that fails.
     """
     observation = platform.observe()
     if observation.trouble or not observation.instances:
@@ -70,13 +70,13 @@ def verify(platform: Platform, record: Record, cases: bytes) -> None:
 
 
 def as_before(plan: Plan) -> str:
-    """Say that an environment serves what it did before this plan."""
+    """Return the sentence that an environment serves the same as before this plan."""
     return f"{plan.environment.name} serves {plan.before.version or 'nothing'}, as before"
 
 
 @contextmanager
 def on_this_machine() -> Iterator[None]:
-    """Tell a full disk, or a daemon that is gone, from a release that does not serve."""
+    """Turn a full disk or a missing daemon into `MachineFailed`: the release is not to blame."""
     try:
         yield
     except OSError as error:
@@ -87,8 +87,8 @@ def on_this_machine() -> Iterator[None]:
 class Change:
     """Holds an environment's lock from `open` until the terminal event.
 
-    `open` sets `sha`, the pending event's commit, and `ledger`, what git said at that moment: the
-    bundles are read from it. `work` sets `analysis`, where there was a canary. `touched` says
+    `open` sets `sha`, the pending event's commit, and `ledger`, the state of git at that moment,
+    from which bundles are read. `work` sets `analysis`, where there was a canary. `touched` says
     whether the platform was changed yet: what was never changed need not be restored.
 
     Parameters
@@ -115,13 +115,13 @@ class Change:
     touched: bool = field(init=False, default=False)
 
     def open(self) -> None:
-        """Write the pending event; `Locked` when somebody else was faster."""
+        """Write the pending event; `Locked` when another command was faster."""
         with self._step("lock"):
             try:
                 self._open()
             except (GitFailed, OSError) as error:
                 raise self._unwritten(
-                    f"the {self.plan.command} of {self.plan.environment.name} could not begin",
+                    f"the {self.plan.command} of {self.plan.environment.name} could not start",
                     str(error),
                     as_before(self.plan),
                 ) from None
@@ -144,13 +144,13 @@ class Change:
             return
         raise Locked(
             f"{environment} changed while this {self.plan.command} was being planned",
-            why="another command wrote to its history first",
+            why="another command has written to its history",
             state=f"{environment} unchanged by this command",
             next_step=f"invoke history --env {environment}, then try again",
         )
 
     def _lock(self, ledger: Ledger) -> None:
-        """Write the pending event; a promotion needs the remote's word for it, and an agent."""
+        """Write the pending event; a promotion, or an agent, needs it at the remote."""
         name = self.plan.environment.name
         if self.plan.command in ("promote", "drill") or self.plan.environment.agent:
             self.sha = ledger.append(name, self.event, self.files)
@@ -160,7 +160,7 @@ class Change:
         self.ledger = ledger
 
     def find_lock(self) -> bool:
-        """Tell whether the lock is held, though `open` did not come to its end."""
+        """Return whether the lock is held, though `open` did not finish."""
         if not self.sha:
             lock = self._lock_now()
             if lock:
@@ -169,29 +169,29 @@ class Change:
         return bool(self.sha)
 
     def _lock_now(self) -> Event | None:
-        """Return this change's pending event if it is the newest one: then the lock is held."""
+        """Return this change's pending event if it is the newest event: then the lock is held."""
         newest = Ledger.open(self.repository).newest(self.plan.environment.name)
         return newest if newest and newest.id == self.event.id else None
 
     def _unwritten(self, what: str, why: str, state: str) -> PreconditionFailed:
-        """Return what to say when an event could not be written, for want of room most likely."""
-        next_step = "make room, or let .git be written, and try again"
+        """Return the error for an event that could not be written, likely for lack of space."""
+        next_step = "free disk space, or make .git writable, and try again"
         if self._lock_now():
             state += f"; locked until {self.event.lease_until}"
             recover = f"invoke recover --env {self.plan.environment.name}"
-            next_step = f"make room, and when the lock has run out: {recover}"
+            next_step = f"free disk space, and when the lock has expired: {recover}"
         return PreconditionFailed(what, why=why, state=state, next_step=next_step)
 
     @contextmanager
-    def told_when_interrupted(self) -> Iterator[None]:
-        """Say in what state an interrupt leaves what nothing undoes any more."""
+    def explaining_interrupts(self) -> Iterator[None]:
+        """Turn Ctrl-C into `Interrupted` with the state of things, where nothing is undone."""
         try:
             yield
         except KeyboardInterrupt:
             name, plan = self.plan.environment.name, self.plan
             if self._lock_now():
                 state = f"{name} may serve either release; locked until {self.event.lease_until}"
-                next_step = f"when the lock has run out: invoke recover --env {name}"
+                next_step = f"when the lock has expired: invoke recover --env {name}"
             else:
                 state = f"{name} is not locked by this command"
                 next_step = f"invoke status --env {name}"
@@ -203,46 +203,46 @@ class Change:
 
     def work(self) -> None:
         """Carry out the plan's steps between the lock and the record, in their order."""
-        with self._told_when_unknown():
+        with self._explaining_silence():
             self._work()
 
     def _work(self) -> None:
-        doing: dict[str, Callable[[], None]] = {
+        actions: dict[str, Callable[[], None]] = {
             "preflight": lambda: self._preflight(self.plan.record),
-            "canary": self._try_out,
+            "canary": self._run_canary,
             "apply": lambda: self._apply(self.files),
             "verify": lambda: self._verify(self.plan.record),
         }
         for step in self.plan.steps:
-            if step.name in doing:
+            if step.name in actions:
                 with self._step(step.name), on_this_machine():
-                    doing[step.name]()
+                    actions[step.name]()
 
     @contextmanager
-    def _told_when_unknown(self) -> Iterator[None]:
-        """Keep the lock where the platform has fallen silent: nobody knows what to undo."""
+    def _explaining_silence(self) -> Iterator[None]:
+        """Keep the lock where the platform does not answer: nobody knows what to undo."""
         try:
             yield
         except Unreachable as error:
             name, version = self.plan.environment.name, self.plan.record.version
             raise OutcomeUnknown(
-                f"nobody can say what the {self.plan.command} to {version} has done in {name}",
+                f"the outcome of the {self.plan.command} to {version} in {name} is unknown",
                 why=str(error),
                 state=f"{name} may serve either release; locked until {self.event.lease_until}",
                 next_step=f"when it answers again: invoke status --env {name}; then invoke "
-                f"rollback, which goes first, or after the lock's end invoke recover --env {name}",
+                "rollback, which takes over the lock, or after its end invoke recover",
             ) from None
 
     @contextmanager
     def _step(self, name: str) -> Iterator[None]:
-        """Announce a step of the plan with its number there."""
+        """Announce a step of the plan with its number."""
         steps = self.plan.steps
         number = [step.name for step in steps].index(name)
         with self.progress.step(f"{number + 1}/{len(steps)} {steps[number].text}"):
             yield
 
-    def _try_out(self) -> None:
-        """Let some servers run the release, prove those, and watch both sides."""
+    def _run_canary(self) -> None:
+        """Let some servers run the release, verify them, and measure both sides."""
         canary, before = self.plan.environment.canary, self.plan.before
         assert canary and before.record, "the plan has a canary only where both are"
         record, cases = self.plan.record, self.ledger.bundle(self.plan.record.version)[SMOKE_NAME]
@@ -263,20 +263,20 @@ class Change:
         conclude(self.analysis)
 
     def _report(self, analysis: Analysis) -> None:
-        """Leave what was measured, and its picture, beside the other reports."""
-        told = analysis.to_json()
+        """Write the measurements and their picture beside the other reports."""
+        document = analysis.to_json()
         reports = self.repository.root / "reports"
         try:
-            write_file(reports / CANARY, told)
-            write_file(reports / PICTURE, picture(json.loads(told)).encode())
+            write_file(reports / CANARY, document)
+            write_file(reports / PICTURE, picture(json.loads(document)).encode())
             self.progress.say(f"see {reports / PICTURE}")
         except OSError as error:
-            # The event keeps the same: a full disk here is no reason to undo a release.
+            # The event holds the same: a full disk here is no reason to undo a release.
             self.progress.say(f"the canary's report could not be written: {error}")
 
     def undo(self, outcome: str, why: str) -> Event:
-        """Bring back what served before, verify it, and write down how this ended."""
-        with self.told_when_interrupted(), self._told_when_unknown():
+        """Restore what served before, verify it, and record the outcome."""
+        with self.explaining_interrupts(), self._explaining_silence():
             return self._undo(outcome, why)
 
     def _undo(self, outcome: str, why: str) -> Event:
@@ -284,20 +284,18 @@ class Change:
         name = self.plan.environment.name
         ended: Event | None = None
         if self.plan.environment.agent:
-            # An agent brings back what the branch says, so that has to be said first.
+            # An agent deploys what the branch holds, so the branch has to go back first.
             ended = self._end(outcome, why, before.files)
             self.sha = ended.sha
         try:
-            with self.progress.step(
-                f"undo: bring back {before.version or 'the empty environment'}"
-            ):
+            with self.progress.step(f"undo: restore {before.version or 'the empty environment'}"):
                 if self._is_disturbed(before):
-                    self.bring(before)
+                    self.deploy(before)
         except NotServing as error:
             if not ended:
                 self._end(FAILED, why, self.files)
             raise RollbackFailed(
-                f"release {self.plan.record.version} failed in {name}, and so did the way back",
+                f"release {self.plan.record.version} failed in {name}, and could not be undone",
                 why=f"{why}\nthen: {error}",
                 state=f"{name} is not verified; invoke status --env {name} shows what runs",
                 next_step=f"invoke rollback --env {name} goes further back",
@@ -305,7 +303,7 @@ class Change:
         return ended or self._end(outcome, why, before.files)
 
     def _is_disturbed(self, before: Serving) -> bool:
-        """Tell whether there is anything to bring back: a full disk would not let it be."""
+        """Return whether there is anything to restore, which a full disk would not permit."""
         if self.touched or self.plan.command == "recover" or self.plan.environment.agent:
             return True
         try:
@@ -315,11 +313,11 @@ class Change:
             return True
         return False
 
-    def bring(self, state: Serving) -> None:
-        """Make the platform serve a state, and prove it; or nothing, where nothing served."""
+    def deploy(self, state: Serving) -> None:
+        """Make the platform serve a state, and verify it; an empty state ends all servers."""
         if state.damaged:
-            raise NotServing(f"the record of {state.damaged} is damaged: it cannot be brought back")
-        with on_this_machine(), self._told_when_unknown():
+            raise NotServing(f"the record of {state.damaged} is damaged: it cannot be restored")
+        with on_this_machine(), self._explaining_silence():
             if state.record is None:
                 self.platform.stop(self.sha, self._guard)
                 return
@@ -328,8 +326,8 @@ class Change:
             self._verify(state.record)
 
     def close(self, outcome: str, reason: str = "", seconds: float | None = None) -> Event:
-        """Write the terminal event of a change that went well; it frees the lock."""
-        with self.told_when_interrupted():
+        """Write the terminal event of a change that succeeded; it releases the lock."""
+        with self.explaining_interrupts():
             return self._end(outcome, reason or self.event.reason, self.files, seconds)
 
     def _apply(self, files: Mapping[str, bytes]) -> None:
@@ -356,7 +354,7 @@ class Change:
         event = replace(
             self.event,
             outcome=outcome,
-            # What a server's log said is for whoever types the command; a history wants one line.
+            # The command prints a server's log; the history keeps one line.
             reason=reason.partition("\n")[0],
             lease_until="",
             id=new_id(),
@@ -371,17 +369,17 @@ class Change:
                 sha, owed = self._write_end(event, files)
             except (GitFailed, OSError) as error:
                 raise self._unwritten(
-                    f"how the {self.plan.command} of {name} ended could not be recorded",
+                    f"the outcome of the {self.plan.command} of {name} could not be recorded",
                     str(error),
                     f"{self.plan.record.version} in {name}: {outcome}",
                 ) from None
         self.progress.say(f"recorded as {outcome}")
         self._say_owed(owed)
-        notice.tell(name, event, self.progress)
+        notice.notify(name, event, self.progress)
         return replace(event, sha=sha)
 
     def _write_end(self, event: Event, files: Mapping[str, bytes]) -> tuple[str, str]:
-        """Write the terminal event; whoever was refused in passing looks again who has the lock."""
+        """Write the terminal event; after a refusal, check again whether the lock is still held."""
         name = self.plan.environment.name
         for _ in range(TRIES):
             ledger = expect_head(self.repository, name, self.sha)
@@ -390,14 +388,14 @@ class Change:
             except HeadMoved as error:
                 why = str(error)
         raise Locked(
-            f"{name} was taken over in the last moment",
+            f"{name} was taken over at the last moment",
             why=why,
-            state=f"whoever took over decides what {name} serves",
+            state=f"the command that took over decides what {name} serves",
             next_step=f"invoke history --env {name}",
         )
 
     def _say_owed(self, owed: str) -> None:
         if owed:
             self.progress.say(
-                f"the push is owed, the remote did not take it: {owed.splitlines()[-1]}"
+                f"the push is owed, the remote did not accept it: {owed.splitlines()[-1]}"
             )

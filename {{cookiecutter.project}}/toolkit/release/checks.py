@@ -1,4 +1,4 @@
-"""What a promotion must survive before anything is touched: one function a check, in order."""
+"""The checks that a promotion must pass before anything is touched, in order, one a function."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PASSED = "passed"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A release on its way into an environment, and all that is known about both.
+    """A release to be promoted to an environment, and what is known about both.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Candidate:
     history : tuple of Event
         Of the environment, the newest first.
     is_named : bool
-        Whether somebody has named this very version; else it is the one that comes next.
+        Whether the command names this version; otherwise it is the one that comes next.
     now : datetime.datetime
     """
 
@@ -50,13 +50,13 @@ class Candidate:
 
     @property
     def unchanged(self) -> str:
-        """What an error says about the state of things."""
+        """The state of things for an error."""
         return f"{self.environment.name} unchanged"
 
 
 def check(candidate: Candidate) -> tuple[tuple[str, str], ...]:
-    """Ask every check; the first that refuses raises. Return what each has found, by its name."""
-    return tuple((name, ask(candidate)) for name, ask in CHECKS)
+    """Run every check and return each one's name and result; the first that refuses raises."""
+    return tuple((name, run(candidate)) for name, run in CHECKS)
 
 
 def refuse_a_lock(history: list[Event], environment: str) -> None:
@@ -66,21 +66,21 @@ def refuse_a_lock(history: list[Event], environment: str) -> None:
     holder = history[0]
     if holder.lease_has_run_out():
         raise CrashResidue(
-            f"a {holder.kind} of {holder.release} in {environment} died half-way",
-            why=f"{holder.actor} began it at {holder.time}, its lease ended {holder.lease_until}",
+            f"a {holder.kind} of {holder.release} in {environment} was killed before its end",
+            why=f"{holder.actor} started it at {holder.time}, its lease ended {holder.lease_until}",
             state=f"{environment} may serve either release",
             next_step=f"invoke recover --env {environment}",
         )
     raise Locked(
         f"{environment} is locked by a {holder.kind} of {holder.release}",
-        why=f"{holder.actor} holds it since {holder.time}, at most until {holder.lease_until}",
+        why=f"{holder.actor} took the lock at {holder.time}; it expires at {holder.lease_until}",
         state=f"{environment} unchanged by this command",
-        next_step=f"wait and try again; invoke rollback --env {environment} goes first, always",
+        next_step=f"wait and try again; invoke rollback --env {environment} never has to wait",
     )
 
 
 def refuse_a_freeze(policy: Policy, environment: Environment, now: datetime) -> None:
-    """Refuse while a freeze window of this environment holds."""
+    """Refuse during a freeze window of this environment."""
     for freeze in policy.freezes:
         end = freeze.end(now) if environment.name in freeze.environments else None
         if end:
@@ -88,7 +88,7 @@ def refuse_a_freeze(policy: Policy, environment: Environment, now: datetime) -> 
                 f"{environment.name} is frozen: {freeze.name}",
                 why=f"until {end.isoformat(timespec='minutes')}, by [[freezes]] in release.toml",
                 state=f"{environment.name} unchanged",
-                next_step="wait; a rollback is never frozen",
+                next_step="wait until then; a rollback is never frozen",
             )
 
 
@@ -100,7 +100,7 @@ def known_bad(history: list[Event]) -> set[str]:
 
 
 def hold_of(history: list[Event]) -> Event | None:
-    """Return the event that keeps releases out, or None: a rollback holds as `hold` does."""
+    """Return the event that keeps releases out, or None; a rollback does so as `hold` does."""
     for event in history:
         if event.kind == "unhold":
             return None
@@ -114,10 +114,10 @@ def _gate(candidate: Candidate) -> str:
     damage = record.damage(candidate.ledger.bundle(record.version))
     if record.gate != PASSED or damage:
         raise GateRefused(
-            f"release {record.version} has no passed gate",
+            f"release {record.version} has not passed the gate",
             why=damage or f"its verdict is {record.gate!r}",
             state=candidate.unchanged,
-            next_step="nox -s train and invoke build on a commit that passes",
+            next_step="nox -s train, then invoke build, on a commit that passes",
         )
     return f"{record.gate}; {len(record.artifacts) + len(record.evidence)} files are intact"
 
@@ -139,7 +139,7 @@ def _order(candidate: Candidate) -> str:
             f"release {record.version} was found bad in {before}",
             why=f"it failed there or was rolled back from; invoke history --env {before}",
             state=candidate.unchanged,
-            next_step="mend the release, build a new one and promote that",
+            next_step="fix it, build a new release and promote that",
         )
     return f"verified in {before} at {verified.time}"
 
@@ -147,7 +147,7 @@ def _order(candidate: Candidate) -> str:
 def _soak(candidate: Candidate) -> str:
     minutes, before = candidate.environment.soak_minutes, candidate.environment.after
     if minutes is None or before is None:
-        return "none wanted"
+        return "none required"
     verified = _verified_in(candidate, before)
     assert verified is not None, "the order was checked"
     history = candidate.ledger.history(before)
@@ -166,7 +166,7 @@ def _soak(candidate: Candidate) -> str:
             if left
             else f"try again in {_span(short)}; soak_minutes in release.toml",
         )
-    return f"served {_span(soaked)} in {before}, {minutes} min are wanted"
+    return f"served {_span(soaked)} in {before}, {minutes} min are required"
 
 
 def _freeze(candidate: Candidate) -> str:
@@ -179,8 +179,8 @@ def _hold(candidate: Candidate) -> str:
     hold = hold_of(list(candidate.history))
     if hold:
         raise Held(
-            f"{name} is on hold since a {hold.kind} at {hold.time}",
-            why=f"{hold.actor}: {hold.reason or 'no reason was given'}",
+            f"{name} has been on hold since a {hold.kind} at {hold.time}",
+            why=f"{hold.actor}: {hold.reason or 'no reason given'}",
             state=candidate.unchanged,
             next_step=f'invoke unhold --env {name} --reason "why releases may go on"',
         )
@@ -189,7 +189,7 @@ def _hold(candidate: Candidate) -> str:
             f"release {version} was found bad in {name} before",
             why=f"it failed here or was rolled back from; invoke history --env {name}",
             state=candidate.unchanged,
-            next_step=f"promote another; or, knowing that, name it: --version {version}",
+            next_step=f"promote another release, or this one all the same with --version {version}",
         )
     return "none"
 
@@ -197,7 +197,7 @@ def _hold(candidate: Candidate) -> str:
 def _approval(candidate: Candidate) -> str:
     policy, name = candidate.environment.approval, candidate.environment.name
     if policy is None:
-        return "none wanted"
+        return "none required"
     record = candidate.record
     approvers, complaints = weigh(candidate.ledger, name, record, policy)
     if len(approvers) < policy.needed:
@@ -212,7 +212,7 @@ def _approval(candidate: Candidate) -> str:
 
 
 def _verified_in(candidate: Candidate, environment: str) -> Event | None:
-    """Return since when the release was verified there; of several times, the newest."""
+    """Return the newest event that has verified the release there, or None."""
     for event in candidate.ledger.history(environment):
         is_it = (event.release, event.digest) == (candidate.record.version, candidate.record.digest)
         if is_it and event.outcome == VERIFIED and event.kind in ("promote", "rollback", "recover"):

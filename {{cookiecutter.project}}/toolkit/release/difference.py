@@ -1,4 +1,4 @@
-"""What would change in an environment: commits, files and the gate's figures, of two releases."""
+"""What a promotion would change: commits, files and the gate's figures of two releases."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from .records import EVIDENCE_NAME, Record
 
 @dataclass(frozen=True)
 class Difference:
-    """Two releases beside each other.
+    """Two releases, compared.
 
     Parameters
     ----------
     environment : str
     serves, comes : str
-        Versions: what serves, or empty, and what would come.
+        Versions: the one that serves, or empty, and the one that would be promoted.
     commits : tuple of str
-        The commits that only the second one has, the newest first.
+        The commits that only the second release has, the newest first.
     files : tuple of str
         The files of the bundle that differ.
     figures : dict of str to tuple
-        The gate's figures, first and second; None where one has none.
+        The gate's figures of both; None where a release has none.
     """
 
     environment: str
@@ -49,7 +49,7 @@ class Difference:
 
 
 def compare(ledger: Ledger, environment: Environment, version: str | None) -> Difference:
-    """Hold what would come beside what serves."""
+    """Compare the release that would be promoted with the one that serves."""
     current = serving(ledger, ledger.head(environment.name)).record
     coming = chosen_release(ledger, environment, version)
     old, new = _figures(ledger, current), _figures(ledger, coming)
@@ -78,7 +78,7 @@ def _commits(ledger: Ledger, current: Record | None, coming: Record) -> list[str
 
 
 def _figures(ledger: Ledger, record: Record | None) -> dict[str, float]:
-    """Return the figures of a release's gate; of one with an interval, its middle."""
+    """Return the figures of a release's gate; of an interval, the estimate."""
     if record is None:
         return {}
     evidence: dict[str, Any] = json.loads(ledger.bundle(record.version)[EVIDENCE_NAME])
@@ -90,5 +90,5 @@ def _figures(ledger: Ledger, record: Record | None) -> dict[str, float]:
 
 
 def number(value: float | None) -> str:
-    """Return a figure as people compare it."""
+    """Return a figure with four significant digits."""
     return "none" if value is None else f"{value:.4g}"

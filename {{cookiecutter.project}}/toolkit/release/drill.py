@@ -1,4 +1,4 @@
-"""The drill: a rollback that is practised, so that nobody tries it for the first time at night."""
+"""The drill: practises a rollback, so that nobody tries it for the first time at night."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ REQUESTS_PER_S = 50
 
 @dataclass(frozen=True)
 class Drill:
-    """How a drill went.
+    """The result of a drill.
 
     Parameters
     ----------
     environment : str
     release, target : str
-        What serves, before and after; and what was gone back to meanwhile.
+        The release that serves before and after, and the one rolled back to meanwhile.
     seconds : float
-        From the beginning of the way back until every instance was verified.
+        From the start of the rollback until every instance was verified.
     budget_s : int
-        How long it may take.
+        How long that may take.
     requests, unanswered : int
-        What was asked on the way, and how much of that was not answered, or with a server error.
+        The requests sent meanwhile, and how many had no answer or a server error.
     sandbox : bool
-        Whether servers of its own practised, and not those of the environment.
+        Whether the drill used servers of its own instead of the environment's.
     """
 
     environment: str
@@ -55,9 +55,9 @@ class Drill:
     sandbox: bool
 
     def __str__(self) -> str:
-        where = "in a sandbox" if self.sandbox else "on the servers that serve"
+        where = "in a sandbox" if self.sandbox else "on the environment's servers"
         return (
-            f"back to {self.target} {where}, {self.requests} requests, "
+            f"rolled back to {self.target} {where}, {self.requests} requests, "
             f"{self.unanswered or 'none'} unanswered"
         )
 
@@ -65,13 +65,13 @@ class Drill:
 def practise(
     machine: Machine, environment: Environment, sandbox: bool, progress: Progress
 ) -> Drill:
-    """Go back to the last known good release, prove it, and come forward again.
+    """Roll back to the last known good release, verify it, and roll forward again.
 
     Raises
     ------
     DrillFailed
-        The release gone back to does not serve, a request was lost, or it took too long. What
-        served before serves again.
+        The target does not serve, a request was lost, or it took too long. What served before
+        serves again.
     """
     machine.repository.require_writing()
     refuse_a_freeze(machine.policy, environment, datetime.now(UTC))
@@ -81,21 +81,21 @@ def practise(
         drill = _in_sandbox(machine, plan, progress)
         machine.note("drill", environment, str(drill), progress, back.record, drill.seconds)
     else:
-        drill = _on_stage(machine, plan, progress)
+        drill = _in_place(machine, plan, progress)
     if drill.unanswered or drill.seconds > drill.budget_s:
         raise DrillFailed(
-            f"the drill of {environment.name} did not go as it must",
-            why=f"{drill.seconds:.1f} s, {drill.budget_s} are allowed; {drill}",
+            f"the drill of {environment.name} failed",
+            why=f"it took {drill.seconds:.1f} s of {drill.budget_s} allowed; {drill}",
             state=f"{environment.name} serves {drill.release}, as before",
-            next_step="find out why before it is needed: invoke history, and the servers' logs",
+            next_step="find the cause before it matters: invoke history, and the servers' logs",
         )
     return drill
 
 
-def _on_stage(machine: Machine, plan: Plan, progress: Progress) -> Drill:
-    """Practise on the environment's own servers, under its lock."""
+def _in_place(machine: Machine, plan: Plan, progress: Progress) -> Drill:
+    """Practise with the environment's own servers, under its lock."""
     name = plan.environment.name
-    # What should serve stays the same all the time: whoever recovers a dead drill brings it back.
+    # The desired state does not change: a recovery of a killed drill restores it.
     change = machine.change(plan, progress, plan.before.files)
     known = verified_state(Ledger.open(machine.repository), plan.history, plan.record)
     try:
@@ -103,20 +103,21 @@ def _on_stage(machine: Machine, plan: Plan, progress: Progress) -> Drill:
         cases = change.ledger.bundle(plan.record.version)[SMOKE_NAME]
         replay = change.platform.replay(json.loads(cases)["replay"], REQUESTS_PER_S)
         with replay.running():
-            with progress.step(f"go back to {plan.record.version}, and verify"):
-                began = time.monotonic()
-                change.bring(Serving(plan.record, known))
-                seconds = time.monotonic() - began
-            with progress.step(f"come forward to {plan.before.version}, and verify"):
-                change.bring(plan.before)
+            with progress.step(f"roll back to {plan.record.version} and verify"):
+                started = time.monotonic()
+                change.deploy(Serving(plan.record, known))
+                seconds = time.monotonic() - started
+            with progress.step(f"roll forward to {plan.before.version} and verify"):
+                change.deploy(plan.before)
     except NotServing as error:
         is_bad = not isinstance(error, MachineFailed)
         change.undo(FAILED if is_bad else ABORTED, str(error))
         raise DrillFailed(
-            f"the drill of {name} could not go back to {plan.record.version}",
+            f"the drill of {name} could not roll back to {plan.record.version}",
             why=str(error),
-            state=as_before(plan) + ("; the other counts as bad now" if is_bad else ""),
-            next_step=f"invoke rollback --env {name} --dry-run shows where it would go now",
+            state=as_before(plan)
+            + (f"; {plan.record.version} counts as bad now" if is_bad else ""),
+            next_step=f"invoke rollback --env {name} --dry-run shows the target that is left",
         ) from None
     except KeyboardInterrupt:
         raise machine.interrupted(change) from None
@@ -126,8 +127,8 @@ def _on_stage(machine: Machine, plan: Plan, progress: Progress) -> Drill:
 
 
 def _in_sandbox(machine: Machine, plan: Plan, progress: Progress) -> Drill:
-    """Practise with servers of the drill's own on this machine, whatever the platform is."""
-    assert plan.before.record, "there is something to go back from"
+    """Practise with servers of the drill's own on this machine, whatever the platform."""
+    assert plan.before.record, "a rollback starts from a release"
     ledger = Ledger.open(machine.repository)
     environment = replace(
         plan.environment,
@@ -140,7 +141,7 @@ def _in_sandbox(machine: Machine, plan: Plan, progress: Progress) -> Drill:
     )
     platform = ProcessPlatform(environment, machine.policy)
 
-    def bring(record: Record) -> None:
+    def serve(record: Record) -> None:
         bundle = ledger.bundle(record.version)
         with on_this_machine():
             platform.preflight(record, lambda: bundle)
@@ -151,19 +152,19 @@ def _in_sandbox(machine: Machine, plan: Plan, progress: Progress) -> Drill:
 
     try:
         with progress.step(f"serve {plan.before.version} in a sandbox"):
-            bring(plan.before.record)
+            serve(plan.before.record)
         cases = ledger.bundle(plan.record.version)[SMOKE_NAME]
         replay = platform.replay(json.loads(cases)["replay"], REQUESTS_PER_S)
-        with replay.running(), progress.step(f"go back to {plan.record.version}, and verify"):
-            began = time.monotonic()
-            bring(plan.record)
-            seconds = time.monotonic() - began
+        with replay.running(), progress.step(f"roll back to {plan.record.version} and verify"):
+            started = time.monotonic()
+            serve(plan.record)
+            seconds = time.monotonic() - started
     except NotServing as error:
         raise DrillFailed(
-            f"the drill of {plan.environment.name} could not go back to {plan.record.version}",
+            f"the drill of {plan.environment.name} could not roll back to {plan.record.version}",
             why=str(error),
             state=f"{plan.environment.name} unchanged; it was a sandbox",
-            next_step="find out why before it is needed",
+            next_step="find the cause before it matters: the servers' logs",
         ) from None
     finally:
         with progress.step("end the sandbox"):

@@ -61,11 +61,11 @@ class Machine:
         return replace(self.policy, serve=at_commit(read, record.commit, self.policy).serve)
 
     def plan_promotion(self, environment: Environment, version: str | None) -> Plan:
-        """Make the plan of a promotion, or refuse it. Writes nothing."""
+        """Plan a promotion, or refuse it; nothing is written."""
         platform = platform_of(environment, self.policy)
         self.repository.require_writing()
         ledger = Ledger.open(self.repository)
-        _require_agent_s_remote(ledger, environment)
+        _require_remote_for_agent(ledger, environment)
         plan = plan_promotion(ledger, self.policy, environment, version)
         platform.locate()
         drift = ""
@@ -74,25 +74,25 @@ class Machine:
             drift = seen.drift(plan.record.version) or self.changed(environment, plan.before)
         if drift:
             raise PreconditionFailed(
-                f"{environment.name} is meant to serve {plan.record.version} already, but does not",
+                f"{environment.name} should serve {plan.record.version} already, but does not",
                 why=drift,
                 state=f"{environment.name} unchanged",
                 next_step=f"invoke deploy --env {environment.name}",
             )
         if plan.nothing_to_do:
             return plan
-        # Before anybody is asked to confirm, and of a promotion alone: a rollback waits for nobody.
+        # Before the question for confirmation, and for a promotion only: a rollback never waits.
         bundle = ledger.bundle(plan.record.version)
         platform.examine(self._render(environment, plan.record, bundle, new_id()))
         warning = platform.warning(plan.record, bundle)
         return replace(plan, warnings=(warning,) if warning else ())
 
     def plan_rollback(self, environment: Environment, version: str | None) -> Plan:
-        """Make the plan of a rollback, or refuse it. Writes nothing."""
+        """Plan a rollback, or refuse it; nothing is written."""
         platform = platform_of(environment, self.policy)
         self.repository.require_writing()
         ledger = Ledger.open(self.repository)
-        _require_agent_s_remote(ledger, environment)
+        _require_remote_for_agent(ledger, environment)
         platform.locate()
         return plan_rollback(ledger, environment, version, platform)
 
@@ -102,13 +102,15 @@ class Machine:
         Raises
         ------
         RolledBack
-            The release does not serve as it must; what served before does again.
+            The release does not serve as it must; what served before serves again.
         RollbackFailed
-            It does not, and neither does what served before.
+            The release does not serve, and what served before could not be restored.
+        CanaryInconclusive
+            The canary ended without a verdict; what served before serves again.
         Interrupted
             Ctrl-C or SIGTERM; what served before serves again.
         OutcomeUnknown
-            The platform has fallen silent; the lock stays.
+            The platform does not answer; the lock stays.
         """
         ledger, event = Ledger.open(self.repository), new_id()
         bundle = ledger.bundle(plan.record.version)
@@ -119,40 +121,40 @@ class Machine:
             change.open()
             change.work()
         except NotServing as error:
-            # A machine without room says nothing about the release, which may come again.
+            # A full disk is not the release's fault, which may be promoted again.
             is_bad = not isinstance(error, MachineFailed)
             change.undo(ROLLED_BACK if is_bad else ABORTED, str(error))
             raise RolledBack(
                 f"release {plan.record.version} failed in {plan.environment.name}, rolled back",
                 why=str(error),
                 state=as_before(plan),
-                next_step="mend the release, build a new one and promote that"
+                next_step="fix it, build a new release and promote that"
                 if is_bad
-                else "mend the machine, and promote it again",
+                else "fix the machine, and promote the release again",
             ) from None
         except Undecided as error:
-            # What nobody could judge is not known to be bad: it may come again, too.
+            # A release without a verdict is not known to be bad: it may be promoted again, too.
             change.undo(ABORTED, str(error))
             raise CanaryInconclusive(
-                f"nobody can say yet whether {plan.record.version} is sound, rolled back",
+                f"the canary of {plan.record.version} has no verdict, so it was rolled back",
                 why=str(error),
                 state=as_before(plan),
                 next_step=f"invoke promote --env {plan.environment.name} --version "
-                f"{plan.record.version}, when more customers ask or with more windows",
+                f"{plan.record.version}, with more traffic or with more windows in release.toml",
             ) from None
         except KeyboardInterrupt:
             raise self.interrupted(change) from None
         return change.close(VERIFIED)
 
     def rollback(self, plan: Plan, progress: Progress, reason: str) -> Event:
-        """Carry out a rollback and return its verified event; a promotion under way is preempted.
+        """Carry out a rollback and return its verified event; a running promotion is preempted.
 
         Raises
         ------
         NotVerified
-            The target does not serve as it must; what served goes on.
+            The target does not serve as it must; what served before goes on.
         OutcomeUnknown
-            The platform has fallen silent; the lock stays.
+            The platform does not answer; the lock stays.
         """
         ledger = Ledger.open(self.repository)
         state = verified_state(ledger, plan.history, plan.record)
@@ -164,22 +166,22 @@ class Machine:
             is_bad = not isinstance(error, MachineFailed)
             change.undo(FAILED if is_bad else ABORTED, str(error))
             raise NotVerified(
-                f"the rollback of {plan.environment.name} to {plan.record.version} is not verified",
+                f"the rollback of {plan.environment.name} to {plan.record.version} failed",
                 why=str(error),
                 state=as_before(plan),
                 next_step=f"invoke rollback --env {plan.environment.name} goes further back"
                 if is_bad
-                else "mend the machine, and roll back again",
+                else "fix the machine, and roll back again",
             ) from None
         except KeyboardInterrupt:
             raise self.interrupted(change) from None
         return change.close(VERIFIED)
 
     def recover(self, environment: Environment, progress: Progress) -> Event:
-        """End what a dead command began, or pay the push that one without a remote has left owed.
+        """Finish or undo the change of a killed command, or push events that a command still owes.
 
         A promotion whose release serves and passes the smoke test is recorded as verified, any
-        other is undone. A rollback is carried out to its end.
+        other is undone. A rollback is completed.
         """
         ledger = Ledger.open(self.repository)
         history = ledger.history(environment.name)
@@ -188,16 +190,16 @@ class Machine:
         if not history[0].lease_has_run_out():
             refuse_a_lock(history, environment.name)
         unsettled = list(itertools.takewhile(lambda event: event.is_pending, history))
-        # A recovery may have died too: what matters is what it was to end.
-        dead = next(event for event in unsettled if event.kind != "recover")
+        # A recovery may have been killed too: what counts is the command that it recovered.
+        killed = next(event for event in unsettled if event.kind != "recover")
         settled = next((event.sha for event in history if not event.is_pending), None)
-        begun = serving(ledger, dead.sha)
+        begun = serving(ledger, killed.sha)
         record = _record_of(begun, environment)
         before = serving(ledger, settled)
-        plan = Plan("recover", environment, record, before, tuple(history), begun=dead.kind)
-        reason = f"after a {dead.kind} that died; it began at {dead.time}"
+        plan = Plan("recover", environment, record, before, tuple(history), begun=killed.kind)
+        reason = f"after a {killed.kind} that was killed; it started at {killed.time}"
         change = self.change(plan, progress, begun.files, reason)
-        with change.told_when_interrupted():
+        with change.explaining_interrupts():
             change.open()
             try:
                 change.work()
@@ -206,7 +208,7 @@ class Machine:
             return change.close(VERIFIED)
 
     def _pay(self, ledger: Ledger, environment: Environment, progress: Progress) -> Event:
-        """Push the events that the remote has not, and return the newest."""
+        """Push the events that the remote lacks, and return the newest."""
         name = environment.name
         owed = ledger.owed(name)
         if not owed:
@@ -215,7 +217,7 @@ class Machine:
                 state=f"{name} unchanged",
                 next_step=f"invoke status --env {name}",
             )
-        with progress.step(f"push {owed} events of {name} that {REMOTE} has not"):
+        with progress.step(f"push {owed} events of {name} that {REMOTE} lacks"):
             try:
                 ledger.pay(name)
             except HeadMoved as error:
@@ -223,52 +225,52 @@ class Machine:
         return ledger.history(name)[0]
 
     def deploy(self, environment: Environment, progress: Progress) -> Record:
-        """Make the platform serve what git says, after a reboot, say; writes no event."""
+        """Make the platform serve the state in git, as after a reboot; writes no event."""
         ledger, head = self._unlocked(environment)
         current = serving(ledger, head)
         record = _record_of(current, environment)
         platform = platform_of(environment, self.policy)
         platform.locate()
         try:
-            with progress.step(f"bring {record.version} to the platform"), on_this_machine():
+            with progress.step(f"stage {record.version} on the platform"), on_this_machine():
                 platform.preflight(record, lambda: ledger.bundle(record.version))
-            with progress.step("change over, one instance after the other"), on_this_machine():
+            with progress.step("rolling update, one instance at a time"), on_this_machine():
                 guard = partial(self._still, environment, head)
                 platform.apply(current.files, head, guard, progress.say)
             with progress.step("verify /health, /version and /predict of every instance"):
                 verify(platform, record, ledger.bundle(record.version)[SMOKE_NAME])
         except NotServing as error:
             raise NotVerified(
-                f"{environment.name} does not serve {record.version}, as git says it should",
+                f"{environment.name} does not serve {record.version}, which it should by git",
                 why=str(error),
                 state=f"invoke status --env {environment.name} shows what runs",
                 next_step=f"invoke rollback --env {environment.name}",
             ) from None
         except Unreachable as error:
             raise OutcomeUnknown(
-                f"nobody can say whether {environment.name} serves {record.version}",
+                f"whether {environment.name} serves {record.version} is unknown",
                 why=str(error),
-                state=f"{environment.name} may be half-way; git says what it should serve",
+                state=f"{environment.name} may be in the middle of a rolling update to it",
                 next_step=f"when it answers again: invoke deploy --env {environment.name}",
             ) from None
         return record
 
     def stop(self, environment: Environment) -> None:
-        """End an environment's servers; git still says what should serve."""
+        """End an environment's servers; its desired state in git stays."""
         _, head = self._unlocked(environment)
         platform = platform_of(environment, self.policy)
         platform.locate()
         platform.stop(head, lambda: self._still(environment, head))
 
     def observe(self, environment: Environment) -> Observation:
-        """Look at what an environment runs; that it cannot be seen is an observation too."""
+        """Return what an environment runs; that it cannot be reached is an observation too."""
         try:
             return platform_of(environment, self.policy).observe()
         except Unreachable as error:
             return Observation("", (), str(error))
 
     def changed(self, environment: Environment, desired: Serving) -> str:
-        """Say what somebody has changed by hand in what should serve, or return an empty text."""
+        """Return what was changed by hand in the desired state, or an empty text."""
         if desired.record is None:
             return ""
         try:
@@ -277,13 +279,13 @@ class Machine:
             return str(error)
 
     def hold(self, environment: Environment, reason: str, progress: Progress) -> Event | None:
-        """Keep releases out of an environment; None where a hold is there already."""
+        """Keep releases out of an environment; return None if it is on hold already."""
         if self.is_held(environment):
             return None
         return self.note("hold", environment, reason, progress)
 
     def unhold(self, environment: Environment, reason: str, progress: Progress) -> Event | None:
-        """Let releases in again; None where nothing keeps them out."""
+        """Let releases in again; return None if it is not on hold."""
         if not self.is_held(environment):
             return None
         return self.note("unhold", environment, reason, progress)
@@ -297,7 +299,7 @@ class Machine:
         record: Record | None = None,
         seconds: float | None = None,
     ) -> Event:
-        """Write an event that changes nothing of what serves."""
+        """Write an event that does not change what serves."""
         self.repository.require_writing()
         for _ in range(TRIES):
             ledger = Ledger.open(self.repository)
@@ -319,16 +321,16 @@ class Machine:
             except HeadMoved as error:
                 refusal = _moved(environment, error, kind)
                 continue
-            notice.tell(environment.name, event, progress)
+            notice.notify(environment.name, event, progress)
             return replace(event, sha=sha)
         raise refusal
 
     def is_held(self, environment: Environment) -> bool:
-        """Whether a hold, or a rollback, keeps releases out."""
+        """Return whether a hold or a rollback keeps releases out."""
         return hold_of(Ledger.open(self.repository).history(environment.name)) is not None
 
     def interrupted(self, change: Change) -> Interrupted:
-        """Undo what a change has begun, and say so."""
+        """Undo a change, and return the error that says so."""
         if change.find_lock():
             change.undo(ABORTED, "interrupted")
         plan = change.plan
@@ -346,10 +348,10 @@ class Machine:
         reason: str = "",
         event: str = "",
     ) -> Change:
-        """Return the change that a plan asks for; nothing is written yet."""
+        """Return the change that carries out a plan; nothing is written yet."""
         self.repository.require_writing()
         platform = platform_of(plan.environment, self.policy)
-        # Each platform looks itself where it is: nothing was written yet.
+        # Each platform object checks its place anew, while nothing is written yet.
         platform.locate()
         pending = Event(
             kind=plan.command,
@@ -386,22 +388,23 @@ class Machine:
         expect_head(self.repository, environment.name, head)
 
 
-def _require_agent_s_remote(ledger: Ledger, environment: Environment) -> None:
-    """Refuse where an agent brings what the remote's branch says, and that cannot be written."""
+def _require_remote_for_agent(ledger: Ledger, environment: Environment) -> None:
+    """Refuse where an agent deploys what the remote's branch holds, and that cannot be written."""
     if not environment.agent or (ledger.remote is not None and not ledger.unreachable):
         return
     raise PushFailed(
-        f"{environment.agent} cannot be told what {environment.name} should serve",
-        why=ledger.unreachable or f"it reads env/{environment.name} at {REMOTE}, and there is none",
+        f"{environment.agent} cannot get the new state of {environment.name}",
+        why=ledger.unreachable
+        or f"it reads env/{environment.name} at {REMOTE}, which does not exist",
         state=f"{environment.name} unchanged",
-        next_step=f"type it again when {REMOTE} is back; if that cannot wait, first suspend "
-        f"{environment.agent} and take gitops out of [environments.{environment.name}]",
+        next_step=f"try again when {REMOTE} is back; if that cannot wait, suspend "
+        f"{environment.agent} and remove gitops from [environments.{environment.name}]",
     )
 
 
 def _moved(environment: Environment, error: HeadMoved, command: str) -> Locked:
     return Locked(
-        f"{environment.name} has changed in this moment",
+        f"{environment.name} was changed at the same moment",
         why=str(error),
         state=f"{environment.name} unchanged by this command",
         next_step=f"invoke {command} --env {environment.name}",
@@ -416,8 +419,8 @@ def _record_of(current: Serving, environment: Environment) -> Record:
 
 def _never_released(environment: Environment) -> PreconditionFailed:
     return PreconditionFailed(
-        f"{environment.name} is not meant to serve anything",
-        why="no promotion to it has ended well",
+        f"{environment.name} has no release to serve",
+        why="no promotion to it was ever verified",
         state=f"{environment.name} unchanged",
         next_step=f"invoke promote --env {environment.name}",
     )

@@ -1,14 +1,14 @@
-"""What can go wrong in a release, one class an exit code.
+"""The errors of release commands; each class has its exit code.
 
-Every error says what happened, why, in what state things are, and what to type next. They are
-raised where they are known and printed in one place, ``tasks.py``.
+Every error says what happened, why, what state things are in, and what to type next. Errors are
+raised where they occur and printed in one place, `command_line`.
 """
 
 from __future__ import annotations
 
 import re
 
-# What the system says when a machine, and not a release or a remote, is at fault.
+# Messages of the system when the machine is at fault, and not a release or a remote.
 MACHINE_TROUBLE = re.compile("No space left on device|Read-only file system|Disk quota exceeded")
 
 
@@ -22,9 +22,9 @@ class ReleaseError(Exception):
     why : str
         The cause, as far as it is known.
     state : str
-        What the world looks like now, such as "prod unchanged".
+        The state of things now, such as "prod unchanged".
     next_step : str
-        The command or the edit that gets the reader further.
+        The command to type next, or the edit to make.
     """
 
     exit_code = 1
@@ -51,7 +51,7 @@ class ConfigurationError(ReleaseError):
 
 
 class NoForge(ConfigurationError):
-    """No forge keeps this repository, or no token to speak with it was given."""
+    """This repository is at no known forge, or there is no token for it."""
 
 
 class GateRefused(ReleaseError):
@@ -61,7 +61,7 @@ class GateRefused(ReleaseError):
 
 
 class ApprovalMissing(ReleaseError):
-    """The environment wants an approval of exactly this release, and there is none."""
+    """The environment requires an approval of exactly this release, and there is none."""
 
     exit_code = 11
 
@@ -73,7 +73,7 @@ class Held(ReleaseError):
 
 
 class Locked(ReleaseError):
-    """Somebody else is changing this environment."""
+    """Another command is changing this environment."""
 
     exit_code = 13
 
@@ -91,7 +91,7 @@ class BuildFailed(ReleaseError):
 
 
 class PushFailed(ReleaseError):
-    """The git remote did not take what was pushed."""
+    """The git remote or the registry did not accept a push."""
 
     exit_code = 21
 
@@ -103,61 +103,61 @@ class RegistryDiffers(ReleaseError):
 
 
 class RolledBack(ReleaseError):
-    """The new release failed; what served before serves again and was verified."""
+    """The new release failed; the release before it serves again and was verified."""
 
     exit_code = 30
 
 
 class RollbackFailed(ReleaseError):
-    """The new release failed, and so did the way back."""
+    """The new release failed, and so did restoring the release before it."""
 
     exit_code = 31
 
 
 class OutcomeUnknown(ReleaseError):
-    """The platform fell silent in the middle of a change: what serves now is not known."""
+    """The platform stopped answering during a change: what serves now is unknown."""
 
     exit_code = 32
 
 
 class CanaryInconclusive(ReleaseError):
-    """The canary could not show that the release is sound; what served before serves again."""
+    """The canary could not show that the release is sound; the one before it serves again."""
 
     exit_code = 33
 
 
 class NoRollbackTarget(ReleaseError):
-    """There is no earlier release that was verified here."""
+    """No earlier release was verified in this environment."""
 
     exit_code = 40
 
 
 class ArtifactGone(ReleaseError):
-    """A release is named by the history, and its bytes are not to be had."""
+    """The history names a release whose files no longer exist."""
 
     exit_code = 41
 
 
 class NotVerified(ReleaseError):
-    """The rollback's target does not answer as it should."""
+    """The target of a rollback does not answer as it should."""
 
     exit_code = 42
 
 
 class DrillFailed(ReleaseError):
-    """A practised rollback failed, lost requests, or took longer than its budget."""
+    """A rollback drill failed, lost requests, or took longer than its budget."""
 
     exit_code = 42
 
 
 class HistoryCorrupt(ReleaseError):
-    """A record or an event cannot be read, or two histories have parted."""
+    """A record or an event cannot be read, or two histories have diverged."""
 
     exit_code = 50
 
 
 class CrashResidue(ReleaseError):
-    """A command died half-way and left its lock behind."""
+    """A command was killed during a change and left its lock behind."""
 
     exit_code = 51
 
@@ -169,20 +169,20 @@ class Interrupted(ReleaseError):
 
 
 class Undecided(Exception):
-    """A canary has come to its end without a verdict: that is not a pass."""
+    """A canary ended without a verdict, which is not a pass."""
 
 
 class HeadMoved(Exception):
-    """An environment's branch is no longer where it was read: the caller reads again."""
+    """An environment's branch has moved since it was read: the caller reads it again."""
 
 
 class NotServing(Exception):
-    """A platform or a smoke test found that a release does not serve as it must."""
+    """A release does not serve as it must, by a platform or a smoke test."""
 
 
 class Unreachable(Exception):
-    """A platform did not answer until a deadline: nothing is known of what it runs."""
+    """A platform did not answer before a deadline: what it runs is unknown."""
 
 
 class MachineFailed(NotServing):
-    """The machine that serves is at fault, a full disk say: nothing is known of the release."""
+    """The serving machine is at fault, as with a full disk: the release is not to blame."""

@@ -1,4 +1,4 @@
-"""An event: one entry of an environment's history, and how it stands in a commit's message."""
+"""An event: one entry of an environment's history, and its form in a commit's message."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ PENDING, VERIFIED, FAILED, ROLLED_BACK, ABORTED = (
     "rolled-back",
     "aborted",
 )
-# The outcome of an event that changes nothing of what serves: a hold, say.
+# The outcome of an event that does not change the release that serves, such as a hold.
 NOTED = "noted"
 
 KINDS = ("promote", "rollback", "recover", "hold", "unhold", "drill")
 
-# git prints these between fields and between trailers; no name or reason may hold one of them.
+# git prints these between fields and between trailers; no name or reason may contain them.
 FIELD, TRAILER = "\x1f", "\x1e"
-# What `git log -z` is to print of an event's commit.
+# The format in which `git log -z` prints an event's commit.
 LAYOUT = FIELD.join(("%H", "%cI", f"%(trailers:only,unfold,separator={TRAILER})"))
 
 
@@ -35,14 +35,14 @@ class Event:
     kind : str
         promote, rollback, recover, hold, unhold or drill.
     release, digest : str
-        What the event is about.
+        The release of the event.
     outcome : str
         pending, verified, failed, rolled-back, aborted or noted.
     previous : str
         The release that served before, or empty.
     id : str
-        What tells this event from another one like it: without it two commands of one person in one
-        second would write the same commit, and both would believe that they hold the lock.
+        Makes the event unique: without it two commands of one person in the same second would
+        write the same commit, and both would take the lock for theirs.
     """
 
     kind: str
@@ -65,11 +65,11 @@ class Event:
 
     @property
     def is_pending(self) -> bool:
-        """Whether this event still waits for its outcome: then it is the environment's lock."""
+        """Whether this event has no outcome yet: then it is the environment's lock."""
         return self.outcome == PENDING
 
     def lease_has_run_out(self) -> bool:
-        """Whether whoever wrote this pending event counts as dead."""
+        """Whether the command that wrote this pending event counts as dead."""
         return datetime.fromisoformat(self.lease_until) < datetime.now(UTC)
 
 
@@ -93,22 +93,22 @@ TRAILERS = {
 
 
 def lease(seconds: int) -> str:
-    """Return the time until which a pending event beginning now is believed, in UTC."""
+    """Return when the lease of a pending event that starts now ends, in UTC."""
     return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="seconds")
 
 
 def new_id() -> str:
-    """Return a name that no other event has."""
+    """Return a unique id."""
     return uuid.uuid4().hex
 
 
 def one_line(text: str) -> str:
-    """Fold a text so that it cannot end a trailer or forge another one."""
+    """Fold a text into one line, so that it cannot end a trailer or forge another one."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def subject_of(environment: str, event: Event) -> str:
-    """Return the first line of an event's message, which alone says where it happened."""
+    """Return the first line of an event's message, the only one that names the environment."""
     return f"{event.kind} {event.release or 'nothing'} in {environment}: {event.outcome}"
 
 
@@ -123,14 +123,14 @@ def message_of(environment: str, event: Event) -> str:
 
 
 def sha_of(entry: str) -> str:
-    """Return which commit `LAYOUT` has printed."""
+    """Return the commit of an entry that `LAYOUT` has printed."""
     return entry.partition(FIELD)[0]
 
 
 def event_of(entry: str) -> Event:
-    """Read what `LAYOUT` prints of a commit; `HistoryCorrupt` if that is no event."""
+    """Parse a commit in the format of `LAYOUT`; `HistoryCorrupt` if it is not an event."""
     sha, when, trailers = entry.split(FIELD, 2)
-    # An event of an environment that serves nothing names no release: a hold, say.
+    # A hold of an environment that serves nothing names no release.
     values = {"release": "", "digest": ""}
     for trailer in trailers.split(TRAILER):
         key, _, value = trailer.partition(": ")

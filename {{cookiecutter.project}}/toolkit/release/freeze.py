@@ -1,4 +1,4 @@
-"""Freeze windows: when nothing is promoted, whoever asks. A rollback knows none."""
+"""Freeze windows, in which nothing is promoted. A rollback is never frozen."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Freeze:
     Parameters
     ----------
     name : str
-        What people call it.
+        For people.
     environments : tuple of str
-        Where it holds.
+        Those that are frozen.
     begins, ends : datetime.datetime or str
         Both a date with a time, without offset, or both a weekday with a time, such as
-        ``Fri 16:00``, for a window that comes back every week. The end is not part of it.
+        ``Fri 16:00``, for a window of every week. The end is exclusive.
     time_zone : str
-        Where these clocks hang, such as ``Europe/Berlin``.
+        Of both times, such as ``Europe/Berlin``.
 
     Raises
     ------
@@ -50,14 +50,14 @@ class Freeze:
                 raise ValueError("begins and ends are the same time of the week")
         elif isinstance(self.begins, datetime) and isinstance(self.ends, datetime):
             if self.begins.tzinfo or self.ends.tzinfo:
-                raise ValueError("begins and ends have no offset: time_zone says where they hold")
+                raise ValueError("begins and ends must have no offset: time_zone gives it")
             if self.ends <= self.begins:
                 raise ValueError("ends must come after begins")
         else:
-            raise ValueError("begins and ends must be of one kind: two dates, or two weekdays")
+            raise ValueError("begins and ends must be two dates, or two weekdays")
 
     def end(self, now: datetime) -> datetime | None:
-        """Return when the window that holds now ends, or None where none does.
+        """Return when the current window ends, or None outside of one.
 
         Parameters
         ----------
@@ -65,7 +65,7 @@ class Freeze:
             With its time zone.
         """
         zone = ZoneInfo(self.time_zone)
-        # People freeze by the clock on the wall, whatever daylight saving does to it.
+        # A freeze follows the clock on the wall, also when daylight saving time changes it.
         wall = now.astimezone(zone).replace(tzinfo=None)
         if isinstance(self.begins, datetime) and isinstance(self.ends, datetime):
             return self.ends.replace(tzinfo=zone) if self.begins <= wall < self.ends else None

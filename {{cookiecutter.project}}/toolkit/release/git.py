@@ -1,4 +1,4 @@
-"""Git as a store of objects and references. The working tree and the index are never touched."""
+"""Git as a store of objects and references; the working tree and the index stay untouched."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ REMOTE = "origin"
 ANSWER_TIMEOUT_S = 15
 NETWORK_TIMEOUT_S = 60
 
-# What git says when the remote's reference is not the one that this push builds on.
+# Git's messages when the remote's reference is not the one that this push builds on.
 MOVED_ON = re.compile(
     "non-fast-forward|fetch first|already exists|failed to update ref|cannot lock ref"
 )
 
-# What git says when another git is moving the same reference in this moment.
+# Git's message when another git moves the same reference at the same moment.
 LOCK_IS_TAKEN = "File exists"
 
 SIGNATURE = b"-----BEGIN SSH SIGNATURE-----"
@@ -31,16 +31,16 @@ GOOD_SIGNATURE = re.compile(r'^Good "git" signature for (\S+) with ', re.MULTILI
 
 
 class GitFailed(Exception):
-    """A git command exited with something else than 0; the text is what it said."""
+    """A git command did not exit with 0; the text is its message."""
 
 
 def without_credentials(text: str) -> str:
-    """Take user and password out of every URL: git prints the remote's address in its errors."""
+    """Remove user and password from every URL: git prints the remote's address in its errors."""
     return re.sub(r"://[^/@\s]+@", "://***@", text)
 
 
 def _environment() -> dict[str, str]:
-    """Return what git sees: it asks nothing, speaks English, and shows no object for another."""
+    """Return git's environment: no prompts, English messages, no replacement objects."""
     own = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_NO_REPLACE_OBJECTS": "1"}
     return os.environ | own
 
@@ -54,8 +54,8 @@ class Repository:
     root : pathlib.Path
         The top of its working tree.
     silence : str
-        Why the remote did not answer, once it has not. It is not asked again: a rollback waits for
-        a dead remote once, not at every step.
+        Why the remote did not answer, or empty. It is not asked again: a rollback waits for a dead
+        remote once, not at every step.
     """
 
     root: Path
@@ -101,18 +101,18 @@ class Repository:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise GitFailed(f"git {arguments[0]} gave no answer in {timeout_s:.0f} s") from None
+            raise GitFailed(f"git {arguments[0]} did not answer within {timeout_s:.0f} s") from None
         except FileNotFoundError as error:
             raise GitFailed(f"git or the folder {self.root} is missing: {error}") from None
         if done.returncode:
-            said = done.stderr.decode("utf-8", "replace").strip()
+            message = done.stderr.decode("utf-8", "replace").strip()
             raise GitFailed(
-                without_credentials(said) or f"git {arguments[0]} exited {done.returncode}"
+                without_credentials(message) or f"git {arguments[0]} exited {done.returncode}"
             )
         return done
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start a git command that answers on its output what it is asked on its input."""
+        """Start a git command that reads questions on its input and answers on its output."""
         return subprocess.Popen(
             ["git", *arguments],
             cwd=self.root,
@@ -123,19 +123,19 @@ class Repository:
         )
 
     def identity(self) -> str:
-        """Return who commits, as ``Name <email> seconds zone``; `PreconditionFailed` if unknown."""
+        """Return the committer, as ``Name <email> seconds zone``; `PreconditionFailed` if unset."""
         try:
             return self.run("var", "GIT_COMMITTER_IDENT")
         except GitFailed:
             raise PreconditionFailed(
-                "git does not know who you are",
+                "git has no name and e-mail address for you",
                 why="every release event names its actor, and user.name or user.email is not set",
                 state="nothing was changed",
                 next_step='git config user.name "Your Name"; git config user.email you@example.com',
             ) from None
 
     def require_writing(self) -> None:
-        """Refuse, before anything is touched, where no event could be written."""
+        """Raise `PreconditionFailed` where no event could be written; nothing is touched."""
         self.identity()
         store = self._inside("objects")
         if not os.access(store, os.W_OK):
@@ -147,7 +147,7 @@ class Repository:
             )
 
     def actor(self) -> str:
-        """Return who commits, as ``Name <email>``."""
+        """Return the committer, as ``Name <email>``."""
         return self.identity().rsplit(" ", 2)[0]
 
     def head(self) -> str:
@@ -162,7 +162,7 @@ class Repository:
             ) from None
 
     def changes(self) -> list[str]:
-        """Return the paths that differ from HEAD, untracked ones included."""
+        """Return the paths that differ from HEAD, including untracked files."""
         status = self.run("status", "--porcelain", "--untracked-files=normal")
         return [line.strip().split(maxsplit=1)[-1] for line in status.splitlines()]
 
@@ -184,7 +184,7 @@ class Repository:
         return self._inside("shallow")
 
     def cut_off(self) -> frozenset[str]:
-        """Return the commits whose parents this clone has left out, as ``--depth`` does."""
+        """Return the commits whose parents are missing here, as after a clone with ``--depth``."""
         try:
             return frozenset(self._shallow_file.read_text(encoding="ascii").split())
         except FileNotFoundError:
@@ -208,13 +208,13 @@ class Repository:
         return {name: target for target, name in pairs if not name.endswith("^{}")}
 
     def fetch_objects(self, references: Mapping[str, str]) -> None:
-        """Bring what the remote's references point at, without writing a reference here.
+        """Fetch the objects of the remote's references, without writing a reference here.
 
-        A shallow clone is made whole: who sees only the newest event has nothing to go back to.
+        A shallow clone is completed: with the newest event alone there is no rollback target.
         """
         known = self._known(references.values())
-        whole = ("--unshallow",) if self.cut_off() else ()
-        wanted = [name for name, target in references.items() if whole or target not in known]
+        complete = ("--unshallow",) if self.cut_off() else ()
+        wanted = [name for name, target in references.items() if complete or target not in known]
         if wanted:
             self.run(
                 "fetch",
@@ -222,7 +222,7 @@ class Repository:
                 "--no-tags",
                 "--no-write-fetch-head",
                 "--refmap=",
-                *whole,
+                *complete,
                 REMOTE,
                 *wanted,
                 timeout_s=NETWORK_TIMEOUT_S,
@@ -230,12 +230,12 @@ class Repository:
 
     def _known(self, objects: Iterable[str]) -> set[str]:
         """Return those of the objects that are in this repository."""
-        asked = "".join(name + "\n" for name in objects).encode()
-        answers = self.run("cat-file", "--batch-check", stdin=asked).splitlines()
+        names = "".join(name + "\n" for name in objects).encode()
+        answers = self.run("cat-file", "--batch-check", stdin=names).splitlines()
         return {answer.split()[0] for answer in answers if not answer.endswith(" missing")}
 
     def is_ancestor(self, older: str, newer: str) -> bool:
-        """Tell whether ``newer`` contains ``older``."""
+        """Return whether ``newer`` contains ``older``."""
         try:
             self.run("merge-base", "--is-ancestor", older, newer)
         except GitFailed:
@@ -246,12 +246,12 @@ class Repository:
         """Store a flat folder of files and return the tree's name."""
         names = sorted(files)
         with tempfile.TemporaryDirectory() as scratch:
-            # Git reads many contents in one go only from files.
+            # Git stores many contents in one run only from files.
             paths = [Path(scratch, str(number)) for number in range(len(names))]
             for path, name in zip(paths, names, strict=True):
                 path.write_bytes(files[name])
-            asked = "".join(f"{path}\n" for path in paths).encode()
-            blobs = self.run("hash-object", "-w", "--no-filters", "--stdin-paths", stdin=asked)
+            listed = "".join(f"{path}\n" for path in paths).encode()
+            blobs = self.run("hash-object", "-w", "--no-filters", "--stdin-paths", stdin=listed)
         entries = zip(blobs.split(), names, strict=True)
         tree = "".join(f"100644 blob {blob}\t{name}\n" for blob, name in entries)
         return self.run("mktree", stdin=tree.encode())
@@ -281,8 +281,8 @@ class Repository:
         return self.run("mktag", stdin=(header + message).encode())
 
     def write_signed_tag(self, name: str, commit: str, message: str) -> str:
-        """Store an annotated tag that the user's ssh key signs; no reference points at it then."""
-        # Git signs no tag object without making its reference.
+        """Store an annotated tag signed with the user's ssh key; no reference points at it yet."""
+        # Git cannot sign a tag object without making its reference.
         self.run(
             *("-c", "gpg.format=ssh", "tag", "--sign", "--file", "-", name, commit),
             stdin=message.encode(),
@@ -295,37 +295,37 @@ class Repository:
         return tag
 
     def signer(self, tag: str, allowed_signers: Path) -> str:
-        """Return whose key has signed a tag, as ``allowed_signers`` names it.
+        """Return the owner of the key that has signed a tag, by ``allowed_signers``.
 
-        `GitFailed` when it is not signed, the signature is broken, or the key is nobody's.
+        `GitFailed` when it is not signed, the signature is broken, or the key is not listed.
         """
-        # A file that is not there would be left out of git's reading, and the user's own taken.
+        # Where the file is missing, git would use the user's own.
         if not allowed_signers.is_file():
-            raise GitFailed(f"{allowed_signers.name} is missing: it lists whose key is whose")
+            raise GitFailed(f"{allowed_signers.name} is missing: it lists the approvers' keys")
         known = f"gpg.ssh.allowedSignersFile={allowed_signers}"
-        said = self._done(["-c", known, "verify-tag", tag]).stderr.decode("utf-8", "replace")
-        found = GOOD_SIGNATURE.search(said)
+        output = self._done(["-c", known, "verify-tag", tag]).stderr.decode("utf-8", "replace")
+        found = GOOD_SIGNATURE.search(output)
         if found is None:
-            raise GitFailed(f"the signature is not by an ssh key: {said.strip()}")
+            raise GitFailed(f"the signature is not by an ssh key: {output.strip()}")
         return found[1]
 
     def author(self, commit: str) -> str:
-        """Return the e-mail address of whoever wrote a commit."""
+        """Return the e-mail address of a commit's author."""
         return self.run("show", "--no-patch", "--format=%ae", commit)
 
     def swap_reference(self, reference: str, new: str, old: str | None) -> None:
-        """Move a reference from ``old`` (None: it is new); `HeadMoved` if it is elsewhere."""
+        """Move a reference from ``old`` (None: create it); `HeadMoved` if it is elsewhere."""
         try:
             self.run("update-ref", reference, new, old or NO_OBJECT)
         except GitFailed as error:
-            # A full disk refuses too, and then nobody else was faster.
+            # A full disk refuses too, and then no other command was faster.
             is_there = self.local_references(reference).get(reference)
             if is_there != old or LOCK_IS_TAKEN in str(error):
                 raise HeadMoved(str(error)) from None
             raise
 
     def set_reference(self, reference: str, new: str) -> None:
-        """Move a reference wherever it is now."""
+        """Move a reference, wherever it points now."""
         self.run("update-ref", reference, new)
 
     def push(self, objects: Mapping[str, str]) -> None:

@@ -1,7 +1,7 @@
-"""What a release is made of: Python distributions and a base's packages, with sizes and licences.
+"""The inventory of a release: Python and system packages, with sizes and licences.
 
-The list is made in the image or the environment that serves, by `inside`: of what is there, not of
-what was asked for.
+`package_list` makes the list inside the image or the environment: of what is installed, not of what
+was requested.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from . import inside
+from . import package_list
 
 SBOM, LICENCES = "sbom.json", "licences.md"
 
@@ -25,7 +25,7 @@ class Component:
     kind : str
         ``pypi``, or ``deb`` of the base.
     name, version, licence : str
-        As the package says of itself; a base's package does not tell its licence here.
+        From the package's metadata; those of a base have no licence there.
     bytes : int
         Of its installed files.
     """
@@ -38,25 +38,27 @@ class Component:
 
 
 def script() -> str:
-    """Return the Python that prints the components of the place in which it is run."""
-    return inspect.getsource(inside)
+    """Return the source of the script that prints the components as JSON."""
+    return inspect.getsource(package_list)
 
 
 def parse(output: str) -> list[Component]:
-    """Return what the script has printed, by kind and name."""
+    """Return the components that the script has printed, sorted by kind and name."""
     components = [Component(**one) for one in json.loads(output)]
     return sorted(components, key=lambda one: (one.kind, one.name.lower()))
 
 
-def papers(components: Sequence[Component], kind: str, name: str, version: str) -> dict[str, bytes]:
-    """Return what is kept with a release: ``sbom.json`` and ``licences.md``.
+def documents(
+    components: Sequence[Component], kind: str, name: str, version: str
+) -> dict[str, bytes]:
+    """Return the documents that are kept with a release: ``sbom.json`` and ``licences.md``.
 
     Parameters
     ----------
     kind : str
-        What is made of the components, in the words of CycloneDX: ``container``, ``application``.
+        The type of the release for CycloneDX: ``container`` or ``application``.
     name, version : str
-        Its own.
+        Of the release.
     """
     return {SBOM: sbom(components, kind, name, version), LICENCES: licences(components)}
 
@@ -71,7 +73,7 @@ def sbom(components: Sequence[Component], kind: str, name: str, version: str) ->
     from packageurl import PackageURL
 
     bom = Bom()
-    # References are random unless they are given; two bills of one release must be the same.
+    # References are random by default; two bills of one release must be the same.
     whole = Part(name=name, version=version, type=ComponentType(kind), bom_ref=name)
     bom.metadata.component = whole
     for one in components:
@@ -94,9 +96,9 @@ def sbom(components: Sequence[Component], kind: str, name: str, version: str) ->
 
 
 def licences(components: Sequence[Component]) -> bytes:
-    """Return a table of the licences that the release's own packages name."""
+    """Return a Markdown table of the licences of the Python packages."""
     rows = [
-        f"| {one.name} | {one.version} | {one.licence or 'not told'} |"
+        f"| {one.name} | {one.version} | {one.licence or 'unknown'} |"
         for one in components
         if one.kind == "pypi"
     ]
@@ -105,6 +107,6 @@ def licences(components: Sequence[Component]) -> bytes:
 
 
 def largest(components: Sequence[Component], count: int) -> list[Component]:
-    """Return the release's own packages that take most, the largest first."""
+    """Return the largest Python packages, the largest first."""
     own = [one for one in components if one.kind == "pypi"]
     return sorted(own, key=lambda one: -one.bytes)[:count]

@@ -1,10 +1,10 @@
 """The ledger: releases, environments and approvals as git objects.
 
 - a release is the annotated tag ``release/<version>`` on a commit whose tree is the bundle;
-- an environment is the branch ``env/<name>``: one commit an event, its tree the desired state;
+- an environment is the branch ``env/<name>``: each commit is an event, its tree the desired state;
 - an approval is the annotated tag ``approval/<environment>/<version>/<e-mail address>``.
 
-Reading writes no reference; on writing, the remote decides where there is one.
+Reading writes no reference. On writing, the remote decides, where there is one.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from .git import LOCK_IS_TAKEN, REMOTE, GitFailed
 from .records import FILE_NAME, Record, parse
 from .references import APPROVALS, BRANCHES, RELEASES, References
 
-# What an event keeps beside the desired state: it tells how it went, and serves nothing.
+# Kept by an event beside the desired state, for its reader only.
 CANARY = "canary.json"
 NOT_DESIRED = (CANARY,)
 
 
 @dataclass(frozen=True)
 class Approval:
-    """One person's word for one release in one environment, a tag.
+    """One person's approval of one release for one environment, a tag.
 
     Parameters
     ----------
     by : str
-        ``Name <email>``, as the tag says; only a signature proves it.
+        ``Name <email>``, by the tag; only a signature proves it.
     digest : str
-        The digest of the release that was meant, or empty.
+        The digest of the approved release, or empty.
     tag : str
         The tag object.
     """
@@ -48,34 +48,34 @@ class Approval:
 def approval_of(tag: str, text: str) -> Approval:
     """Read an approval from the text of its tag."""
     header, _, message = text.partition("\n\n")
-    told = dict(line.split(" ", 1) for line in header.splitlines())
+    headers = dict(line.split(" ", 1) for line in header.splitlines())
     digests = [line for line in message.splitlines() if line.startswith("Digest: ")]
     return Approval(
-        by=told["tagger"].rsplit(" ", 2)[0],
+        by=headers["tagger"].rsplit(" ", 2)[0],
         digest=digests[0].removeprefix("Digest: ") if digests else "",
         tag=tag,
     )
 
 
 def address_of(person: str) -> str:
-    """Return the e-mail address in ``Name <email>``, in small letters."""
+    """Return the e-mail address in ``Name <email>``, in lower case."""
     return person.rpartition("<")[2].rstrip(">").lower()
 
 
 def _slug(person: str) -> str:
-    """Return somebody's e-mail address as a reference's name may hold it."""
+    """Return a person's e-mail address as part of a reference's name."""
     fit = re.sub(r"[^a-z0-9@._+-]", "-", address_of(person))
     return ".".join(part for part in fit.split(".") if part)
 
 
 @dataclass(frozen=True)
 class Ledger(References):
-    """Releases, environments and approvals, as the references say."""
+    """Releases, environments and approvals."""
 
     # Releases
 
     def versions(self) -> list[str]:
-        """Return every version that was ever built, in no order."""
+        """Return every version that was ever built, in no particular order."""
         known = {**self.local, **(self.remote or {})}
         return [name.removeprefix(RELEASES) for name in known if name.startswith(RELEASES)]
 
@@ -89,7 +89,7 @@ class Ledger(References):
         return self._parse(version, files)
 
     def bundle(self, version: str) -> dict[str, bytes]:
-        """Return all files of a release, each proved against the record."""
+        """Return all files of a release, each checked against the record."""
         files = self._release_files(version, None)
         damage = self._parse(version, files).damage(files)
         if damage:
@@ -158,32 +158,32 @@ class Ledger(References):
                 f"the tag {name} is already there",
                 why=str(error),
                 state="nothing was changed",
-                next_step="run the command again: it reads what is there now",
+                next_step="run the command again, which reads the tag first",
             ) from None
         except GitFailed as error:
             raise PushFailed(
                 f"the tag {name} could not be pushed",
                 why=str(error),
                 state="nothing was tagged",
-                next_step="see that you may push tags, and run the command again",
+                next_step="make sure that you may push tags, and run the command again",
             ) from None
 
     # Approvals
 
     def approvals(self, environment: str, version: str) -> list[Approval]:
-        """Return every approval of a release for an environment, whether it counts or not."""
+        """Return every approval of a release for an environment, also those that do not count."""
         tags = self.approval_tags(environment, version)
         return [approval_of(tag, self.repository.run("cat-file", "tag", tag)) for tag in tags]
 
     def approval_tags(self, environment: str, version: str) -> list[str]:
-        """Return the tag of each of them."""
+        """Return the tag object of each approval."""
         prefix = f"{APPROVALS}{environment}/{version}/"
         names = {name for name in {**self.local, **(self.remote or {})} if name.startswith(prefix)}
         tags = [self._lookup(name) for name in sorted(names)]
         return [tag for tag in tags if tag]
 
     def add_approval(self, environment: str, record: Record, reason: str, signed: bool) -> None:
-        """Write and push an approval that names the release's digest, in the user's name."""
+        """Write and push an approval of the release's digest, in the user's name."""
         release = self._lookup(RELEASES + record.version)
         commit = self.repository.run("rev-parse", f"{release}" + "^{commit}")
         subject = f"approve {record.version} for {environment}"
@@ -200,7 +200,7 @@ class Ledger(References):
                 "the approval could not be signed",
                 why=str(error),
                 state="nothing was tagged",
-                next_step="git config user.signingkey ~/.ssh/id_ed25519.pub, or where your key is",
+                next_step="git config user.signingkey ~/.ssh/id_ed25519.pub, or your key's path",
             ) from None
         self._publish(reference, tag)
 
@@ -211,18 +211,18 @@ class Ledger(References):
         return self._lookup(BRANCHES + environment)
 
     def history(self, environment: str) -> list[Event]:
-        """Return an environment's events, newest first, as the chain orders them, not clocks."""
+        """Return an environment's events, newest first, in the order of the commits."""
         return [event_of(entry) for entry in self._entries(environment)]
 
     def readable_history(self, environment: str) -> tuple[list[Event], list[str]]:
-        """Return the events that can be read, and what is wrong with the other commits."""
-        events, strange = [], []
+        """Return the events that can be read, and what is wrong with the others."""
+        events, unreadable = [], []
         for entry in self._entries(environment):
             try:
                 events.append(event_of(entry))
             except HistoryCorrupt as error:
-                strange.append(error.what)
-        return events, strange
+                unreadable.append(error.what)
+        return events, unreadable
 
     def newest(self, environment: str) -> Event | None:
         """Return an environment's newest event."""
@@ -230,7 +230,7 @@ class Ledger(References):
         return event_of(entries[0]) if entries else None
 
     def _entries(self, environment: str, *options: str) -> list[str]:
-        """Return what git prints of an environment's commits; a history cut short is refused."""
+        """Return git's log of an environment; a history that is cut short is refused."""
         head = self.head(environment)
         if head is None:
             return []
@@ -241,44 +241,44 @@ class Ledger(References):
                 f"the history of env/{environment} cannot be read",
                 why=str(error),
                 state="nothing was changed",
-                next_step="git fsck; a fresh clone, if that is whole",
+                next_step="git fsck; or a fresh clone, if that is complete",
             ) from None
         if not options and sha_of(entries[-1]) in self.cut_off:
-            raise self._not_whole(f"env/{environment}")
+            raise self._incomplete(f"env/{environment}")
         return entries
 
     def entries(self, head: str, *options: str) -> list[str]:
-        """Return what git tells of each commit up to ``head``, newest first, for `event_of`."""
+        """Return git's log up to ``head``, newest first, an entry a commit for `event_of`."""
         command = ("log", "-z", "--first-parent", f"--format={LAYOUT}", *options, head)
         return self.repository.read(*command).decode("utf-8", "replace").split("\0")[:-1]
 
     def desired(self, commit: str) -> dict[str, bytes]:
-        """Return the desired state that an event holds: the record and the manifests."""
+        """Return the desired state of an event: the record and the manifests."""
         try:
             files = self.repository.read_tree(commit)
         except GitFailed as error:
             raise HistoryCorrupt(
-                f"the state that event {commit[:12]} holds cannot be read",
+                f"the state of event {commit[:12]} cannot be read",
                 why=str(error),
                 state="nothing was changed",
-                next_step="git fsck; a fresh clone, if that is whole",
+                next_step="git fsck; or a fresh clone, if that is complete",
             ) from None
         return {name: content for name, content in files.items() if name not in NOT_DESIRED}
 
     def analysis(self, commit: str) -> dict[str, Any]:
-        """Return what the canary of an event measured, or nothing where there was none."""
+        """Return the measurements of an event's canary, empty where there was none."""
         content = self.repository.read_tree(commit).get(CANARY)
         return json.loads(content) if content else {}
 
     def append(self, environment: str, event: Event, files: Mapping[str, bytes]) -> str:
-        """Write one event on top of what was read, push it, and return the new head.
+        """Write one event after those that were read, push it, and return the new head.
 
         Raises
         ------
         HeadMoved
-            When somebody else wrote first: nothing was written.
+            Another command was faster: nothing was written.
         PushFailed
-            When the remote is silent or refuses: nothing was written.
+            The remote does not answer or refuses: nothing was written.
         """
         self.require_remote(f"{environment} unchanged by this command")
         sha = self._write(environment, event, files)
@@ -291,7 +291,7 @@ class Ledger(References):
         return sha
 
     def pay(self, environment: str) -> None:
-        """Push the events that the remote has not; `HeadMoved` and `PushFailed` as `append`."""
+        """Push the events that the remote lacks; `HeadMoved` and `PushFailed` as `append`."""
         self.require_remote(f"{environment} unchanged, and the push is still owed")
         self._push(environment, self.local[BRANCHES + environment])
 
@@ -304,23 +304,23 @@ class Ledger(References):
             if self._took(reference, sha):
                 return
             raise PushFailed(
-                f"the remote did not take the event on env/{environment}",
+                f"the remote did not accept the event on env/{environment}",
                 why=str(error),
                 state=f"{environment} unchanged by this command",
-                next_step=f"see that you may push to env/{environment}, and run the command again",
+                next_step=f"make sure that you may push to env/{environment}, and try again",
             ) from None
 
     def _follow(self, reference: str, sha: str) -> None:
-        """Move the branch here after the remote has decided: it is only its copy then."""
+        """Move the branch here after the remote has accepted it."""
         try:
             self.repository.set_reference(reference, sha)
         except GitFailed as error:
-            # Another command of this clone may be at it; a full disk is another matter.
+            # Another command of this clone may be moving it; a full disk is another matter.
             if LOCK_IS_TAKEN not in str(error):
                 raise
 
     def _took(self, reference: str, sha: str) -> bool:
-        """Tell whether the remote has what a push that failed sent: its answer may be lost."""
+        """Return whether the remote has the object of a failed push: its answer may be lost."""
         try:
             return self.repository.remote_references(reference).get(reference) == sha
         except GitFailed:
@@ -329,9 +329,9 @@ class Ledger(References):
     def append_owing(
         self, environment: str, event: Event, files: Mapping[str, bytes]
     ) -> tuple[str, str]:
-        """Write one event as `append` does, here alone if the remote does not take it.
+        """Write one event as `append` does, or only here if the remote does not accept it.
 
-        A rollback must not wait for a remote, and what has happened must be written down.
+        A rollback must not wait for a remote, and an outcome must be recorded.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Tells a chat, or whatever listens at a URL, how a change of an environment has ended."""
+"""Sends the outcome of a change to a webhook, such as that of a chat."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from dataclasses import asdict
 from .event import Event
 from .progress import Progress
 
-# The address is a secret: whoever knows it may post. It is neither logged nor shown in an error.
+# The address is a secret: everybody who knows it may post. It is neither logged nor shown.
 VARIABLE = "RELEASE_WEBHOOK_URL"
 TIMEOUT_S = 5
 
 
-def tell(environment: str, event: Event, progress: Progress) -> None:
-    """Tell whoever wants to know, and say so if it did not arrive."""
+def notify(environment: str, event: Event, progress: Progress) -> None:
+    """Send an event to the webhook, if there is one, and report a failure."""
     if os.environ.get(VARIABLE):
         with progress.step("notify"):
-            lost = send(environment, event)
-            if lost:
-                progress.say(f"the notice did not arrive: {lost}")
+            failure = send(environment, event)
+            if failure:
+                progress.say(f"the notification failed: {failure}")
 
 
 def send(environment: str, event: Event) -> str:
@@ -32,7 +32,7 @@ def send(environment: str, event: Event) -> str:
     Returns
     -------
     str
-        Why it did not arrive, or empty. A release never fails because of that.
+        Why it failed, or empty. A release never fails because of that.
     """
     fields = {name: value for name, value in asdict(event).items() if value}
     text = f"{environment}: {event.kind} of {event.release or 'nothing'}: {event.outcome}"
@@ -49,7 +49,7 @@ def send(environment: str, event: Event) -> str:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
             response.read()
     except urllib.error.HTTPError as error:
-        return f"it was answered with {error.code}"
+        return f"the webhook answered {error.code}"
     except (OSError, ValueError, http.client.HTTPException) as error:
         # The text of such an error may quote the address.
         reason = getattr(error, "reason", None)

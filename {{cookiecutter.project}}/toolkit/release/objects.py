@@ -1,7 +1,7 @@
-"""Reads many git objects through one process, and holds each against its name.
+"""Reads many git objects through one process, and checks each against its name.
 
-Git compares an object with its hash only in ``git fsck``: a file below ``.git/objects`` that
-somebody has edited is shown as if it had always been like that.
+Git compares an object with its hash only in ``git fsck``: an edited file below ``.git/objects`` is
+shown as if it had always been like that.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .git import GitFailed, Repository
 
 @dataclass(frozen=True)
 class Commit:
-    """A commit, or an annotated tag, as it is stored.
+    """A commit, or an annotated tag, as stored.
 
     Parameters
     ----------
@@ -36,8 +36,8 @@ class Commit:
 class Objects:
     """A repository's objects, read one after the other; use it in a ``with`` statement.
 
-    Every method raises `GitFailed` where an object is missing, cannot be read, or is not what its
-    name says.
+    Every method raises `GitFailed` where an object is missing, cannot be read, or does not have the
+    hash of its name.
     """
 
     def __init__(self, repository: Repository) -> None:
@@ -60,23 +60,23 @@ class Objects:
         try:
             sha, kind, content = self._ask(name)
         except (BrokenPipeError, ValueError, subprocess.SubprocessError):
-            # A file that is no object at all ends the process.
+            # A file that is not an object ends the process.
             self._process.communicate()
             self._process = self._repository.start("cat-file", "--batch")
             raise GitFailed(f"the object {name} cannot be read") from None
-        whole = kind + f" {len(content)}\0".encode() + content
-        if hashlib.sha1(whole, usedforsecurity=False).hexdigest() != sha:
-            raise GitFailed(f"the object {sha[:12]} was edited where git keeps it: git fsck")
+        stored = kind + f" {len(content)}\0".encode() + content
+        if hashlib.sha1(stored, usedforsecurity=False).hexdigest() != sha:
+            raise GitFailed(f"the object {sha[:12]} was edited below .git/objects: git fsck")
         return sha, content
 
     def _ask(self, name: str) -> tuple[str, bytes, bytes]:
-        asked, answer = self._process.stdin, self._process.stdout
-        assert asked and answer, "both are pipes"
+        question, answer = self._process.stdin, self._process.stdout
+        assert question and answer, "both are pipes"
         if name.split() != [name]:
-            # A line break would be another question, and every answer after it the wrong one.
+            # A line break would ask twice, and shift all later answers.
             raise GitFailed(f"{name!r} is no object's name")
-        asked.write(f"{name}\n".encode())
-        asked.flush()
+        question.write(f"{name}\n".encode())
+        question.flush()
         header = answer.readline().split()
         if header[-1:] == [b"missing"]:
             raise GitFailed(f"the object {name} is missing")
@@ -89,7 +89,7 @@ class Objects:
     def commit(self, name: str) -> Commit:
         """Return a commit or an annotated tag."""
         head, _, message = self.read(name)[1].decode("utf-8", "replace").partition("\n\n")
-        # A signature goes on over lines that begin with a space: they are no headers.
+        # A signature continues on lines that begin with a space: they are no headers.
         lines = [line.partition(" ") for line in head.split("\n") if not line.startswith(" ")]
         return Commit(tuple((key, value) for key, _, value in lines), message)
 

@@ -1,4 +1,4 @@
-"""What a command would do, decided before it does anything: a value to print and to test."""
+"""The plan of a command, made before it changes anything: a value to print and to test."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .records import FILE_NAME, Record, parse
 
 @dataclass(frozen=True)
 class Serving:
-    """What git says an environment serves.
+    """The state that an environment should serve, by git.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Serving:
     files : dict of str to bytes
         The desired state: the record and the platform's manifests.
     damaged : str
-        The release whose record here cannot be trusted, or empty: it cannot be brought back.
+        The release whose record cannot be trusted, or empty: it cannot be restored.
     """
 
     record: Record | None
@@ -49,13 +49,14 @@ class Serving:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a change: what the engine does, and what a person reads.
+    """One step of a change.
 
     Parameters
     ----------
     name : str
         lock, preflight, canary, apply, verify or record.
     text : str
+        For people.
     """
 
     name: str
@@ -64,7 +65,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """One change of one environment.
+    """A planned change of one environment.
 
     Parameters
     ----------
@@ -74,17 +75,17 @@ class Plan:
     record : Record
         The release that will serve.
     before : Serving
-        What serves until then.
+        The state until then.
     history : tuple of Event
-        What the plan was made from, the newest first.
+        The history that the plan was made from, the newest first.
     checks : tuple of (str, str)
-        What was asked before, and what was found.
+        Each check that was run, and its result.
     nothing_to_do : bool
         Whether the release serves here already.
     begun : str
-        Of a recovery: the command that died.
+        Of a recovery: the command that was killed.
     warnings : tuple of str
-        What whoever types the command should know, though it does not stand in its way.
+        What the user should know before going on.
     """
 
     command: str
@@ -99,35 +100,35 @@ class Plan:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """What will be done, in order; there is a canary only beside what serves already."""
+        """The steps, in order; there is a canary only if another release serves already."""
         name, version = self.environment.name, self.record.version
         canary = self.environment.canary if self.command == "promote" else None
         steps = [
             Step("lock", f"lock {name}: write the pending event"),
-            Step("preflight", f"bring {version} to the platform"),
-            Step("apply", "change over, one instance after the other"),
+            Step("preflight", f"stage {version} on the platform"),
+            Step("apply", "rolling update, one instance at a time"),
             Step("verify", "verify /health, /version and /predict of every instance"),
-            Step("record", "record the outcome, which frees the lock"),
+            Step("record", "record the outcome, which releases the lock"),
         ]
         if canary and self.before.record:
             servers = self.environment.instances
             share = f"{canary.instances} of {servers} servers"
             if not servers:
-                share = f"{canary.instances} more beside the others"
+                share = f"{canary.instances} additional server{'s' * (canary.instances > 1)}"
             least = f"{canary.windows} windows of {canary.window_s} s"
-            steps.insert(2, Step("canary", f"canary on {share}, {least} and more if in doubt"))
+            steps.insert(2, Step("canary", f"canary on {share}, {least}, or more if in doubt"))
         if self.begun == "promote":
-            # Whoever died did what it could: either that serves, or it is undone.
+            # The killed command did what it could: either that serves, or it is undone.
             steps = [step for step in steps if step.name not in ("preflight", "apply")]
         return tuple(steps)
 
     @property
     def approved_by(self) -> str:
-        """Who approved it, or empty where nobody had to."""
+        """Who approved it, or empty where no approval is required."""
         return dict(self.checks).get("approval", "") if self.environment.approval else ""
 
-    def told(self) -> dict[str, Any]:
-        """Return what a machine may want to know of this plan, without any file's content."""
+    def summary(self) -> dict[str, Any]:
+        """Return the plan for ``--json``, without the content of any file."""
         return {
             "command": self.command,
             "environment": self.environment.name,
@@ -157,7 +158,7 @@ class Plan:
 
 
 def serving(ledger: Ledger, event: str | None) -> Serving:
-    """Read what an environment was meant to serve after an event; None: before the first."""
+    """Read the state that an environment should serve after an event; None: before the first."""
     files = ledger.desired(event) if event else {}
     if not files:
         return Serving(None, {})
@@ -165,13 +166,13 @@ def serving(ledger: Ledger, event: str | None) -> Serving:
 
 
 def chosen_release(ledger: Ledger, environment: Environment, version: str | None) -> Record:
-    """Return the release that a command is about.
+    """Return the release that a command will promote or approve.
 
     Parameters
     ----------
     version : str or None
-        None means the release of HEAD in the first environment, and what the environment before
-        serves in every other one.
+        None means the release of HEAD in the first environment, and in every other one the release
+        that the environment before it serves.
     """
     unchanged = f"{environment.name} unchanged"
     if version is not None:
@@ -198,7 +199,7 @@ def chosen_release(ledger: Ledger, environment: Environment, version: str | None
         raise PreconditionFailed(
             "no release was built from HEAD",
             state=unchanged,
-            next_step="nox -s train, then invoke build; or name an older one with --version",
+            next_step="nox -s train, then invoke build; or an older release with --version",
         )
     return ledger.record(built[0])
 
@@ -206,7 +207,7 @@ def chosen_release(ledger: Ledger, environment: Environment, version: str | None
 def plan_promotion(
     ledger: Ledger, policy: Policy, environment: Environment, version: str | None
 ) -> Plan:
-    """Choose the release, and ask every check whether it may come here."""
+    """Choose the release, and run every check on it."""
     name = environment.name
     history = ledger.history(name)
     refuse_a_lock(history, name)
@@ -227,29 +228,29 @@ def plan_promotion(
 def plan_rollback(
     ledger: Ledger, environment: Environment, version: str | None, platform: Platform
 ) -> Plan:
-    """Choose where to go back to: no gate, no approval and no lock stands in the way.
+    """Choose the target of a rollback, which neither a gate, an approval nor a lock prevents.
 
     Parameters
     ----------
     version : str or None
-        None means the last known good release that can be had.
+        None means the last known good release that is still available.
     platform : Platform
-        Knows which can be had.
+        Knows which releases are available.
     """
-    history, strange = ledger.readable_history(environment.name)
+    history, unreadable = ledger.readable_history(environment.name)
     if ledger.unreachable and not history:
         raise PreconditionFailed(
-            f"nothing is known here of {environment.name}",
-            why=f"its history is at {REMOTE}, which could not be read: {ledger.unreachable}",
+            f"this clone has no history of {environment.name}",
+            why=f"it is at {REMOTE}, which could not be read: {ledger.unreachable}",
             state=f"{environment.name} unchanged",
-            next_step="roll back from the clone on the machine that serves, or when it is back",
+            next_step="roll back from a clone with its history, or when the remote is back",
         )
     before = _served(ledger, environment, history)
     candidates = known_good(history, before.version)
     if version is not None:
         if version not in {event.release for event in history if event.outcome == VERIFIED}:
             raise NoRollbackTarget(
-                f"release {version} never served in {environment.name} and was verified",
+                f"release {version} was never verified in {environment.name}",
                 state=f"{environment.name} unchanged",
                 next_step=f"invoke history --env {environment.name}",
             )
@@ -262,34 +263,34 @@ def plan_rollback(
             platform.require(record, ledger.bundle(candidate))
             verified_state(ledger, history, record)
         except (ArtifactGone, ConfigurationError, HistoryCorrupt) as error:
-            gone.append(f"{candidate} cannot be had: {error.why or error.what}")
+            gone.append(f"{candidate} is not available: {error.why or error.what}")
             continue
         if version in (None, candidate):
             return Plan(
                 *("rollback", environment, record, before, tuple(history)),
                 checks=_last_drill(history),
-                warnings=tuple(strange + gone),
+                warnings=tuple(unreadable + gone),
             )
-        # Another one was named: whether this one will do is not for a machine to say.
+        # Another release was named: whether this one will do is for people to decide.
         next_step = f"invoke rollback --env {environment.name} --version {candidate}"
         break
     if gone:
         raise ArtifactGone(
-            f"{environment.name} cannot go back to {version or 'any release'}",
+            f"{environment.name} cannot be rolled back to {version or 'any release'}",
             why="\n".join(gone),
             state=f"{environment.name} unchanged",
             next_step=next_step,
         )
     raise NoRollbackTarget(
-        f"{environment.name} has nothing to go back to",
+        f"{environment.name} has no release to roll back to",
         why="no other release was verified here and never rolled back from",
         state=f"{environment.name} unchanged",
-        next_step=f"invoke history --env {environment.name}; then promote a release that is good",
+        next_step=f"invoke history --env {environment.name}; then promote a good release",
     )
 
 
 def verified_state(ledger: Ledger, history: Sequence[Event], record: Record) -> dict[str, bytes]:
-    """Return the state in which a release was verified: a rollback brings back just that."""
+    """Return the state in which a release was verified, which a rollback restores."""
     why = "it was never verified"
     for event in history:
         if event.release == record.version and event.outcome == VERIFIED:
@@ -300,7 +301,7 @@ def verified_state(ledger: Ledger, history: Sequence[Event], record: Record) -> 
                 continue
             if state.record == record:
                 return state.files
-            why = f"the event {event.sha} holds another record than its tag"
+            why = f"the event {event.sha} has another record than the release's tag"
     raise HistoryCorrupt(
         f"no verified state of release {record.version} can be read",
         why=why,
@@ -310,7 +311,7 @@ def verified_state(ledger: Ledger, history: Sequence[Event], record: Record) -> 
 
 
 def _served(ledger: Ledger, environment: Environment, history: list[Event]) -> Serving:
-    """Return what serves; a damaged record keeps nobody from going back to a good one."""
+    """Return the state that serves; a damaged record does not prevent a rollback."""
     head = ledger.head(environment.name)
     try:
         return serving(ledger, head)
@@ -320,10 +321,10 @@ def _served(ledger: Ledger, environment: Environment, history: list[Event]) -> S
 
 
 def known_good(history: list[Event], current: str) -> list[str]:
-    """Return the releases that a rollback may go to, the best first.
+    """Return the releases that a rollback may choose, the best first.
 
-    The newest verified one comes first; the current one, every one that was ever rolled back from,
-    and every one that failed here are not among them. So a second rollback goes further back.
+    The newest verified release comes first. The current release, every release that was ever rolled
+    back from, and every one that failed here are excluded. So a second rollback goes further back.
     """
     bad = known_bad(history) | {current, ""}
     good = [event.release for event in history if event.outcome == VERIFIED]
@@ -331,8 +332,8 @@ def known_good(history: list[Event], current: str) -> list[str]:
 
 
 def _last_drill(history: list[Event]) -> tuple[tuple[str, str], ...]:
-    """Return how long a rollback took when it was practised last, as a plan tells it."""
+    """Return how long the last rollback drill took, as a line of the plan."""
     for event in history:
         if event.kind == "drill" and event.duration_s:
-            return (("drill", f"{event.duration_s} s when it was practised, {event.time}"),)
-    return (("drill", "never practised: invoke drill"),)
+            return (("drill", f"{event.duration_s} s in the last drill, {event.time}"),)
+    return (("drill", "never practised; see invoke drill"),)

@@ -9,22 +9,22 @@ from .canary.verdict import Rules
 from .errors import ConfigurationError
 from .freeze import Freeze
 
-# What `invoke propose` does with a release: it opens an issue, or promotes at once.
+# What `invoke propose` does with a release: open an issue, or promote it at once.
 PROPOSE, PROMOTE = "propose", "promote"
 
 
 @dataclass(frozen=True)
 class ApprovalPolicy:
-    """Who must agree to a promotion, a table ``[environments.<name>.approval]``.
+    """Who must approve a promotion, a table ``[environments.<name>.approval]``.
 
     Parameters
     ----------
     needed : int
         How many people.
     by : tuple of str
-        The e-mail addresses of those who may; empty: whoever may push a tag here.
+        The e-mail addresses of those who may approve; empty: all who may push a tag.
     author_may_approve : bool
-        Whether the approval of whoever wrote the released commit counts.
+        Whether the approval of the released commit's author counts.
     signed : bool
         Whether an approval must carry a signature by a key in ``allowed_signers``.
     """
@@ -37,16 +37,16 @@ class ApprovalPolicy:
 
 @dataclass(frozen=True)
 class CanaryPolicy(Rules):
-    """How a release is tried before all customers meet it, ``[environments.<name>.canary]``.
+    """How a release is tried on some servers first, ``[environments.<name>.canary]``.
 
     Parameters
     ----------
     instances : int
-        How many of the environment's servers run it meanwhile: they get that share of requests.
+        How many of the environment's servers run it; they get that share of the requests.
     window_s : int
-        Seconds that a window lasts; `Rules` says how many there are and what is judged.
+        Seconds that a window lasts; `Rules` has the number of windows and the limits.
     requests_per_s : int
-        How often the bundle's held-out customers are asked about where too few real ones come.
+        How many of the bundle's held-out customers are replayed where too few requests come.
     """
 
     instances: int = 1
@@ -55,36 +55,36 @@ class CanaryPolicy(Rules):
 
     @property
     def longest_s(self) -> int:
-        """The seconds that it may take, with the first window, in which it only listens."""
+        """The seconds that it may take, with the first window, which only counts requests."""
         return (self.looks * self.windows + 1) * self.window_s
 
 
 @dataclass(frozen=True)
 class Environment:
-    """One place where releases serve, a table ``[environments.<name>]``.
+    """A place where releases serve, a table ``[environments.<name>]``.
 
     Parameters
     ----------
     name : str
         Also the name of its branch, ``env/<name>``.
     platform : str
-        Which module of ``release/platforms`` drives it.
+        The module of ``toolkit.release.platforms`` that drives it.
     host, port : str, int
-        Where its customers ask.
+        The address for its clients.
     instances : int
         How many servers share that port.
     approval : ApprovalPolicy or None
-        Whether a promotion wants an ``invoke approve`` of exactly that release first, and whose.
+        Whose approval a promotion requires, if any.
     canary : CanaryPolicy or None
-        Whether some servers try a release before the others get it.
+        Whether some servers try a release before the others.
     soak_minutes : int
-        How long a release serves in the environment before until it may come here.
+        How long a release must serve in the environment before this one.
     nightly : str
-        What ``invoke propose`` does here after the nightly training: propose or promote.
+        What ``invoke propose`` does after the nightly training: propose or promote.
     ready_timeout_s : int
-        Seconds that a new server may take until it answers ``/ready``.
+        Seconds until a new server must be ready.
     after : str or None
-        The environment before this one in the file: a release is verified there first.
+        The environment before this one in the file, where a release must be verified first.
     """
 
     name: str
@@ -101,12 +101,12 @@ class Environment:
 
     @property
     def agent(self) -> str:
-        """Who else brings what the environment's branch says, or empty: the engine does."""
+        """The agent that deploys the environment's branch, or empty: the engine does."""
         return ""
 
     @property
     def place(self) -> str:
-        """Where it serves, in words."""
+        """Its address, for people."""
         return f"{self.instances} instances on {self.host}:{self.port}"
 
 
@@ -115,22 +115,22 @@ AGENTS = ("argocd", "flux")
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterEnvironment(Environment):
-    """An environment on ``platform = "kubernetes"``; its manifests say the rest.
+    """An environment on ``platform = "kubernetes"``; its manifests have the rest.
 
     Parameters
     ----------
     cluster : str
-        Which cluster it is: the UID of its namespace kube-system, which no other one has.
+        The UID of the cluster's namespace kube-system, which no other cluster has.
     namespace : str
-        Where its objects are.
+        The namespace of its objects.
     timeout_s : int
         Seconds that a change may take until every pod is ready.
     context : str or None
-        The kubectl context that reaches the cluster. None: the one that is chosen there.
+        The kubectl context of the cluster. None: the current one.
     overlay : str or None
         The folder of its manifests. None: ``deploy/overlays/<name>``.
     gitops : str or None
-        The agent that brings what the branch says, `AGENTS`. None: the engine does.
+        The agent that deploys the branch, one of `AGENTS`. None: the engine does.
     """
 
     host: str = ""
@@ -154,7 +154,7 @@ class ClusterEnvironment(Environment):
 
     @property
     def place(self) -> str:
-        """Where it serves, in words."""
+        """Its address, for people."""
         return f"namespace {self.namespace} of cluster {self.cluster}"
 
 
@@ -165,9 +165,9 @@ class ImagePolicy:
     Parameters
     ----------
     repository : str
-        Where ``invoke build --push`` sends it: a registry's host and a path.
+        Where ``invoke build --push`` pushes it: a registry's host and a path.
     max_mb : int
-        A larger image is refused.
+        Megabytes; a larger image is refused.
     """
 
     repository: str
@@ -176,30 +176,30 @@ class ImagePolicy:
 
 @dataclass(frozen=True)
 class Policy:
-    """Everything that ``release.toml`` says.
+    """The content of ``release.toml``.
 
     Parameters
     ----------
     project : str
-        Names this project's folder among others on a serving machine.
+        The name of this project's folder on a serving machine.
     serve : tuple of str
         Arguments after ``python`` that start a server; the platform adds ``--bundle`` and its
         sockets.
     max_bundle_mb : int
-        A bundle above this many megabytes does not belong into git.
+        A larger bundle is refused: git keeps it.
     lease_s : int
-        Seconds that a promotion may hold an environment before it counts as dead.
+        Seconds that a promotion may lock an environment before it counts as killed.
     environments : tuple of Environment
         In the order in which a release passes through them.
     image : ImagePolicy or None
         None where a release has no image: the ``process`` platform runs the bundle itself.
     freezes : tuple of Freeze
     keep : int
-        How many verified releases of an environment ``invoke prune`` leaves on a machine.
+        How many verified releases of an environment ``invoke prune`` keeps on a machine.
     drill_budget_s : int
-        Seconds in which a rollback that is only practised must be done.
+        Seconds that a rollback drill may take.
     root : pathlib.Path
-        The folder in which ``release.toml`` is: others that it names are found from there.
+        The folder of ``release.toml``, to which paths in it are relative.
     """
 
     project: str
@@ -223,5 +223,5 @@ class Policy:
             f"there is no environment {name!r}",
             why=f"release.toml has {known}",
             state="nothing was changed",
-            next_step="name one of them with --env, or add a table to release.toml",
+            next_step="choose one of them with --env, or add a table to release.toml",
         )

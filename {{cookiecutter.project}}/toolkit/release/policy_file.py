@@ -21,12 +21,12 @@ from .policy import PROMOTE, PROPOSE, ClusterEnvironment, Environment, Policy
 FILE_NAME = "release.toml"
 SCHEMA = 1
 Table = TypeVar("Table")
-# What a cluster's manifests and its autoscaler decide: no settings of its environments.
+# Decided by a cluster's manifests and its autoscaler: no settings of its environments.
 NOT_IN_A_CLUSTER = {"host": "", "port": 0, "instances": 0, "ready_timeout_s": 60}
 
 
 def load(path: Path) -> Policy:
-    """Read ``release.toml``; `ConfigurationError` names the first thing that is wrong with it."""
+    """Read ``release.toml``; `ConfigurationError` names the first mistake."""
     try:
         return parse(path.read_bytes(), path)
     except OSError as error:
@@ -34,7 +34,7 @@ def load(path: Path) -> Policy:
 
 
 def parse(content: bytes, path: Path) -> Policy:
-    """Understand a policy, from whichever commit; ``path`` is what an error names."""
+    """Parse a policy; ``path`` is for error messages."""
     try:
         document = tomllib.loads(content.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -59,7 +59,7 @@ def parse(content: bytes, path: Path) -> Policy:
 
 
 def at_commit(read: Callable[[str], bytes], commit: str, today: Policy) -> Policy:
-    """Return the policy that stands at a commit; today's where that one cannot be read.
+    """Return the policy at a commit; today's where that one cannot be read.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def at_commit(read: Callable[[str], bytes], commit: str, today: Policy) -> Polic
 
 
 def _check_consistency(path: Path, policy: Policy) -> None:
-    """Refuse settings that are right each, and wrong together."""
+    """Refuse settings that are valid each, but not together."""
     names = {environment.name for environment in policy.environments}
     for freeze in policy.freezes:
         unknown = set(freeze.environments) - names
@@ -91,7 +91,7 @@ def _check_consistency(path: Path, policy: Policy) -> None:
             raise _refuse(path, f"{where}.canary.instances must leave a server to compare with")
         if canary and canary.longest_s >= policy.lease_s:
             longest = f"{canary.longest_s} s, lease_s is {policy.lease_s}"
-            raise _refuse(path, f"{where}.canary may take {longest}: it would count as dead")
+            raise _refuse(path, f"{where}.canary may take {longest}: it would count as killed")
         if environment.nightly not in (PROPOSE, PROMOTE):
             raise _refuse(path, f"{where}.nightly must be {PROPOSE} or {PROMOTE}")
         if environment.soak_minutes and not environment.after:
@@ -101,21 +101,21 @@ def _check_consistency(path: Path, policy: Policy) -> None:
 def _check_cluster(path: Path, policy: Policy, environment: ClusterEnvironment) -> None:
     where = f"environments.{environment.name}"
     if environment.canary and environment.gitops:
-        why = f"{environment.gitops} changes all pods over as soon as it sees the release"
-        raise _refuse(path, f"{where}.canary cannot be: {why}")
-    # The canary, the way there, and if that fails the way back.
+        why = f"{environment.gitops} updates all pods as soon as it sees the release"
+        raise _refuse(path, f"{where}.canary is not possible: {why}")
+    # The canary, the update, and if that fails its undoing.
     longest_s = 2 * environment.timeout_s
     if environment.canary:
         longest_s += environment.timeout_s + environment.canary.longest_s
     if longest_s >= policy.lease_s:
-        longest = f"{longest_s} s with its way back, lease_s is {policy.lease_s}"
-        raise _refuse(path, f"{where}: a change may take {longest}: it would count as dead")
+        longest = f"{longest_s} s with its undoing, lease_s is {policy.lease_s}"
+        raise _refuse(path, f"{where}: a change may take {longest}: it would count as killed")
     if policy.image is None:
-        raise _refuse(path, f"{where} wants the image of a release, and there is no [image]")
+        raise _refuse(path, f"{where} needs the image of a release, and there is no [image]")
 
 
 def _read(path: Path, where: str, kind: type[Table], table: Any, fixed: Mapping[str, Any]) -> Table:
-    """Make a dataclass from a table: every key known, every type right, nothing missing."""
+    """Make a dataclass from a table: every key known, every type right, no key missing."""
     if not isinstance(table, dict):
         raise _refuse(path, f"{where} must be a table")
     prefix = f"{where}." if where else ""
@@ -124,7 +124,7 @@ def _read(path: Path, where: str, kind: type[Table], table: Any, fixed: Mapping[
     for key in table:
         if key not in wanted:
             known = ", ".join(wanted)
-            raise _refuse(path, f"{prefix}{key} is not a setting; known are {known}")
+            raise _refuse(path, f"{prefix}{key} is not a setting; the settings are {known}")
     values = dict(fixed)
     for key, field in wanted.items():
         if key in table:
@@ -168,8 +168,8 @@ def _typed_list(path: Path, where: str, value: Any, kind: type) -> tuple[Any, ..
 
 def _refuse(path: Path, why: str) -> ConfigurationError:
     return ConfigurationError(
-        f"{path.name} is not a release policy",
+        f"{path.name} is not a valid release policy",
         why=why,
         state="nothing was changed",
-        next_step=f"mend {path.name}; its comments say what each setting means",
+        next_step=f"fix {path.name}; its comments explain each setting",
     )

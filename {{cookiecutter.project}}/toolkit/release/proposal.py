@@ -1,4 +1,4 @@
-"""A release that is proposed for an environment: what it would change, why, and what to type."""
+"""The proposal of a release for an environment: what it would change, why, and what to type."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .policy import Environment, Policy
 from .progress import Progress
 from .records import Record
 
-# What a release must have passed to be proposed; what else keeps it out may pass until it comes.
+# Checks that a proposed release must pass; the others may pass until its promotion.
 REQUIRED = ("gate", "order")
 NIGHTLY = Path("reports", "nightly.json")
 
@@ -32,17 +32,17 @@ class Proposal:
     ----------
     environment : str
     release, digest : str
-        What is proposed.
+        The proposed release.
     serves : str
-        What serves there, or empty.
+        The release that serves there, or empty.
     why : str
-        What the nightly training said of this release's model, or empty.
+        The result of the nightly training for this release's model, or empty.
     figures : dict of str to tuple
-        The gate's figures of what serves and of what is proposed.
+        The gate's figures of the release that serves and of the proposed one.
     obstacles : tuple of str
-        What would keep it out in this moment.
+        What prevents its promotion now.
     commands : tuple of str
-        What to type to promote it.
+        The commands that promote it.
     issue : str
         The address of the issue that proposes it, or empty.
     """
@@ -70,27 +70,37 @@ class Proposal:
     def __str__(self) -> str:
         """Return the text of its issue, in Markdown."""
         before = f"{self.serves} serves" if self.serves else "nothing serves"
-        lines = [f"In {self.environment} {before} now.", *([f"\nWhy: {self.why}"] * bool(self.why))]
+        lines = [
+            f"In {self.environment}, {before} now.",
+            *([f"\nWhy: {self.why}"] * bool(self.why)),
+        ]
         lines += ["", "| figure | serves | proposed |", "| --- | --- | --- |"]
         for name, figures in self.figures.items():
             lines.append(f"| {name} | {' | '.join(map(difference.number, figures))} |")
         if self.obstacles:
-            lines += ["", "Before it can come:", "", *(f"- {one}" for one in self.obstacles)]
+            lines += [
+                "",
+                "What prevents its promotion now:",
+                "",
+                *(f"- {one}" for one in self.obstacles),
+            ]
         lines += ["", "To promote it:", "", "```console"]
         lines += [*(f"$ {command}" for command in self.commands), "```", ""]
         card = f"git show release/{self.release}:model_card.md"
-        return "\n".join([*lines, f"Its model card: `{card}`; `gate.html` is there too."])
+        return "\n".join(
+            [*lines, f"Its model card: `{card}`; its gate report is `gate.html` there."]
+        )
 
 
 def propose(
     ledger: Ledger, policy: Policy, environment: Environment, version: str | None
 ) -> Proposal:
-    """Propose what the environment before serves, or a release that is named. Writes nothing.
+    """Propose a release by name, or the one that the environment before serves. Writes nothing.
 
     Raises
     ------
     GateRefused, PreconditionFailed
-        Its gate has not passed, it was not verified in the environment before, or was found bad.
+        It has not passed the gate, was not verified in the environment before, or failed there.
     """
     name = environment.name
     ledger.require_remote(f"{name} unchanged")
@@ -113,19 +123,19 @@ def propose(
     )
 
 
-def tell(repository: Repository, proposal: Proposal, progress: Progress) -> Proposal:
-    """Open its issue, and tell whoever wants to know; return it with the issue's address."""
-    address = issues.tell(repository, proposal.title, str(proposal), progress)
+def publish(repository: Repository, proposal: Proposal, progress: Progress) -> Proposal:
+    """Open its issue, and notify the webhook; return the proposal with the issue's address."""
+    address = issues.publish(repository, proposal.title, str(proposal), progress)
     event = Event("propose", proposal.release, proposal.digest, "proposed", reason=address)
-    notice.tell(proposal.environment, event, progress)
+    notice.notify(proposal.environment, event, progress)
     return replace(proposal, issue=address)
 
 
 def _obstacles(candidate: Candidate) -> tuple[str, ...]:
     obstacles = []
-    for name, ask in CHECKS:
+    for name, run in CHECKS:
         try:
-            ask(candidate)
+            run(candidate)
         except ReleaseError as error:
             if name in REQUIRED:
                 raise
@@ -134,10 +144,10 @@ def _obstacles(candidate: Candidate) -> tuple[str, ...]:
 
 
 def _why(root: Path, record: Record) -> str:
-    """Return the nightly training's sentence, if it is about this release's model."""
+    """Return the nightly training's result, if it is about this release's model."""
     try:
-        told = json.loads((root / NIGHTLY).read_bytes())
-        return str(told["sentence"]) if told["model_sha256"] == record.model_sha256 else ""
+        nightly = json.loads((root / NIGHTLY).read_bytes())
+        return str(nightly["sentence"]) if nightly["model_sha256"] == record.model_sha256 else ""
     except (OSError, ValueError, TypeError, KeyError):
         return ""
 

@@ -1,4 +1,4 @@
-"""Clean-up: which releases a serving machine need not keep any longer. Git keeps them all."""
+"""Removes releases that a serving machine no longer needs; git keeps them all."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .platforms import platform_of
 def needed(machine: Machine, ledger: Ledger) -> set[str]:
     """Return the releases that some environment may have to serve.
 
-    What it should serve, what runs, what a rollback would go to, and the newest that were verified
-    there: as many as ``keep`` in ``release.toml`` says.
+    Those are the release that it should serve, those that run, the target of a rollback, and the
+    newest that were verified there, as many as ``keep`` in ``release.toml``.
     """
     kept: set[str] = set()
     for environment in machine.policy.environments:
@@ -40,9 +40,9 @@ def unneeded(machine: Machine) -> list[str]:
 
 
 def prune(machine: Machine, releases: list[str]) -> None:
-    """Remove releases from this machine; a rollback to one of them would have to bring it again."""
+    """Remove releases from this machine; a rollback to one of them would have to stage it again."""
     for environment in machine.policy.environments:
         platform = platform_of(environment, machine.policy)
-        # Environments may share a host, where the first has removed what the others had.
+        # Environments may share a host, where the first one removes it for all.
         for release in set(releases).intersection(platform.stored()):
             platform.discard(release)

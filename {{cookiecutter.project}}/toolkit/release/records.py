@@ -1,4 +1,4 @@
-"""The record of a release: which bytes it is made of and what proved them good."""
+"""The record of a release: the digests of its files and of its evidence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .errors import HistoryCorrupt
 SCHEMA = 1
 FILE_NAME = "release.json"
 EVIDENCE_NAME = "gate.json"
-# What is kept with a release for people: the gate's page, and the model's card.
+# Kept with a release: the evidence, and for people the gate report and the model card.
 PROOFS = (EVIDENCE_NAME, "gate.html", "model_card.md")
 VERSION = re.compile(r"[0-9a-f]{12}-[0-9a-f]{8}")
 
@@ -25,13 +25,13 @@ def sha256(content: bytes) -> str:
 
 
 def digest_of(artifacts: Mapping[str, str]) -> str:
-    """Return the one digest of everything that a release serves with.
+    """Return the digest of all files that a release serves with.
 
     Parameters
     ----------
     artifacts : mapping of str to str
-        File name to its SHA-256 in hex. Evidence is not among them: it holds times, and two builds
-        of the same commit and data are the same release.
+        File name to its SHA-256 in hex, without evidence: that holds times, and two builds of the
+        same commit and data are the same release.
     """
     lines = [f"{checksum}  {name}\n" for name, checksum in sorted(artifacts.items())]
     return "sha256:" + sha256("".join(lines).encode())
@@ -39,7 +39,7 @@ def digest_of(artifacts: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True)
 class Record:
-    """What ``release.json`` says.
+    """The content of ``release.json``.
 
     Parameters
     ----------
@@ -48,11 +48,11 @@ class Record:
     commit : str
         The commit that the release was built from.
     digest : str
-        `digest_of` the artifacts: the identity of what serves.
+        `digest_of` the artifacts: the release's identity.
     model_sha256, data_sha256 : str
         From the gate evidence.
     artifacts, evidence : mapping of str to str
-        File name to SHA-256: what the release serves with, and what proved it good.
+        File name to SHA-256, of the files to serve with and of the evidence.
     gate : str
         The gate's verdict.
     """
@@ -73,7 +73,7 @@ class Record:
         ).encode()
 
     def damage(self, files: Mapping[str, bytes]) -> str | None:
-        """Say how the files of a release differ from this record, or None where they do not."""
+        """Return how the files of a release differ from this record, or None."""
         for name, checksum in (*self.artifacts.items(), *self.evidence.items()):
             if name not in files:
                 return f"{name} is missing"
@@ -83,7 +83,7 @@ class Record:
 
 
 def parse(content: bytes, where: str) -> Record:
-    """Read a record and prove that it is whole; `HistoryCorrupt` names ``where`` and why."""
+    """Parse a record and check its digests; `HistoryCorrupt` names ``where`` and why."""
     try:
         document: dict[str, Any] = json.loads(content)
         if document.pop("schema") != SCHEMA:
@@ -94,14 +94,14 @@ def parse(content: bytes, where: str) -> Record:
         if not VERSION.fullmatch(record.version):
             raise ValueError(f"{record.version!r} is no version")
         if record.version != f"{record.commit[:12]}-{record.model_sha256[:8]}":
-            raise ValueError("its version does not belong to its commit and model")
+            raise ValueError("its version does not match its commit and model")
         if record.digest != digest_of(record.artifacts):
-            raise ValueError("its digest does not belong to its artifacts")
+            raise ValueError("its digest does not match its artifacts")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise HistoryCorrupt(
             f"the release record in {where} cannot be trusted",
             why=str(error),
             state="nothing was changed",
-            next_step="build it again from its commit; older good records still serve a rollback",
+            next_step="build it again from its commit; a rollback to an older release still works",
         ) from None
     return record

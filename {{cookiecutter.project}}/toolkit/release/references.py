@@ -1,4 +1,4 @@
-"""The ledger's references as they are now: here, and at the remote, which decides.
+"""The ledger's references as they are now, here and at the remote, which decides.
 
 Reading writes no reference. With an ``origin`` the remote is asked first.
 """
@@ -16,13 +16,13 @@ BRANCHES = "refs/heads/env/"
 RELEASES = "refs/tags/release/"
 APPROVALS = "refs/tags/approval/"
 PREFIXES = (BRANCHES, RELEASES, APPROVALS)
-# Where git keeps what the remote's branches were when this clone saw them last.
+# The remote's branches as this clone saw them last.
 REMEMBERED = f"refs/remotes/{REMOTE}/env/"
 
 
 @dataclass(frozen=True)
 class References:
-    """What git says now, merged from this repository and its remote.
+    """The ledger's references, here and at the remote.
 
     Parameters
     ----------
@@ -32,9 +32,9 @@ class References:
     unreachable : str
         Why the remote could not be read, or empty.
     remembered : mapping of str to str
-        What the remote's branches were when it was seen last; asked where it cannot be read.
+        The remote's branches as they were seen last, for when it cannot be read.
     cut_off : frozenset of str
-        Commits whose parents are missing here: a history that ends with one is not whole.
+        Commits whose parents are missing here: a history that ends with one is incomplete.
     """
 
     repository: Repository
@@ -63,24 +63,24 @@ class References:
         return cls(repository, local, remote, unreachable, remembered, cut_off)
 
     def require_remote(self, state: str) -> None:
-        """Refuse to go on while the remote that decides cannot be asked."""
+        """Raise `PushFailed` while the remote cannot be reached."""
         if MACHINE_TROUBLE.search(self.unreachable):
             raise PreconditionFailed(
-                f"what {REMOTE} has cannot be kept here",
+                f"the objects of {REMOTE} cannot be stored here",
                 why=self.unreachable,
                 state=state,
-                next_step="make room, or let .git be written, and run the command again",
+                next_step="free disk space, or make .git writable, and run the command again",
             )
         if self.unreachable:
             raise PushFailed(
                 f"the git remote {REMOTE} does not answer",
                 why=self.unreachable,
                 state=state,
-                next_step="try again when it is back; only a rollback goes on without it",
+                next_step="try again when it is back; only a rollback works without it",
             )
 
     def _lookup(self, reference: str) -> str | None:
-        """Find a reference; of a branch that both know, the one that contains the other."""
+        """Return a reference's object; of a branch that differs, the newer side."""
         here, there = self.local.get(reference), self._there(reference)
         if here is None or there is None or here == there:
             return there or here
@@ -90,21 +90,21 @@ class References:
             return here
         name = reference.removeprefix("refs/heads/")
         if self.cut_off:
-            raise self._not_whole(name)
+            raise self._incomplete(name)
         raise HistoryCorrupt(
-            f"two histories of {name}",
-            why=f"{name} here ({here[:12]}) and at {REMOTE} ({there[:12]}) have parted",
+            f"there are two histories of {name}",
+            why=f"{name} here ({here[:12]}) and at {REMOTE} ({there[:12]}) have diverged",
             state="nothing was changed",
-            next_step=f"git log --oneline --graph {name} {REMOTE}/{name}; keep the true one",
+            next_step=f"git log --oneline --graph {name} {REMOTE}/{name}; keep the right one",
         )
 
     def _there(self, reference: str) -> str | None:
-        """Return what the remote has, or had when it was seen last."""
+        """Return the remote's object, or the one that it had when it was seen last."""
         return (self.remembered if self.remote is None else self.remote).get(reference)
 
-    def _not_whole(self, branch: str) -> PreconditionFailed:
+    def _incomplete(self, branch: str) -> PreconditionFailed:
         return PreconditionFailed(
-            f"the history of {branch} is not whole here",
+            f"the history of {branch} is incomplete here",
             why="this is a shallow clone"
             + (f", and {REMOTE} could not be read: {self.unreachable}" if self.unreachable else ""),
             state="nothing was changed",
@@ -112,7 +112,7 @@ class References:
         )
 
     def owed(self, environment: str) -> int:
-        """Return how many events the remote has not, as far as anybody here knows."""
+        """Return how many events the remote lacks, as far as this clone knows."""
         reference = BRANCHES + environment
         here, there = self.local.get(reference), self._there(reference)
         if here is None or (there is None and self.remote is None):

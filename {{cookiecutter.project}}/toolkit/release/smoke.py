@@ -1,4 +1,4 @@
-"""The smoke test: is a server alive, is it this release, does it answer as the gated model did?"""
+"""The smoke test: is a server alive, is it this release, does it predict as the gated model?"""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ TIMEOUT_S = 5
 
 
 def ask_over_http(address: str, path: str, body: Any = None) -> Any:
-    """Return the JSON that a server answers; `NotServing` when it does not."""
+    """Return a server's answer, parsed from JSON; `NotServing` if there is none."""
     request = urllib.request.Request(
         address + path,
         data=None if body is None else json.dumps(body).encode(),
         headers={"Content-Type": "application/json"},
     )
-    # Only what release.toml names is asked, so a proxy of the environment must not come between.
+    # The address is one of release.toml's: a proxy of the environment must not come between.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=TIMEOUT_S) as response:
@@ -37,7 +37,7 @@ def ask_over_http(address: str, path: str, body: Any = None) -> Any:
 def smoke(
     address: str, record: Record, recorded: bytes, ask: Callable[..., Any] = ask_over_http
 ) -> None:
-    """Hold one server against its release; `NotServing` says what is wrong.
+    """Test one server against its release; `NotServing` says what is wrong.
 
     Parameters
     ----------
@@ -46,10 +46,10 @@ def smoke(
     record : Record
         The release that must serve there.
     recorded : bytes
-        The bundle's ``smoke.json``: requests, the responses that the gated model gave, and the
-        tolerance between two numbers.
+        The bundle's ``smoke.json``: requests, the gated model's responses, and the tolerance
+        between two numbers.
     ask : callable
-        How the server is reached: as `ask_over_http` does, or in another way.
+        Sends a request, as `ask_over_http` does.
     """
     ask(address, "/health")
     version = ask(address, "/version")
@@ -58,22 +58,22 @@ def smoke(
         ("digest", record.digest),
         ("model_sha256", record.model_sha256),
     ):
-        said = version.get(key) if isinstance(version, dict) else None
-        if said != expected:
-            raise NotServing(f"{address}/version says {key} {said!r}, the release is {expected!r}")
+        found = version.get(key) if isinstance(version, dict) else None
+        if found != expected:
+            raise NotServing(f"{address}/version has the {key} {found!r}, the release {expected!r}")
     document = json.loads(recorded)
     if not document["cases"]:
-        raise NotServing("the release has no smoke case to ask /predict about")
+        raise NotServing("the release has no smoke case for /predict")
     for case in document["cases"]:
         answer = ask(address, "/predict", case["request"])
         if not agree(answer, case["response"], document["tolerance"]):
             raise NotServing(
-                f"{address}/predict answers {answer}, the gated model said {case['response']}"
+                f"{address}/predict answers {answer}, the gated model {case['response']}"
             )
 
 
 def agree(answer: Any, expected: Any, tolerance: float) -> bool:
-    """Tell whether two JSON values are the same, numbers within a tolerance.
+    """Return whether two JSON values are equal, numbers within a tolerance.
 
     Examples
     --------

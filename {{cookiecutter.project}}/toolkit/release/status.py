@@ -1,4 +1,4 @@
-"""What an environment serves, what it is meant to serve, and how it came to that."""
+"""The status of an environment: what it serves, what it should serve, and its history."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ UNFINISHED = "unfinished"
 
 @dataclass(frozen=True)
 class Status:
-    """One environment, by git and by sight.
+    """The state of one environment, in git and on its platform.
 
     Parameters
     ----------
     environment : str
     release : str
-        What git says should serve, or empty.
+        The release that should serve, by git, or empty.
     newest : Event or None
         The newest event.
     observation : Observation or None
-        What runs; None where the platform cannot be asked.
+        What runs; None where the platform cannot be reached.
     drift : str
         How the two differ, or empty.
     hold : Event or None
-        What keeps releases out, or None.
+        The event that keeps releases out, or None.
     owed : int
-        How many events the remote has not, as far as anybody here knows.
+        How many events the remote lacks, as far as this clone knows.
     """
 
     environment: str
@@ -49,7 +49,7 @@ class Status:
 
     def __str__(self) -> str:
         if self.newest is None:
-            return f"{self.environment:<10} nothing was ever released here"
+            return f"{self.environment:<10} no release yet"
         lines = [
             f"{self.environment:<10} {self.release or 'nothing'}",
             f"{'':<10} {describe(self.newest)}",
@@ -67,7 +67,7 @@ class Status:
             )
         if self.owed:
             lines.append(
-                f"{'':<10} push owed: {REMOTE} has not {self.owed} of its events; "
+                f"{'':<10} push owed: {REMOTE} lacks {self.owed} of its events; "
                 f"next: invoke recover --env {self.environment}"
             )
         if self.drift:
@@ -78,7 +78,7 @@ class Status:
 
 
 def look(machine: Machine, ledger: Ledger, environment: Environment) -> Status:
-    """Compare what git says with what runs."""
+    """Compare the desired state in git with what runs."""
     history = ledger.history(environment.name)
     desired = serving(ledger, ledger.head(environment.name))
     observation = None
@@ -102,9 +102,9 @@ def look(machine: Machine, ledger: Ledger, environment: Environment) -> Status:
 
 
 def story(history: list[Event]) -> list[Event]:
-    """Return one event a change, the newest first.
+    """Return one event for each change, the newest first.
 
-    A pending event whose outcome is known is left out; one that was preempted or died is
+    A pending event with a known outcome is left out; one that was preempted or killed is
     unfinished, unless it is the newest: that one is the lock.
     """
     concluded = {event.caused_by for event in history}
@@ -115,7 +115,7 @@ def story(history: list[Event]) -> list[Event]:
 
 
 def describe(event: Event) -> str:
-    """Tell one event in one line."""
+    """Return one event as one line."""
     when = datetime.fromisoformat(event.time).astimezone(UTC)
     line = f"{when:%Y-%m-%d %H:%M:%S}Z  {event.kind:<8}  {event.release or 'nothing':<21}  "
     details = [_name(event.actor)]

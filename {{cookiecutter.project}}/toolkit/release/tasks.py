@@ -1,7 +1,7 @@
-"""The release door: what a release engineer types. ``invoke --list`` shows it all.
+"""The release commands, as tasks of Invoke: ``invoke --list``.
 
-Every task parses, asks the release machine, prints, and exits; people read standard error, machines
-read the one JSON document that ``--json`` puts on standard output.
+Every task parses, calls the release machine, prints, and exits. People read standard error,
+machines the one JSON document that ``--json`` prints on standard output.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from toolkit.release import proposal as proposals
 from toolkit.release import prune as pruning
 from toolkit.release import status as looking
 from toolkit.release.approvals import weigh
-from toolkit.release.door import confirm, door, print_json, refuse_dry, say
+from toolkit.release.command_line import command, confirm, print_json, refuse_dry, say
 from toolkit.release.engine import Machine
 from toolkit.release.errors import DrillFailed
 from toolkit.release.files import write_file
@@ -35,9 +35,9 @@ from toolkit.release.plan import chosen_release
 from toolkit.release.progress import Progress
 
 ENV = "the environment, one of those in release.toml"
-VERSION = "the release; left out, HEAD's in the first environment, else what the one before serves"
-DRY_RUN = "check and print the plan, change nothing; a refusal has the real run's exit code"
-YES = "do not ask; needed where there is no terminal"
+VERSION = "the release; default: HEAD's in the first environment, else what the one before serves"
+DRY_RUN = "check, print the plan and change nothing; exits with the code of the real run"
+YES = "do not ask for confirmation; required without a terminal"
 DRIFTED = 3
 JSON = "print one JSON document on standard output"
 
@@ -47,18 +47,24 @@ def _machine() -> Machine:
     return Machine(repository, policy_file.load(repository.root / policy_file.FILE_NAME))
 
 
-def _say_what_is_known(ledger: Ledger) -> None:
+def _warn_if_unreachable(ledger: Ledger) -> None:
     if ledger.unreachable:
-        say(f"the git remote does not answer, this is what is known here: {ledger.unreachable}")
+        say(
+            f"the git remote does not answer, this is the state of this clone: {ledger.unreachable}"
+        )
 
 
 @task(
     auto_shortflags=False,
-    help={"env": ENV, "days-ago": "what it served so many days ago; left out, now", "json": JSON},
+    help={
+        "env": ENV,
+        "days-ago": "the release that it served so many days ago; default: now",
+        "json": JSON,
+    },
 )
-@door
+@command
 def champion(c: Context, env: str, days_ago: int = 0, json: bool = False) -> champions.Champion:
-    """Lay out what an environment serves in reports/champion/, for the gate to compare with."""
+    """Write the release that an environment serves to reports/champion/, for the gate."""
     machine = _machine()
     machine.policy.environment(env)
     name = f"champion-{days_ago}-days-ago" if days_ago else "champion"
@@ -72,13 +78,13 @@ def champion(c: Context, env: str, days_ago: int = 0, json: bool = False) -> cha
 @task(
     auto_shortflags=False,
     help={
-        "push": "send the image to the registry; where release.toml wants one, only that releases",
-        "base": "the image to build on, instead of the Dockerfile's",
-        "allow-dirty": "build in spite of uncommitted changes, to look at; it is never released",
+        "push": "push the image to the registry; release.toml with an [image] needs it",
+        "base": "the base image, instead of the Dockerfile's",
+        "allow-dirty": "build with uncommitted changes, to try it; it is never released",
         "json": JSON,
     },
 )
-@door
+@command
 def build(
     c: Context,
     push: bool = False,
@@ -86,17 +92,17 @@ def build(
     allow_dirty: bool = False,
     json: bool = False,
 ) -> building.Built:
-    """Make the release of HEAD from what `nox -s train` left in reports/, and tag it."""
+    """Build the release of HEAD from what `nox -s train` wrote to reports/, and tag it."""
     refuse_dry(c, "build")
     machine = _machine()
     progress = Progress()
-    wish = building.Wish(push, base, allow_dirty)
-    built = building.build(Ledger.open(machine.repository), machine.policy, progress, wish)
+    options = building.Options(push, base, allow_dirty)
+    built = building.build(Ledger.open(machine.repository), machine.policy, progress, options)
     if not built.is_released:
         hint = "nox -s scan, then invoke build --push releases it"
         if allow_dirty:
             hint = "a dirty tree is never released"
-        progress.say(f"made and proved, see {built.folder}; {hint}")
+        progress.say(f"built and checked, see {built.folder}; {hint}")
     elif built.is_new:
         progress.say(f"built {built.record.version} in {built.folder}")
     else:
@@ -114,7 +120,7 @@ def build(
         "json": JSON,
     },
 )
-@door
+@command
 def promote(
     c: Context,
     env: str,
@@ -123,7 +129,7 @@ def promote(
     yes: bool = False,
     json: bool = False,
 ) -> Any:
-    """Make an environment serve a release, verify it, and bring back the old one if it fails."""
+    """Release to an environment, verify it, and restore the release before if it fails."""
     return _promote(_machine(), env, version, dry_run or c.config.run.dry, yes)
 
 
@@ -131,7 +137,7 @@ def _promote(machine: Machine, env: str, version: str | None, dry_run: bool, yes
     plan = machine.plan_promotion(machine.policy.environment(env), version)
     say(plan)
     if plan.nothing_to_do or dry_run:
-        return plan.told()
+        return plan.summary()
     if not yes:
         confirm(
             f"promote {plan.record.version} to {env}?", f"promote --env {env}", f"{env} unchanged"
@@ -147,15 +153,15 @@ def _promote(machine: Machine, env: str, version: str | None, dry_run: bool, yes
     help={
         "env": ENV,
         "version": VERSION,
-        "dry-run": "print what would be proposed, and open no issue",
+        "dry-run": "print the proposal, and open no issue",
         "json": JSON,
     },
 )
-@door
+@command
 def propose(
     c: Context, env: str, version: str | None = None, dry_run: bool = False, json: bool = False
 ) -> Any:
-    """Propose a release for an environment by an issue; or promote it, if release.toml says so."""
+    """Propose a release for an environment in an issue, or promote it if release.toml says so."""
     machine = _machine()
     environment = machine.policy.environment(env)
     dry_run = dry_run or c.config.run.dry
@@ -168,20 +174,20 @@ def propose(
         return found
     if not json:
         print(f"# {found.title}\n\n{found}")
-    return found if dry_run else proposals.tell(machine.repository, found, Progress())
+    return found if dry_run else proposals.publish(machine.repository, found, Progress())
 
 
 @task(
     auto_shortflags=False,
     help={
         "env": ENV,
-        "version": "where to go back to; left out, the last known good release",
+        "version": "the target; default: the last known good release",
         "reason": "why, for the history",
         "dry-run": DRY_RUN,
         "json": JSON,
     },
 )
-@door
+@command
 def rollback(
     c: Context,
     env: str,
@@ -190,12 +196,12 @@ def rollback(
     dry_run: bool = False,
     json: bool = False,
 ) -> Any:
-    """Go back to the last known good release; asks nothing, waits for nobody, needs no approval."""
+    """Go back to the last known good release at once; no question, no approval, no freeze."""
     machine = _machine()
     plan = machine.plan_rollback(machine.policy.environment(env), version)
     say(plan)
     if dry_run or c.config.run.dry:
-        return plan.told()
+        return plan.summary()
     progress = Progress()
     event = machine.rollback(plan, progress, reason)
     progress.say(f"{env} serves {event.release}, verified")
@@ -204,13 +210,13 @@ def rollback(
 
 @task(
     auto_shortflags=False,
-    help={"env": ENV, "version": VERSION, "reason": "what you have looked at", "json": JSON},
+    help={"env": ENV, "version": VERSION, "reason": "what you have checked", "json": JSON},
 )
-@door
+@command
 def approve(
     c: Context, env: str, version: str | None = None, reason: str = "", json: bool = False
 ) -> Any:
-    """Approve a release for an environment, in your own name; release.toml says who may."""
+    """Approve a release for an environment in your name; release.toml says who may."""
     machine = _machine()
     environment = machine.policy.environment(env)
     ledger = Ledger.open(machine.repository)
@@ -242,9 +248,9 @@ def approve(
     auto_shortflags=False,
     help={"env": ENV, "reason": "why, for the history", "json": JSON},
 )
-@door
+@command
 def hold(c: Context, env: str, reason: str = "", json: bool = False) -> Any:
-    """Keep releases out of an environment until `invoke unhold`; a rollback does so by itself."""
+    """Keep releases out of an environment until `invoke unhold`, as every rollback does."""
     refuse_dry(c, "hold")
     machine = _machine()
     event = machine.hold(machine.policy.environment(env), reason, Progress())
@@ -254,9 +260,9 @@ def hold(c: Context, env: str, reason: str = "", json: bool = False) -> Any:
 
 @task(
     auto_shortflags=False,
-    help={"env": ENV, "reason": "why releases may go on, for the history", "json": JSON},
+    help={"env": ENV, "reason": "why releases may continue, for the history", "json": JSON},
 )
-@door
+@command
 def unhold(c: Context, env: str, reason: str = "", json: bool = False) -> Any:
     """Let releases into an environment again, after a hold or a rollback."""
     refuse_dry(c, "unhold")
@@ -270,18 +276,18 @@ def unhold(c: Context, env: str, reason: str = "", json: bool = False) -> Any:
     auto_shortflags=False,
     help={
         "env": "only this environment",
-        "exit-code": "exit 3 when an environment does not run what git says",
+        "exit-code": "exit with 3 when an environment does not run what it should",
         "json": JSON,
     },
 )
-@door
+@command
 def status(c: Context, env: str | None = None, exit_code: bool = False, json: bool = False) -> Any:
-    """Show what every environment should serve, what runs there, and what to do about it."""
+    """Show what every environment should serve, what runs there, and what to do if they differ."""
     machine = _machine()
     ledger = Ledger.open(machine.repository)
     chosen = [machine.policy.environment(env)] if env else machine.policy.environments
     looks = [looking.look(machine, ledger, environment) for environment in chosen]
-    _say_what_is_known(ledger)
+    _warn_if_unreachable(ledger)
     if not json:
         for look in looks:
             print(look)
@@ -289,39 +295,41 @@ def status(c: Context, env: str | None = None, exit_code: bool = False, json: bo
     if exit_code and drifted:
         if json:
             print_json(looks)
-        raise Exit(f"{', '.join(drifted)} does not run what git says", code=DRIFTED)
+        raise Exit(f"{', '.join(drifted)} does not run what it should", code=DRIFTED)
     return looks
 
 
 @task(auto_shortflags=False, help={"env": ENV, "json": JSON})
-@door
+@command
 def history(c: Context, env: str, json: bool = False) -> Any:
-    """Tell what was released to an environment, when, by whom, and how it ended."""
+    """Show what was released to an environment, when, by whom, and with which outcome."""
     machine = _machine()
     machine.policy.environment(env)
     ledger = Ledger.open(machine.repository)
     events = looking.story(ledger.history(env))
-    _say_what_is_known(ledger)
+    _warn_if_unreachable(ledger)
     if not json:
         for event in events:
             print(looking.describe(event))
         if not events:
-            print(f"{env}: nothing was ever released here")
+            print(f"{env}: no release yet")
     if events:
-        say("a release's model card: git show release/VERSION:model_card.md; also gate.html there")
+        say(
+            "a release's model card: git show release/VERSION:model_card.md; gate report: gate.html"
+        )
     return events
 
 
 @task(
     auto_shortflags=False,
     help={
-        "html": "also write the release board, reports/audit.html: what serves, and its history",
+        "html": "also write the release board, reports/audit.html",
         "json": JSON,
     },
 )
-@door
+@command
 def audit(c: Context, html: bool = False, json: bool = False) -> Any:
-    """Prove from git that every release came in as it must, and that no history was changed."""
+    """Check in git that every release followed the policy, and that no history was changed."""
     machine = _machine()
     ledger = Ledger.open(machine.repository)
     found = auditing.audit(ledger, machine.policy)
@@ -337,7 +345,7 @@ def audit(c: Context, html: bool = False, json: bool = False) -> Any:
         for proof in found.proofs:
             print(proof)
         if not found.proofs:
-            print("nothing was ever released")
+            print("no release yet")
     trouble = found.trouble
     if trouble:
         if json:
@@ -347,7 +355,7 @@ def audit(c: Context, html: bool = False, json: bool = False) -> Any:
 
 
 @task(auto_shortflags=False, help={"env": ENV, "version": VERSION, "json": JSON})
-@door
+@command
 def diff(c: Context, env: str, version: str | None = None, json: bool = False) -> Any:
     """Show what a promotion would change: commits, files, and the gate's figures."""
     machine = _machine()
@@ -362,13 +370,13 @@ def diff(c: Context, env: str, version: str | None = None, json: bool = False) -
     auto_shortflags=False,
     help={
         "env": ENV,
-        "sandbox": "practise with servers of its own on this machine, beside those that serve",
-        "issue": "open an issue at the forge when the drill fails",
+        "sandbox": "use separate servers on this machine, not those of the environment",
+        "issue": "open an issue at the forge if the drill fails",
         "yes": YES,
         "json": JSON,
     },
 )
-@door
+@command
 def drill(
     c: Context,
     env: str,
@@ -377,12 +385,12 @@ def drill(
     yes: bool = False,
     json: bool = False,
 ) -> drills.Drill:
-    """Practise a rollback: go back, prove it, come forward again, and time it."""
+    """Practise a rollback: go back, verify, return, and measure the time."""
     refuse_dry(c, "drill")
     machine = _machine()
     environment = machine.policy.environment(env)
     if not sandbox and not yes:
-        question = f"roll {env} back and forward again, on the servers that serve?"
+        question = f"roll {env} back and forward again, on the servers in use?"
         confirm(question, f"drill --env {env}", f"{env} unchanged")
     progress = Progress()
     try:
@@ -390,7 +398,7 @@ def drill(
     except DrillFailed as failed:
         if issue:
             title, text = f"The drill of {env} failed", indent(str(failed), "    ")
-            issues.tell(machine.repository, title, text, progress)
+            issues.publish(machine.repository, title, text, progress)
         raise
     progress.say(f"{done.seconds:.1f} s of {done.budget_s}: {done}")
     return done
@@ -398,11 +406,11 @@ def drill(
 
 @task(
     auto_shortflags=False,
-    help={"dry-run": "say what would be removed, and remove nothing", "yes": YES, "json": JSON},
+    help={"dry-run": "list what would be removed, and remove nothing", "yes": YES, "json": JSON},
 )
-@door
+@command
 def prune(c: Context, dry_run: bool = False, yes: bool = False, json: bool = False) -> Any:
-    """Remove releases from this machine that no environment may have to serve; git keeps all."""
+    """Remove releases from this machine that no environment needs; git keeps them all."""
     machine = _machine()
     releases = pruning.unneeded(machine)
     say("\n".join(releases) or "nothing to remove")
@@ -416,11 +424,11 @@ def prune(c: Context, dry_run: bool = False, yes: bool = False, json: bool = Fal
 
 @task(
     auto_shortflags=False,
-    help={"dry-run": "say what would be changed at the forge, and change nothing", "json": JSON},
+    help={"dry-run": "list what would be changed at the forge, and change nothing", "json": JSON},
 )
-@door
+@command
 def protect(c: Context, dry_run: bool = False, json: bool = False) -> Any:
-    """Let the forge protect main and the release ledger as this repository's files say."""
+    """Protect main and the release ledger at the forge, by the rules in this repository."""
     repository = Repository.containing(Path.cwd())
     forge = client.find(repository)
     changes = protection.plan(forge, repository.root)
@@ -437,9 +445,9 @@ def protect(c: Context, dry_run: bool = False, json: bool = False) -> Any:
 
 
 @task(auto_shortflags=False, help={"env": ENV, "json": JSON})
-@door
+@command
 def recover(c: Context, env: str, json: bool = False) -> Any:
-    """End what a dead command began, and push what one without its remote has left owed."""
+    """Finish or undo the change of a killed command, or push events that are still owed."""
     refuse_dry(c, "recover")
     machine = _machine()
     progress = Progress()
@@ -449,9 +457,9 @@ def recover(c: Context, env: str, json: bool = False) -> Any:
 
 
 @task(auto_shortflags=False, help={"env": ENV, "json": JSON})
-@door
+@command
 def deploy(c: Context, env: str, json: bool = False) -> Any:
-    """Make an environment run what git says it should: after a reboot, or a change by hand."""
+    """Make an environment run what it should, after a reboot or a change by hand."""
     refuse_dry(c, "deploy")
     machine = _machine()
     progress = Progress()
@@ -461,13 +469,13 @@ def deploy(c: Context, env: str, json: bool = False) -> Any:
 
 
 @task(auto_shortflags=False, help={"env": ENV, "yes": YES})
-@door
+@command
 def stop(c: Context, env: str, yes: bool = False) -> None:
-    """End an environment's servers on this machine; `invoke deploy` brings them back."""
+    """Stop an environment's servers; `invoke deploy` starts them again."""
     refuse_dry(c, "stop")
     machine = _machine()
     environment = machine.policy.environment(env)
     if not yes:
         confirm(f"stop every server of {env}?", f"stop --env {env}", f"{env} unchanged")
     machine.stop(environment)
-    say(f"{env}: no server runs any more; invoke deploy --env {env} brings it back")
+    say(f"{env}: no server runs any more; invoke deploy --env {env} starts them again")

@@ -1,9 +1,9 @@
-"""What is looked for besides faults: secrets, known holes, and whether the template has moved on.
+"""Secrets, known vulnerabilities, and updates of the template.
 
-The quality door runs these from small locks of their own. They speak as linters do, one finding a
-line, ``path:line: code: message``, and noxfile.py makes the reports of it.
+Each module is run by the nox session of its name, and prints its findings as linters do, one a
+line: ``path:line: code: message``. `toolkit.checks.findings` makes the session's report of them.
 """
 
 
 class CannotTell(Exception):
-    """Why a check has not seen everything: it fails then, and says so instead of what it found."""
+    """Why a check could not be completed: then it fails with this, and prints no findings."""

@@ -1,8 +1,8 @@
-"""Holds every locked package against the known vulnerabilities, with pip-audit.
+"""Checks every locked package for known vulnerabilities, with pip-audit.
 
-`python -m security.audit` asks the service that pip-audit is set to: PyPI, or what
-PIP_AUDIT_VULNERABILITY_SERVICE and PIP_AUDIT_OSV_URL name. It passes only when every package of
-every lock was asked about and answered for: behind a mirror pip-audit alone would skip them all.
+`python -m toolkit.security.audit` asks the service that pip-audit is set to: PyPI, or the one that
+PIP_AUDIT_VULNERABILITY_SERVICE and PIP_AUDIT_OSV_URL name. It passes only when the service has
+answered for every package of every lock: behind a mirror pip-audit alone would skip them all.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PINNED = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)")
 # An advisory's summary is one sentence, or a page.
 SHOWN = 160
 
-MENDED = "nox -s lock -- --upgrade-package NAME takes a fixed version"
+FIX = "nox -s lock -- --upgrade-package NAME takes a fixed version"
 
 PIP_AUDIT = (
     *(sys.executable, "-m", "pip_audit", "--strict", "--require-hashes", "--disable-pip"),
@@ -50,7 +50,7 @@ class Package:
     name, version : str
     hashes : tuple of str
     places : tuple of str
-        The locks that name it and the lines, what production runs first.
+        The file and line of each lock that names it, the lock of production first.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Package:
 
 @dataclass(frozen=True)
 class Vulnerability:
-    """What is known about one version of a package.
+    """One known vulnerability of one version of a package.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class Vulnerability:
     names : tuple of str
         The advisory's id, and its other names.
     fixed_in : tuple of str
-        The versions that do not have it.
+        The versions without it.
     summary : str
     """
 
@@ -93,12 +93,12 @@ class Vulnerability:
 
 
 def _importance(lock: Path) -> tuple[bool, str]:
-    """Sort what production runs before everything else."""
+    """Sort the lock of production before all others."""
     return lock.name != PRODUCTION, lock.name
 
 
 def read_locks(folder: Path, pattern: str = LOCKS) -> list[Package]:
-    """Return every package of every lock, also what this machine's Python would not install."""
+    """Return every package of every lock, also those for other machines and Pythons."""
     hashes: dict[tuple[str, str], list[str]] = {}
     places: dict[tuple[str, str], list[str]] = {}
     for lock in sorted(folder.glob(pattern), key=_importance):
@@ -120,7 +120,7 @@ def read_locks(folder: Path, pattern: str = LOCKS) -> list[Package]:
 
 
 def rounds(packages: Iterable[Package]) -> Iterator[list[Package]]:
-    """Yield the packages, each name once a round: pip-audit takes one version of a package."""
+    """Yield the packages in rounds, each name once a round: pip-audit takes one version of each."""
     left = list(packages)
     while left:
         chosen = {package.name: package for package in left}
@@ -129,7 +129,7 @@ def rounds(packages: Iterable[Package]) -> Iterator[list[Package]]:
 
 
 def ask(packages: Iterable[Package]) -> list[dict[str, Any]]:
-    """Ask the advisory service, and return what pip-audit has understood of its answers."""
+    """Ask the advisory service through pip-audit, and return its answers."""
     with TemporaryDirectory() as desk:
         lock, answer = Path(desk, "requirements.txt"), Path(desk, "answer.json")
         lines = (" ".join((f"{each.name}=={each.version}", *each.hashes)) for each in packages)
@@ -137,9 +137,9 @@ def ask(packages: Iterable[Package]) -> list[dict[str, Any]]:
         files = ("--requirement", str(lock), "--output", str(answer), "--cache-dir", desk)
         done = subprocess.run([*PIP_AUDIT, *files], capture_output=True, text=True, check=False)
         if not answer.exists():
-            said = done.stderr.strip() or f"exit {done.returncode}"
+            message = done.stderr.strip() or f"exit {done.returncode}"
             raise CannotTell(
-                f"pip-audit: {said.splitlines()[-1].removeprefix('ERROR:pip_audit._cli:')}\n"
+                f"pip-audit: {message.splitlines()[-1].removeprefix('ERROR:pip_audit._cli:')}\n"
                 "Next: try again where the service can be reached, or name another one in "
                 "PIP_AUDIT_VULNERABILITY_SERVICE and PIP_AUDIT_OSV_URL."
             )
@@ -150,14 +150,14 @@ def ask(packages: Iterable[Package]) -> list[dict[str, Any]]:
 def understand(
     packages: Sequence[Package], dependencies: Iterable[Mapping[str, Any]]
 ) -> list[Vulnerability]:
-    """Return what is known about the packages; `CannotTell` if one was not answered for."""
+    """Return the vulnerabilities; `CannotTell` if the service did not answer for a package."""
     answers = {
         (each["name"], each["version"]): each["vulns"] for each in dependencies if "vulns" in each
     }
     silent = [each.name for each in packages if (each.name, each.version) not in answers]
     if silent:
         raise CannotTell(
-            f"{len(silent)} of {len(packages)} packages were not answered for: "
+            f"the service did not answer for {len(silent)} of {len(packages)} packages: "
             + ", ".join(silent[:5])
         )
     return [
@@ -173,7 +173,7 @@ def understand(
 
 
 def main() -> int:
-    """Audit, and return the exit code: 1 for a vulnerability, and for what cannot be told."""
+    """Audit, and return the exit code: 1 for a vulnerability, and for an incomplete audit."""
     today = datetime.now(UTC).date()
     try:
         waivers = parse(WAIVERS.read_text(encoding="utf-8"), today)
@@ -184,8 +184,8 @@ def main() -> int:
         print(f"could not tell: {problem}")
         return 1
     service = os.environ.get("PIP_AUDIT_VULNERABILITY_SERVICE", "pypi")
-    print(f"{len(packages)} packages in all locks, asked about at {service}")
-    return report(found, waivers, today, MENDED)
+    print(f"{len(packages)} packages in all locks, checked with {service}")
+    return report(found, waivers, today, FIX)
 
 
 if __name__ == "__main__":

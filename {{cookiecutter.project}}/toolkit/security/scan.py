@@ -1,9 +1,9 @@
-"""Holds what HEAD's release would ship against the known vulnerabilities, with trivy.
+"""Checks what HEAD's release would ship for known vulnerabilities, with trivy.
 
-`python -m security.scan` looks into the image that `invoke build` has left on the engine that
-DOCKER_HOST names; where release.toml wants no image, at the bundle's locked requirements. The
-database comes from where trivy is set to find it, by TRIVY_DB_REPOSITORY say. It leaves
-reports/scanned.json, without which the release door pushes no image.
+`python -m toolkit.security.scan` reads the image that `invoke build` has left on the engine that
+DOCKER_HOST names; where release.toml asks for no image, the bundle's locked requirements. Trivy
+fetches its database from where it is set to, with TRIVY_DB_REPOSITORY for instance. The result is
+reports/scanned.json, without which `invoke build --push` pushes no image.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from . import CannotTell, trivy
-from .audit import MENDED, SHOWN, read_locks
+from .audit import FIX, SHOWN, read_locks
 from .versions import git
 from .waivers import WAIVERS, Waiver, parse, report
 
@@ -45,7 +45,7 @@ class Release:
     folder : pathlib.Path
         Its bundle, named by its version.
     image_id : str
-        The engine's name for its image; empty where release.toml wants none.
+        The engine's name for its image; empty where release.toml asks for none.
     """
 
     folder: Path
@@ -53,19 +53,19 @@ class Release:
 
     @classmethod
     def of_head(cls) -> Release:
-        """Find it; `CannotTell` where there is none, or more than one."""
+        """Return HEAD's release; `CannotTell` where there is none, or more than one."""
         commit = git("rev-parse", "HEAD").decode()[:12]
         version = re.compile(commit + "-[0-9a-f]{8}")
         folders = [path for path in sorted(RELEASES.glob("*")) if version.fullmatch(path.name)]
         if not folders:
             raise CannotTell(
-                f"nothing in {RELEASES} was built of HEAD, {commit}\n"
+                f"no release in {RELEASES} was built from HEAD, {commit}\n"
                 "Next: nox -s train and invoke build, then nox -s scan."
             )
         if len(folders) > 1:
             raise CannotTell(
-                f"more than one release was built of HEAD: {', '.join(map(str, folders))}\n"
-                "Next: rm -r what is not to be released, then nox -s scan."
+                f"more than one release was built from HEAD: {', '.join(map(str, folders))}\n"
+                "Next: remove all but the one to be released, then nox -s scan."
             )
         image_id = ""
         if "image" in tomllib.loads(POLICY.read_text(encoding="utf-8")):
@@ -84,7 +84,7 @@ class Release:
         return {each.name: each.places[0].replace(REQUIREMENTS, LOCK) for each in packages}
 
     def packages(self) -> set[str]:
-        """Return the packages that it is known to hold: its image's bill of materials, or lock."""
+        """Return the packages that it must hold, by its image's bill of materials or its lock."""
         if not self.image_id:
             return set(self.locked())
         bill = json.loads((self.folder / "sbom.json").read_bytes())
@@ -97,13 +97,13 @@ class Release:
 
 @dataclass(frozen=True)
 class Vulnerability:
-    """What is known about one package of a release.
+    """One known vulnerability of one package of a release.
 
     Parameters
     ----------
     package, installed : str
     fixed_in : str
-        The versions that do not have it; empty where there is none yet.
+        The versions without it; empty where there is none yet.
     names : tuple of str
         The advisory's id, and its other names.
     severity : str
@@ -131,8 +131,8 @@ class Vulnerability:
     def is_waived_by(self, waiver: Waiver) -> bool:
         return waiver.package == self.package and waiver.id in self.names
 
-    def told(self) -> str:
-        """Say what it is."""
+    def describe(self) -> str:
+        """Return it as a sentence, without its place."""
         severity = ", ".join((self.severity, *self.names[1:]))
         where = f" in {self.inside}" if self.inside else ""
         fixed = f"fixed in {self.fixed_in}" if self.fixed_in else "no fixed version yet"
@@ -142,7 +142,7 @@ class Vulnerability:
         )
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.told()}"
+        return f"{self.place}: {self.describe()}"
 
 
 def as_locked(name: str) -> str:
@@ -151,19 +151,21 @@ def as_locked(name: str) -> str:
 
 
 def read_system(answer: Mapping[str, Any], release: Release) -> str:
-    """Return the name of an image's system; `CannotTell` if nobody publishes advisories for it."""
+    """Return the name of an image's system; `CannotTell` if there are no advisories for it."""
     metadata = answer["Metadata"]
     if metadata["ImageID"] != release.image_id:
-        raise CannotTell(f"trivy looked into the image {metadata['ImageID']} instead")
+        raise CannotTell(f"trivy has scanned another image, {metadata['ImageID']}")
     system = metadata.get("OS", {})
     name = f"{system.get('Family', 'none')} {system.get('Name', '')}".strip()
     if not system or system.get("EOSL"):
-        raise CannotTell(f"the image's system, {name}, has no advisories, or none any more")
+        raise CannotTell(
+            f"there are no advisories, or none any more, for the image's system, {name}"
+        )
     return name
 
 
 def understand(answer: Mapping[str, Any], release: Release) -> list[Vulnerability]:
-    """Return what trivy has found, the worst first; `CannotTell` if it has not seen everything."""
+    """Return trivy's findings, the worst first; `CannotTell` if it has not seen every package."""
     system = read_system(answer, release) if release.image_id else ""
     results = answer.get("Results", [])
     seen = {as_locked(each["Name"]) for result in results for each in result.get("Packages", [])}
@@ -201,19 +203,19 @@ def base_place() -> str:
 
 
 def judge(found: Sequence[Vulnerability], waivers: Sequence[Waiver], today: date) -> int:
-    """Print everything that is known; return the exit code."""
+    """Print every vulnerability; return the exit code."""
     for each in found:
         if not each.fails:
-            print(f"does not fail: {each.told()}")
+            print(f"does not fail: {each.describe()}")
     failing = [each for each in found if each.fails]
-    mended = MENDED
+    fix = FIX
     if any(each.place.startswith(str(DOCKERFILE)) for each in failing):
-        mended += f", and a newer base in {DOCKERFILE} those of its system"
-    return report(failing, waivers, today, mended)
+        fix += f", and a newer base in {DOCKERFILE} those of its system"
+    return report(failing, waivers, today, fix)
 
 
 def write_evidence(document: Mapping[str, Any]) -> None:
-    """Write what the release door reads, whole or not at all."""
+    """Write what `invoke build --push` reads, whole or not at all."""
     EVIDENCE.parent.mkdir(exist_ok=True)
     scratch = EVIDENCE.with_name(f".{EVIDENCE.name}")
     scratch.write_text(json.dumps(document, indent=2, default=str) + "\n", encoding="utf-8")
@@ -221,7 +223,7 @@ def write_evidence(document: Mapping[str, Any]) -> None:
 
 
 def main() -> int:
-    """Scan, and return the exit code: 1 for a vulnerability, and for what cannot be told."""
+    """Scan, and return the exit code: 1 for a vulnerability, and for an incomplete scan."""
     EVIDENCE.unlink(missing_ok=True)
     today = datetime.now(UTC).date()
     try:
@@ -234,10 +236,10 @@ def main() -> int:
         print(f"could not tell: {problem}")
         return 1
     except (ValueError, LookupError, TypeError, AttributeError) as problem:
-        print(f"could not tell: an answer was not understood: {problem!r}")
+        print(f"could not tell: an answer cannot be read: {problem!r}")
         return 1
     count = len(release.packages())
-    print(f"{release}: {count} packages, asked about in the database of {updated}")
+    print(f"{release}: {count} packages, checked with the database of {updated}")
     code = judge(found, waivers, today)
     write_evidence(
         {

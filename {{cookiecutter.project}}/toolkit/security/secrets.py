@@ -5,7 +5,7 @@ version of every file that the branch adds is searched, and not only the last on
 secret and is none stands in .secrets.baseline, by its hash. No secret is ever printed.
 
 A file of toolkit/ is left out where its bytes are those that toolkit/CHECKSUMS lists at the commit
-from which the branch starts: the template has searched it, and to search it again takes ten seconds.
+where the branch starts: the template has searched it, and to search it again takes ten seconds.
 The price is that this session finds no secret that the template has overlooked, and none that came
 to the default branch together with an edited line of CHECKSUMS: the session of that branch has
 found it, and `nox -s template` still names the file. Where there is no branch to compare with,
@@ -44,35 +44,35 @@ UPDATE = "nox -s secrets -- --update"
 
 OWN_PLUGIN = {"name": "TokenDetector", "path": "file://toolkit/security/tokens.py"}
 NOT_PLUGINS = (
-    # An address is no secret, and release.toml is where a machine's stands.
+    # An address is no secret, and release.toml holds that of a machine.
     "IPPublicDetector",
-    # tokens.py finds theirs.
+    # tokens.py replaces both.
     "GitHubTokenDetector",
     "GitLabTokenDetector",
 )
-# The plugins look at everything but this.
+# Lines that the plugins do not see.
 NOT_LINES = (
     # The locks' hashes are public, and a tenth of all lines.
     r"^    --hash=sha256:[0-9a-f]{64}( \\)?$",
-    # Nor is the list of the toolkit's files, none of which has a digit in its name: tokens have.
+    # So are those of the toolkit's files, none of which has a digit in its name: tokens have.
     r"^[0-9a-f]{64}  [A-Za-z_./-]+$",
-    # A digest in a document is there for everybody to compare, and changes with what it is of.
+    # A digest in a document is public, and changes with its subject.
     r'^\s*"(\w+_)?sha256": "[0-9a-f]{64}",?$',
-    # Nor is the template's commit, in .cruft.json.
+    # The template's commit, in .cruft.json, is public.
     r'^\s*"_?commit": "[0-9a-f]{40}",?$',
 )
 NOT_LINE = re.compile("|".join(NOT_LINES))
 NOT_FILES = (
-    # The hashes of what is no secret.
+    # Hashes of findings that are no secrets.
     r"^\.secrets\.baseline$",
-    # Tables of customers: nobody types them, ids look like keys, and a million rows take minutes.
+    # Tables of customers: nobody types them, ids look like keys, a million rows take minutes.
     r"^data/[^/]+\.(csv|tsv|txt)$",
 )
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that looks like a secret.
+    """A string that looks like a secret.
 
     Parameters
     ----------
@@ -87,8 +87,8 @@ class Finding:
 
 
 @contextmanager
-def everything_looks() -> Iterator[None]:
-    """Use the plugins, whatever the baseline says; ask no service whether a secret is alive."""
+def all_plugins() -> Iterator[None]:
+    """Use all plugins, whatever the baseline lists; no service is asked about a secret."""
     with default_settings() as settings:
         settings.disable_plugins(*NOT_PLUGINS)
         initialize.from_file(str(Path(__file__).with_name("tokens.py")))
@@ -97,7 +97,7 @@ def everything_looks() -> Iterator[None]:
             "detect_secrets.filters.regex.should_exclude_line": {"pattern": list(NOT_LINES)},
             "detect_secrets.filters.regex.should_exclude_file": {"pattern": list(NOT_FILES)},
         }
-        # What is text is told by the content, not by the name.
+        # The content decides what is text, not the name.
         settings.disable_filters("detect_secrets.filters.heuristic.is_non_text_file")
         get_filters.cache_clear()
         yield
@@ -170,7 +170,7 @@ def search_everywhere(branch: Branch | None, known: Mapping[str, str]) -> list[F
 
 
 def read_baseline() -> tuple[SecretsCollection, dict[str, Any]]:
-    """Return what was found before, and the settings that it was found with."""
+    """Return the findings of the baseline, and the settings that it was made with."""
     try:
         document = json.loads(BASELINE.read_bytes())
         known = SecretsCollection.load_from_baseline(document)
@@ -184,7 +184,7 @@ def read_baseline() -> tuple[SecretsCollection, dict[str, Any]]:
 
 
 def accepted() -> set[PotentialSecret]:
-    """Return what is known to be no secret; what `detect-secrets audit` has called one is not."""
+    """Return the baseline's findings, without those that are marked as secrets there."""
     known, settings = read_baseline()
     if settings != get_settings().json():
         raise CannotTell(f"{BASELINE} was made with other plugins or filters: {UPDATE}")
@@ -192,7 +192,7 @@ def accepted() -> set[PotentialSecret]:
 
 
 def check(branch: Branch | None, known: Mapping[str, str]) -> int:
-    """Name every secret by file, line and kind, but those of the baseline; return the exit code."""
+    """Print file, line and kind of every secret not in the baseline; return the exit code."""
     no_secrets = accepted()
     found = [each for each in search_everywhere(branch, known) if each.secret not in no_secrets]
     for each in found:
@@ -202,18 +202,18 @@ def check(branch: Branch | None, known: Mapping[str, str]) -> int:
         print(f"{each.secret.filename}:{each.secret.line_number}: {each.secret.type}: {place}")
     if found:
         print(
-            "Next: revoke it where it came from and make a new one: whoever has the branch has it.",
-            "Then take it out of the file, and of the branch's commits (git rebase --interactive).",
-            f"If it is none, {UPDATE} writes its hash into {BASELINE}: commit that for review.",
+            "Next: revoke it at its issuer and create a new one: everybody with the branch has it.",
+            "Then remove it from the file and the branch's commits (git rebase --interactive).",
+            f"If it is no secret, {UPDATE} adds its hash to {BASELINE}: commit that for review.",
             sep="\n",
         )
     return 1 if found else 0
 
 
 def update(branch: Branch | None) -> int:
-    """Write down that nothing of what is found is a secret; return the exit code.
+    """Write every finding to the baseline as no secret; return the exit code.
 
-    What `detect-secrets audit` has said about it stays.
+    The marks of `detect-secrets audit` stay.
     """
     secrets = SecretsCollection()
     for finding in search_everywhere(branch, {}):
@@ -221,7 +221,7 @@ def update(branch: Branch | None) -> int:
     if BASELINE.exists():
         secrets.merge(read_baseline()[0])
     document = baseline.format_for_output(secrets)
-    # The same findings make the same bytes.
+    # The same findings give the same bytes.
     del document["generated_at"]
     BASELINE.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     print(f"{BASELINE} lists {len(list(secrets))} findings as no secrets: commit it for review")
@@ -229,13 +229,13 @@ def update(branch: Branch | None) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run and return the exit code: 1 for a secret, and for what cannot be told."""
+    """Run and return the exit code: 1 for a secret, and where the search was not complete."""
     parser = argparse.ArgumentParser(prog="nox -s secrets --", description=__doc__)
     parser.add_argument("--all", action="store_true", help="also search the unchanged toolkit/")
     parser.add_argument("--update", action="store_true", help="accept what is found as no secret")
     asked = parser.parse_args(arguments)
     try:
-        with everything_looks():
+        with all_plugins():
             branch = Branch.here()
             if asked.update:
                 return update(branch)

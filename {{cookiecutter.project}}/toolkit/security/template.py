@@ -1,8 +1,8 @@
 """What the template has changed since this repository was made from it, or last updated.
 
 `python -m toolkit.security.template` tries `cruft update` in a temporary clone, and names the files
-that it would change here, and where it would conflict with changes of the owner. A template that has
-changed only what it does not generate asks for no update.
+that it would change here, and those where it would conflict with changes of the owner. A template
+that has changed only what it does not generate asks for no update.
 
 It also names the files of toolkit/ that the owner has changed: those that differ from the template
 at the recorded commit, whatever toolkit/CHECKSUMS says. They are information, and fail nothing.
@@ -29,16 +29,16 @@ TOOLKIT = "toolkit/"
 GENERATED = re.compile(r".*\{\{.*cookiecutter.*\}\}.*")
 REJECTED = ".rej"
 TIMEOUT_S = 300
-# What git says of a file that both sides have changed.
+# Git's status of a file that both sides have changed.
 CONFLICTS = {"DD", "AU", "UD", "UA", "DU", "AA", "UU"}
 CHANGES = {"?": "new", "A": "new", "D": "removed", "M": "changed", "T": "changed"}
-# What stands before an address may be a token.
+# The login in an address may be a token.
 LOGIN = re.compile(r"(?<=//)[^/@\s]+@")
 
 
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command that asks nobody anything; `CannotTell` when it does not end."""
-    # Colours would stand between a login and what it is found by.
+    """Run a command without prompts; `CannotTell` when it does not end in time."""
+    # Colours would hide a login from the pattern that removes it.
     plain = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
     try:
         return subprocess.run(
@@ -52,7 +52,7 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise CannotTell(f"{command[0]} was not done after {TIMEOUT_S} s") from None
+        raise CannotTell(f"{command[0]} did not end within {TIMEOUT_S} s") from None
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -99,22 +99,22 @@ def read_link(path: Path) -> Link:
 
 
 def cruft() -> Path:
-    """Return the program beside this Python, as one would type it here."""
+    """Return the program beside this Python, as it is typed here."""
     program = Path(sys.executable).with_name("cruft")
     return program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program
 
 
 def update(clone: Path) -> None:
-    """Update a clone to the newest template; `CannotTell` if cruft does not get that far."""
+    """Update a clone to the newest template; `CannotTell` if cruft fails."""
     done = run(clone, sys.executable, "-m", "cruft", "update", "--skip-apply-ask")
     if done.returncode:
-        # After its traceback, cruft says what happened in a paragraph.
-        said = (done.stderr.strip() or done.stdout.strip()).rpartition("╯\n")[2]
-        raise CannotTell(f"cruft update: {LOGIN.sub('', ' '.join(said.split()))}")
+        # Cruft's message follows its traceback.
+        message = (done.stderr.strip() or done.stdout.strip()).rpartition("╯\n")[2]
+        raise CannotTell(f"cruft update: {LOGIN.sub('', ' '.join(message.split()))}")
 
 
 def changes(clone: Path) -> Iterator[tuple[str, str]]:
-    """Yield what an update has done to a clone: each file, and in one word what became of it."""
+    """Yield each file that an update has changed in a clone, and in one word how."""
     status = git(clone, "status", "--porcelain", "--no-renames", "--untracked-files=all", "-z")
     for entry in status.split("\0")[:-1]:
         code, path = entry[:2], entry[3:]
@@ -125,7 +125,7 @@ def changes(clone: Path) -> Iterator[tuple[str, str]]:
 
 
 def toolkit_of_template(desk: Path, link: Link) -> dict[str, str]:
-    """Return git's object of each file of toolkit/ as the template had it at the recorded commit."""
+    """Return git's object of each file of toolkit/ in the template at the recorded commit."""
     source = desk / "template"
     # Names and objects suffice: no content is fetched.
     partly = ("--bare", "--filter=blob:none")

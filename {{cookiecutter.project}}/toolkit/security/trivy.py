@@ -1,4 +1,4 @@
-"""Speaks with trivy, and lets nothing be left out by what stands around it."""
+"""Runs trivy, and lets no setting of the environment leave anything out."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from . import CannotTell
 
 SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "UNKNOWN")
 
-# Packages only: no checks of configurations, no index of Java, nobody else asked and nobody told.
-# Nor is there a file beside that may say what to ignore.
+# Packages only: no checks of configurations, no index of Java, no other service, no telemetry, and
+# no file in the repository that could name what to ignore.
 OPTIONS = (
     *("--scanners", "vuln", "--severity", ",".join(SEVERITIES), "--list-all-pkgs"),
     *("--skip-files", "**/*.jar", "--skip-java-db-update", "--offline-scan"),
     *("--skip-version-check", "--disable-telemetry", "--no-progress"),
     *("--config", "", "--ignorefile", "", "--format", "json"),
 )
-# Trivy takes every option from the environment too. These say where the database is and how it is
-# reached; any other could let a vulnerability go by.
+# Trivy takes every option from the environment too. These locate the database and its access; any
+# other could hide a vulnerability.
 PASSED_ON = {
     f"TRIVY_{name}"
     for name in (
@@ -37,7 +37,7 @@ OLDEST = timedelta(days=7)
 
 
 def scan(*what: str) -> Any:
-    """Return trivy's report of an image or of files, given in its own words."""
+    """Return trivy's report; the arguments name an image or files as its command line does."""
     return _run(*what, *OPTIONS)
 
 
@@ -47,8 +47,8 @@ def ask_versions() -> tuple[str, str]:
     updated: str = answer["VulnerabilityDB"]["UpdatedAt"]
     if datetime.now(UTC) - datetime.fromisoformat(updated) > OLDEST:
         raise CannotTell(
-            f"the database is of {updated}, and may be {OLDEST.days} days old\n"
-            "Next: unset TRIVY_SKIP_DB_UPDATE, or renew what TRIVY_DB_REPOSITORY names."
+            f"the database is of {updated}, and must not be older than {OLDEST.days} days\n"
+            "Next: unset TRIVY_SKIP_DB_UPDATE, or update the repository of TRIVY_DB_REPOSITORY."
         )
     return str(answer["Version"]), updated
 
@@ -56,7 +56,7 @@ def ask_versions() -> tuple[str, str]:
 def _run(*arguments: str) -> Any:
     program = shutil.which("trivy", path=Path(sys.executable).parent) or shutil.which("trivy")
     if program is None:
-        raise CannotTell("there is no trivy: the lock has it for Linux on x86_64 only, install it")
+        raise CannotTell("trivy is missing: the lock has it for Linux on x86_64 only; install it")
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -66,9 +66,9 @@ def _run(*arguments: str) -> Any:
         [program, *arguments], env=environment, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        said = done.stderr.rpartition("\tFATAL\tFatal error\t")[2].removeprefix("run error: ")
+        message = done.stderr.rpartition("\tFATAL\tFatal error\t")[2].removeprefix("run error: ")
         raise CannotTell(
-            f"trivy: {' '.join(said.split()) or f'exit {done.returncode}'}\n"
+            f"trivy: {' '.join(message.split()) or f'exit {done.returncode}'}\n"
             "Next: try again where the database can be reached, or name another in "
             "TRIVY_DB_REPOSITORY;\nan image is looked for on the engine that DOCKER_HOST names."
         )

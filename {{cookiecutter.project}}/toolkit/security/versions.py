@@ -1,4 +1,4 @@
-"""The versions of files that there are to search: as they are now, and as the branch had them."""
+"""The versions of files to search: as they are now, and as the branch had them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 
 from . import CannotTell
 
-# Where the default branch may be: what CI says, what this clone knows, and by its usual name.
-CI_SAYS = ("GITHUB_BASE_REF", "CI_DEFAULT_BRANCH")
+# Names of the default branch: CI's variable, what this clone knows, and the usual one.
+CI_VARIABLES = ("GITHUB_BASE_REF", "CI_DEFAULT_BRANCH")
 USUALLY = ("origin/HEAD", "origin/main", "main")
 
 
 @dataclass(frozen=True)
 class Version:
-    """What a file holds, or once held.
+    """The content of a file, now or in an earlier commit.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Version:
 
     @property
     def text(self) -> str | None:
-        """Its text, or None if it holds none."""
+        """Its text, or None if it is binary."""
         if self.content.startswith((b"\xff\xfe", b"\xfe\xff")):
             return self.content.decode("utf-16", "replace")
         return None if b"\0" in self.content else self.content.decode("utf-8", "replace")
@@ -42,7 +42,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Branch:
-    """What lies between HEAD and the branch that it is to be merged into.
+    """The commits between HEAD and the branch that it is to be merged into.
 
     Parameters
     ----------
@@ -57,13 +57,12 @@ class Branch:
 
     @classmethod
     def here(cls) -> Branch | None:
-        """Find where the branch begins; None where there is nothing to compare with."""
+        """Find where the branch starts; None where there is no branch to compare with."""
         if git("rev-parse", "--is-shallow-repository").strip() == b"true":
             raise CannotTell(
-                "this clone is shallow, so what the branch has added is not in it: "
-                "git fetch --unshallow"
+                "this clone is shallow, and lacks what the branch has added: git fetch --unshallow"
             )
-        named = [f"origin/{os.environ[name]}" for name in CI_SAYS if os.environ.get(name)]
+        named = [f"origin/{os.environ[name]}" for name in CI_VARIABLES if os.environ.get(name)]
         for name in (*named, *USUALLY):
             try:
                 git("rev-parse", "--verify", "--quiet", name + "^{commit}")
@@ -73,7 +72,7 @@ class Branch:
         return None
 
     def versions(self) -> Iterator[Version]:
-        """Yield every version of a file that the branch brings, the oldest last."""
+        """Yield every version of a file that the branch adds, the oldest last."""
         objects = git("rev-list", "--objects", "HEAD", f"^{self.base}")
         form = "--batch-check=%(objecttype) %(objectname) %(rest)"
         for line in os.fsdecode(git("cat-file", form, stdin=objects)).splitlines():
@@ -82,20 +81,20 @@ class Branch:
                 yield Version(path, git("cat-file", "blob", blob), blob)
 
     def at_base(self, path: str) -> Version:
-        """Return a file as it was where the branch begins; without content if it was not there."""
+        """Return a file as it was where the branch starts; without content if it did not exist."""
         try:
             return Version(path, git("cat-file", "blob", f"{self.base}:{path}"))
         except CannotTell:
             return Version(path, b"")
 
     def first_commit(self, blob: str) -> str:
-        """Return the commit of the branch that brought a version."""
+        """Return the commit of the branch that added a version."""
         search = ("log", "-m", "--reverse", "--format=%h", f"--find-object={blob}")
         return git(*search, f"{self.base}..HEAD").decode().split("\n")[0]
 
 
 def working_tree() -> Iterator[Version]:
-    """Yield every file that git tracks, or would take with the next `git add`."""
+    """Yield every file that git tracks, or would add with the next `git add`."""
     listing = git("ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for name in sorted(set(filter(None, os.fsdecode(listing).split("\0")))):
         path = Path(name)
@@ -107,6 +106,6 @@ def git(*arguments: str, stdin: bytes = b"") -> bytes:
     """Run git and return what it printed; `CannotTell` if it fails."""
     done = subprocess.run(["git", *arguments], input=stdin, capture_output=True, check=False)
     if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip()
-        raise CannotTell(f"git {arguments[0]}: {said or f'exit {done.returncode}'}")
+        message = done.stderr.decode("utf-8", "replace").strip()
+        raise CannotTell(f"git {arguments[0]}: {message or f'exit {done.returncode}'}")
     return done.stdout

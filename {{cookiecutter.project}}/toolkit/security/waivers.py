@@ -13,16 +13,16 @@ from . import CannotTell
 
 WAIVERS = Path("audit.toml")
 
-# A waiver for ever is none.
+# Nothing is waived for ever.
 LONGEST = timedelta(days=90)
 
-# The audit knows nothing of a base's packages, and the scan nothing of what is not released.
+# The audit does not see a base's packages, nor the scan what is not released.
 UNNEEDED = "and not needed here: remove it, unless it is for `nox -s audit` or `nox -s scan`"
 
 
 @dataclass(frozen=True)
 class Waiver:
-    """One vulnerability of one package, and why and how long it is accepted.
+    """One vulnerability of one package that is accepted for a while, and why.
 
     Parameters
     ----------
@@ -47,13 +47,13 @@ class Waiver:
 
 
 class Waivable(Protocol):
-    """A vulnerability that fails unless it is waived; as a text it is a finding of this wing."""
+    """A vulnerability that fails unless it is waived; its text is a finding, one line."""
 
     def is_waived_by(self, waiver: Waiver) -> bool: ...
 
 
 def parse(text: str, today: date) -> list[Waiver]:
-    """Read audit.toml strictly: `CannotTell` for everything that is not just as it should be."""
+    """Read audit.toml strictly: `CannotTell` for what is unknown, missing or of a wrong type."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -62,7 +62,7 @@ def parse(text: str, today: date) -> list[Waiver]:
         raise CannotTell("schema must be 1")
     tables = document.pop("waiver", [])
     if document or not isinstance(tables, list):
-        raise CannotTell("besides schema there may only be [[waiver]] tables")
+        raise CannotTell("it may have schema and [[waiver]] tables, and nothing else")
     lines = text.splitlines()
     waivers = []
     for position, table in enumerate(tables, start=1):
@@ -94,13 +94,13 @@ def _waiver(table: Mapping[str, Any], lines: list[str]) -> Waiver:
     return Waiver(**words, until=until, line=next(named, 1))
 
 
-def report(found: Sequence[Waivable], waivers: Sequence[Waiver], today: date, mended: str) -> int:
-    """Print what is known, and what is waived; return the exit code.
+def report(found: Sequence[Waivable], waivers: Sequence[Waiver], today: date, fix: str) -> int:
+    """Print each vulnerability and each waiver; return the exit code.
 
     Parameters
     ----------
-    mended : str
-        What takes a fixed version.
+    fix : str
+        How a fixed version is installed.
     """
     valid = [waiver for waiver in waivers if not waiver.has_expired(today)]
     failures = [str(each) for each in found if not any(map(each.is_waived_by, valid))]
@@ -117,7 +117,7 @@ def report(found: Sequence[Waivable], waivers: Sequence[Waiver], today: date, me
         print(f"{waiver.id} of {waiver.package} is waived until {waiver.until}, {state}")
     if failures:
         print(
-            f"Next: {mended}. If there is none,",
+            f"Next: {fix}. If there is none,",
             f"a [[waiver]] in {WAIVERS} accepts it for at most {LONGEST.days} days, with a reason.",
             sep="\n",
         )

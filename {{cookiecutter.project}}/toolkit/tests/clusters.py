@@ -137,13 +137,13 @@ class ClusterShop:
     def release(self, model: bytes = b"good") -> Record:
         """Make a release whose image every node can pull."""
         record = self.workshop.release(model, image=lambda one: self.image(one).to_json())
-        told = {
+        answers = {
             "release": record.version,
             "digest": record.digest,
             "model_sha256": record.model_sha256,
             "model": model.decode(),
         }
-        self.cluster.know(self.image(record).digest, told)
+        self.cluster.know(self.image(record).digest, answers)
         return record
 
     def promote(self, record: Record) -> Event:

@@ -1,4 +1,4 @@
-"""A history with a remote, and what somebody with the right to push can do to it by force."""
+"""A history with a remote, and what the right to push by force can do to it."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from toolkit.release.git import Repository
 from toolkit.release.policy import Policy
 from toolkit.release.records import FILE_NAME, Record
 
-from .shelf import Shelf
+from .in_memory import InMemoryPlatform
 from .workshop import Workshop, git
 
-# Stands in a commit that is written anew for the one before it.
+# A placeholder in a rewritten commit for the one before it.
 BEFORE = "THE-COMMIT-BEFORE"
-# What is done to a branch's commits, as git stores them.
+# Changes a branch's commits, as git stores them.
 Change = Callable[[list[str]], list[str]]
 
 
 @dataclass(frozen=True)
 class History:
-    """A workshop with a remote, and what was released in it: the first two, to prod as well."""
+    """A workshop with a remote, and its releases: the first two were promoted to prod as well."""
 
     shop: Workshop
     releases: tuple[Record, ...]
@@ -42,7 +42,7 @@ class History:
         return self.shop.folder.parent / "remote.git"
 
     def copy(self, folder: Path) -> History:
-        """Return the same clone and the same remote elsewhere."""
+        """Return a copy of the clone and its remote."""
         shutil.copytree(self.shop.folder.parent, folder, dirs_exist_ok=True)
         git(folder / "clone", "remote", "set-url", "origin", str(folder / "remote.git"))
         machine = Machine(Repository(folder / "clone"), self.shop.machine.policy)
@@ -60,7 +60,7 @@ class History:
         return git(self.shop.folder, "rev-list", "--reverse", f"env/{environment}").splitlines()
 
     def rewrite(self, environment: str, change: Change) -> list[str]:
-        """Write a branch anew, here and at the remote, dates and all; return its commits."""
+        """Rewrite a branch, here and at the remote, with all dates; return its commits."""
         repository, new = self.shop.machine.repository, ""
         stored = [repository.run("cat-file", "commit", sha) for sha in self.commits(environment)]
         for content in change(stored):
@@ -82,8 +82,8 @@ class History:
         git(self.shop.folder, "push", "--quiet", "origin", f":refs/tags/{name}")
         git(self.shop.folder, "update-ref", "-d", f"refs/tags/{name}")
 
-    def forge(self, environment: str, record: Record, **said: str) -> str:
-        """Write a promotion as the machine would have, though nothing was asked or done."""
+    def forge(self, environment: str, record: Record, **fields: str) -> str:
+        """Write the events of a promotion that never happened, as the machine would have."""
         ledger = self.shop.ledger()
         history = ledger.history(environment)
         pending = Event(
@@ -95,7 +95,7 @@ class History:
             actor="Mallory <mallory@example.com>",
         )
         files = {FILE_NAME: record.to_json()}
-        begun = replace(pending, **said)
+        begun = replace(pending, **fields)
         cause = ledger.append(environment, begun, files)
         ended = replace(begun, outcome="verified", caused_by=cause)
         self.shop.ledger().append(environment, ended, files)
@@ -103,7 +103,7 @@ class History:
 
 
 def edit(at: int, old: str, new: str) -> Change:
-    """Return a change of what one commit says."""
+    """Return a change that replaces text in one commit."""
 
     def change(stored: list[str]) -> list[str]:
         assert old in stored[at]
@@ -113,24 +113,24 @@ def edit(at: int, old: str, new: str) -> Change:
 
 
 def without(*places: int) -> Change:
-    """Return a change that takes some commits out."""
+    """Return a change that removes some commits."""
     return lambda stored: [one for at, one in enumerate(stored) if at not in places]
 
 
-def mended(change: Change) -> Change:
-    """Return a change by one who knows the rules: every end names the commit before it."""
+def relinked(change: Change) -> Change:
+    """Return a change that keeps the rules: every outcome names the commit before it."""
     cause = re.compile("^Caused-by: .*$", re.MULTILINE)
     return lambda stored: [cause.sub(f"Caused-by: {BEFORE}", one) for one in change(stored)]
 
 
 @contextmanager
 def good_week(folder: Path) -> Iterator[History]:
-    """Release two to prod, one that fails, roll back and so hold, and release one to staging."""
-    shelves = {"staging": Shelf(), "prod": Shelf()}
+    """Promote two releases to prod, one that fails, roll back, and promote one to staging."""
+    platforms = {"staging": InMemoryPlatform(), "prod": InMemoryPlatform()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
         patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-        patch.setattr(engine, "platform_of", lambda environment, _: shelves[environment.name])
+        patch.setattr(engine, "platform_of", lambda environment, _: platforms[environment.name])
         shop = Workshop.open(folder / "clone", folder / "remote.git")
         first, second, third = (shop.release(model) for model in (b"one", b"two", b"three"))
         for record in (first, second):
@@ -143,5 +143,5 @@ def good_week(folder: Path) -> Iterator[History]:
         for repository in (shop.folder, folder / "remote.git"):
             git(repository, "gc", "--quiet")  # A few large files are copied faster than many.
         yield History(shop, (first, second, third))
-    for shelf in shelves.values():
-        shelf.close()
+    for platform in platforms.values():
+        platform.close()

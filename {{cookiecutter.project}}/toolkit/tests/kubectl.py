@@ -405,8 +405,8 @@ def proxied(state: Object, path: str, body: bytes) -> str:
         wrong = model == "wrong predictions"
         return json.dumps({"churn_probability": 0.9 if wrong else PROBABILITY})
     if asked == "version":
-        said = {key: release[key] for key in ("release", "digest", "model_sha256")}
-        return json.dumps(said | ({"digest": "sha256:x"} if model == "wrong version" else {}))
+        output = {key: release[key] for key in ("release", "digest", "model_sha256")}
+        return json.dumps(output | ({"digest": "sha256:x"} if model == "wrong version" else {}))
     return json.dumps({"status": "ok"})
 
 
@@ -429,8 +429,8 @@ def metrics(state: Object, pod: Object, model: str) -> str:
 
 def sample(name: str, value: float, **labels: str) -> str:
     """Return one line of a server's metrics."""
-    told = ",".join(f'{key}="{text}"' for key, text in (labels | {"path": "/predict"}).items())
-    return name + "{" + told + "} " + str(value)
+    pairs = ",".join(f'{key}="{text}"' for key, text in (labels | {"path": "/predict"}).items())
+    return name + "{" + pairs + "} " + str(value)
 
 
 def main(where: str, given: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ ENTRY = re.compile(r"/(\w+)/([^/]+)(/\w+)?")
 
 
 def job(forge: str, address: str) -> dict[str, str]:
-    """Return what a job of a forge's CI is told, and the token that it is given."""
+    """Return the variables of a job in a forge's CI, with its token."""
     if forge == "GitHub":
         known = {"GITHUB_REPOSITORY": "team/churn", "GITHUB_TOKEN": TOKEN}
         return known | {"GITHUB_ACTIONS": "true", "GITHUB_API_URL": address}
@@ -24,7 +24,7 @@ def job(forge: str, address: str) -> dict[str, str]:
 
 @dataclass
 class StandInForge:
-    """Keeps what it is told, and gives it back as the real one does: by pages, with more fields.
+    """Keeps what it is sent, and returns it as the real one does: by pages, with more fields.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class StandInForge:
         if method == "POST":
             number = len(entries) + 1
             links = dict.fromkeys(("html_url", "web_url"), f"https://forge.example/{number}")
-            kept = {"body": "", "description": ""} | _as_told(body)
+            kept = {"body": "", "description": ""} | _as_described(body)
             entries.append(kept | links | dict.fromkeys(("id", "number", "iid"), number))
             return entries[-1]
         return entries[(page - 1) * 100 : page * 100]
@@ -92,10 +92,10 @@ class StandInForge:
         return None
 
 
-def _as_told(asked: dict[str, Any]) -> dict[str, Any]:
-    """Return an entry as it is told: GitLab lists who may, where it was asked for one level."""
-    told = dict(asked)
+def _as_described(asked: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry as GitLab describes it: with a list of levels, where one was requested."""
+    entry = dict(asked)
     for name in asked:
         if name.endswith("_access_level"):
-            told[f"{name}s"] = [{"id": 1, "access_level": told.pop(name)}]
-    return told
+            entry[f"{name}s"] = [{"id": 1, "access_level": entry.pop(name)}]
+    return entry

@@ -1,7 +1,7 @@
 """A server without a model: what it does wrong is written in its model file.
 
 The release machine starts servers with ``--bundle DIR --fd N --fd M`` and drains them with SIGTERM;
-in a cluster they are told a ``--port``. This one needs the standard library only, so that the
+in a cluster they get a ``--port``. This one needs the standard library only, so that the
 machine can be tested without installing anything.
 """
 
@@ -35,7 +35,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     record: dict[str, Any] = {}
     model = b""
     # Seconds and status of every prediction.
-    told: list[tuple[float, int]] = []
+    predictions: list[tuple[float, int]] = []
 
     def answer(self, status: int, document: object) -> None:
         """Send one JSON document."""
@@ -62,7 +62,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 {"release": self.record["version"], "digest": digest, "model_sha256": sha},
             )
         elif self.path == "/metrics":
-            self.send(200, metrics([*self.told]).encode())
+            self.send(200, metrics([*self.predictions]).encode())
         else:
             self.answer(200, {"status": "alive"})
 
@@ -78,9 +78,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         wrong = self.model == b"wrong predictions"
         self.answer(status, {"churn_probability": 0.9 if wrong else PROBABILITY})
         milliseconds = (time.perf_counter() - began) * 1000
-        self.told.append((milliseconds / 1000, status))
-        told = {"event": "request", "path": self.path, "status": status, "ms": milliseconds}
-        print(json.dumps(told), file=sys.stderr, flush=True)
+        self.predictions.append((milliseconds / 1000, status))
+        entry = {"event": "request", "path": self.path, "status": status, "ms": milliseconds}
+        print(json.dumps(entry), file=sys.stderr, flush=True)
 
     def read(self) -> None:
         """Read the body, in whichever way it comes: kubectl sends chunks."""
@@ -96,17 +96,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Keep the log for what goes wrong."""
 
 
-def metrics(told: list[tuple[float, int]]) -> str:
+def metrics(predictions: list[tuple[float, int]]) -> str:
     """Return the metrics that the real server has of its predictions."""
     lines = []
     for bound in [0.0005 * 10 ** (step / 10) for step in range(38)] + [float("inf")]:
         le = "+Inf" if bound == float("inf") else f"{bound:.6g}"
         labels = "{" + f'le="{le}",path="/predict"' + "}"
-        within = sum(seconds <= bound for seconds, _ in told)
+        within = sum(seconds <= bound for seconds, _ in predictions)
         lines.append(f"churn_request_seconds_bucket{labels} {within}")
-    for answered in sorted({status for _, status in told}):
+    for answered in sorted({status for _, status in predictions}):
         labels = "{" + f'path="/predict",status="{answered}"' + "}"
-        count = sum(status == answered for _, status in told)
+        count = sum(status == answered for _, status in predictions)
         lines.append(f"churn_requests_total{labels} {count}")
     return "\n".join(lines) + "\n"
 

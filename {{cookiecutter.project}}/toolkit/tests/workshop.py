@@ -140,8 +140,8 @@ class Workshop:
         }
         checksums = {name: sha256(content) for name, content in artifacts.items()}
         model_sha256 = sha256(model)
-        told = {"verdict": gate, "model_sha256": model_sha256}
-        evidence = {EVIDENCE_NAME: json.dumps(told).encode()}
+        content = {"verdict": gate, "model_sha256": model_sha256}
+        evidence = {EVIDENCE_NAME: json.dumps(content).encode()}
         record = Record(
             version=f"{commit[:12]}-{model_sha256[:8]}",
             commit=commit,
@@ -159,7 +159,7 @@ class Workshop:
         return record
 
     def pack(self) -> None:
-        """Commit a package that can be built; git ignores what the doors leave behind."""
+        """Commit a package that can be built; git ignores what nox and invoke write."""
         package = self.folder / "src" / "stand_in"
         package.mkdir(parents=True)
         (package / "__init__.py").touch()
@@ -209,7 +209,7 @@ class Workshop:
     def rollback(self, environment: Environment, version: str | None = None) -> Event:
         """Go back."""
         plan = self.machine.plan_rollback(environment, version)
-        return self.machine.rollback(plan, Progress(), "a test said so")
+        return self.machine.rollback(plan, Progress(), "a test output so")
 
     def write_policy(self, lease_s: int) -> None:
         """Write this workshop's policy where a command of its own process reads it."""
@@ -231,7 +231,7 @@ class Workshop:
 
     def unhold(self, environment: Environment) -> None:
         """Let releases in again."""
-        self.machine.unhold(environment, "a test said so", Progress())
+        self.machine.unhold(environment, "a test output so", Progress())
 
     def close(self) -> None:
         """End every server of this workshop."""

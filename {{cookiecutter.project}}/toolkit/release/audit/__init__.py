@@ -1,16 +1,16 @@
-"""The audit: proves every environment's whole history, and every release that it ever served.
+"""The audit: checks every environment's whole history, and every release that it ever served.
 
-It believes neither this clone nor the release machine: it reads git's objects, holds each against
-its own hash, and follows each chain from its first event. It writes nothing.
+It trusts neither this clone nor the release machine: it reads git's objects, checks each against
+its hash, and follows each chain from its first event. It writes nothing.
 
 - `chain` reads a branch as it is stored;
-- `branch` holds this clone's against the remote's;
-- `sequence` has the rules for every event where it stands;
-- `permission` has those for every release that was made to serve;
-- `books` looks up what the rules ask for.
+- `branch` compares this clone's branch with the remote's;
+- `sequence` has the rules for every event, by its place in the chain;
+- `permission` has the rules for every release that was deployed;
+- `lookup` reads what the rules need.
 
-Whoever may force-push, and rewrites a whole history with all that refers to it in every clone,
-leaves no trace: protected branches and signed approvals keep that from happening, not an audit.
+A rewrite by force of a whole history, with everything that refers to it in every clone, leaves no
+trace: protected branches and signed approvals prevent it, an audit cannot find it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..ledger import Ledger
 from ..objects import Objects
 from ..policy import Policy
 from . import permission, sequence
-from .books import Books
+from .lookup import Lookup
 from .branch import Branch, branches
 from .chain import Chain, read
 from .finding import Finding
@@ -32,17 +32,17 @@ from .finding import Finding
 
 @dataclass(frozen=True)
 class Proof:
-    """What was read of one environment, and what is wrong with it.
+    """The result of the audit of one environment.
 
     Parameters
     ----------
     environment : str
     events, releases : int
-        How many events there are, and how many releases were ever verified.
+        How many events there are, and how many releases were verified.
     compared : str
-        What the branch here was held against.
+        What the branch here was compared with.
     findings : tuple of Finding
-        In the order of the chain: the first is about the first bad event.
+        In the order of the chain.
     """
 
     environment: str
@@ -54,7 +54,7 @@ class Proof:
     def __str__(self) -> str:
         counts = f"{_many(self.events, 'event')}, {_many(self.releases, 'release')}"
         if not self.findings:
-            return f"{self.environment}: {counts}, proved; {self.compared}"
+            return f"{self.environment}: {counts}, no finding; {self.compared}"
         first = f"first bad event {self.findings[0].event[:12]}"
         found = f"{_many(len(self.findings), 'finding')}, {first}; {self.compared}"
         return "\n  ".join([f"{self.environment}: {counts}, {found}", *map(str, self.findings)])
@@ -62,16 +62,16 @@ class Proof:
 
 @dataclass(frozen=True)
 class Audit:
-    """What an audit has found, environment by environment.
+    """The result of an audit.
 
     Parameters
     ----------
     proofs : tuple of Proof
         In the order of ``release.toml``; branches that it does not name come last.
     chains : mapping of str to Chain
-        What was read, by environment.
+        The history of each environment.
     unreachable : str
-        Why the remote could not be asked, or empty.
+        Why the remote could not be reached, or empty.
     """
 
     proofs: tuple[Proof, ...]
@@ -85,19 +85,19 @@ class Audit:
 
     @property
     def trouble(self) -> ReleaseError | None:
-        """Why this is no proof, or None."""
+        """The error of an audit that did not pass, or None."""
         if self.findings:
             first = self.findings[0]
             rest = f"; {_many(len(self.findings), 'finding')} in all"
             return HistoryCorrupt(
-                f"the history of {first.environment} is not what it must be",
+                f"the history of {first.environment} breaks the rules of the audit",
                 why=f"first bad event {first}{rest}",
                 state="nothing was changed",
                 next_step=f"git show {first.event[:12]}; invoke audit --html shows all of it",
             )
         if self.unreachable:
             return PushFailed(
-                f"this clone is proved, and {REMOTE} could not be asked whether it has the same",
+                f"this clone has no finding, but {REMOTE} could not be compared with it",
                 why=self.unreachable,
                 state="nothing was changed",
                 next_step="try again when it is back",
@@ -106,7 +106,7 @@ class Audit:
 
 
 def audit(ledger: Ledger, policy: Policy) -> Audit:
-    """Read and prove everything; no finding ends the reading.
+    """Audit everything; a finding does not end the audit.
 
     Raises
     ------
@@ -131,14 +131,14 @@ def audit(ledger: Ledger, policy: Policy) -> Audit:
                     branch.environment, branch.head, "", "object", text
                 )
         chains = {name: one for name, one in found.items() if isinstance(one, Chain)}
-        books = Books(ledger, policy, objects, chains)
+        lookup = Lookup(ledger, policy, objects, chains)
         proofs = []
         for branch in known:
             chain = found[branch.environment]
             if isinstance(chain, Finding):
-                proofs.append(Proof(branch.environment, 0, 0, "nothing was read", (chain,)))
+                proofs.append(Proof(branch.environment, 0, 0, "not compared", (chain,)))
             else:
-                proofs.append(_prove(books, branch, chain))
+                proofs.append(_audit(lookup, branch, chain))
     return Audit(tuple(proofs), chains, ledger.unreachable)
 
 
@@ -146,28 +146,28 @@ def _many(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def _prove(books: Books, branch: Branch, chain: Chain) -> Proof:
-    first, parted = branch.complaint(chain)
+def _audit(lookup: Lookup, branch: Branch, chain: Chain) -> Proof:
+    first, diverged = branch.complaint(chain)
     findings = []
     for at, link in enumerate(chain.links):
-        complaints = list(_complaints(books, chain, at))
-        if parted and at == first:
-            complaints.insert(0, ("tail", parted))
+        complaints = list(_complaints(lookup, chain, at))
+        if diverged and at == first:
+            complaints.insert(0, ("tail", diverged))
         time = link.event.time if link.event else ""
         for rule, text in complaints:
             findings.append(Finding(chain.environment, link.sha, time, rule, text))
-    counts = (len(chain.links), len(chain.brought))
+    counts = (len(chain.links), len(chain.deployments))
     return Proof(chain.environment, *counts, branch.comparison(), tuple(findings))
 
 
-def _complaints(books: Books, chain: Chain, at: int) -> Iterator[tuple[str, str]]:
+def _complaints(lookup: Lookup, chain: Chain, at: int) -> Iterator[tuple[str, str]]:
     yield from sequence.complaints(chain, at)
     link = chain.links[at]
-    if link.event and books.ids.get(link.event.id) != link.sha:
-        yield "id", f"{books.ids[link.event.id][:12]} has the same id: an event was copied"
+    if link.event and lookup.ids.get(link.event.id) != link.sha:
+        yield "id", f"{lookup.ids[link.event.id][:12]} has the same id: an event was copied"
     if link.event and not link.event.id:
-        yield "id", "it has no id: the release machine gives each event one"
-    released = books.release(link.serves).record if link.serves else None
+        yield "id", "it has no id, which the release machine gives to every event"
+    released = lookup.release(link.serves).record if link.serves else None
     if released and released != link.record:
-        yield "record", f"its record is not that of the tag release/{link.serves}"
-    yield from permission.complaints(books, chain, at)
+        yield "record", f"its record differs from that of the tag release/{link.serves}"
+    yield from permission.complaints(lookup, chain, at)

@@ -1,4 +1,4 @@
-"""An environment's branch here and at the remote: is one of them the other, or was one cut?"""
+"""Compares an environment's branch in this clone with that of the remote."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..policy import Policy
 from ..references import BRANCHES
 from .chain import Chain
 
-# What a command may begin while the remote does not answer, and owe it the push.
+# Commands that may start while the remote does not answer, and owe it the push.
 OWED = ("rollback", "recover")
 
 
@@ -34,21 +34,21 @@ class Branch:
 
     @cached_property
     def head(self) -> str:
-        """The newest commit that is known; of two histories that have parted, the remote's."""
+        """The newest known commit; of two histories that have diverged, the remote's."""
         is_ahead = self.here and self.there and self._is_ancestor(self.there, self.here)
         head = self.here if is_ahead else self.there or self.here
-        assert head, "a branch is known because it is somewhere"
+        assert head, "a branch exists in at least one place"
         return head
 
     def _is_ancestor(self, older: str, newer: str) -> bool:
         return older == newer or self.ledger.repository.is_ancestor(older, newer)
 
     def comparison(self) -> str:
-        """Say in a few words what was held against what."""
+        """Return in a few words what was compared."""
         if self.ledger.unreachable:
-            return f"{REMOTE} does not answer, so this clone alone was read"
+            return f"{REMOTE} does not answer, so only this clone was read"
         if self.ledger.remote is None:
-            return f"there is no {REMOTE}, so this clone alone was read"
+            return f"there is no {REMOTE}, so only this clone was read"
         if self.here == self.there:
             return f"{REMOTE} has the same"
         if self.here is None:
@@ -58,14 +58,14 @@ class Branch:
         if self.head == self.here:
             return f"{REMOTE} has less"
         if self._is_ancestor(self.here, self.there):
-            return f"{REMOTE} has all that this clone knows, and newer events"
-        return f"{REMOTE} has another one, which was read"
+            return f"{REMOTE} has all events of this clone, and newer ones"
+        return f"{REMOTE} has another history, which was read"
 
     def complaint(self, chain: Chain) -> tuple[int, str]:
-        """Return the place of the first event in which the two differ, and how; or no words.
+        """Return the place of the first event in which the two differ, and how; or an empty text.
 
-        Whether the newest events here were ever pushed, nobody can know: events that the remote
-        lacks are named, whether it never had them or somebody has cut them off.
+        Whether the newest events here were ever pushed cannot be known: events that the remote
+        lacks are named, whether they were never pushed or removed there.
         """
         if self.ledger.remote is None or self.here in (None, self.there):
             return 0, ""
@@ -78,23 +78,23 @@ class Branch:
             return 0, ""
         ours = set(self.ledger.repository.run("rev-list", self.here).split())
         first = next(at for at, sha in enumerate(shas) if sha not in ours)
-        since = f"after {shas[first - 1][:12]}" if first else "in the first event"
-        return first, f"two histories, parted {since}: this clone's newest is {self.here[:12]}"
+        since = f"after {shas[first - 1][:12]}" if first else "at the first event"
+        return first, f"the histories diverge {since}: this clone's newest is {self.here[:12]}"
 
     def _missing(self, chain: Chain, first: int) -> str:
-        """Say of the events from a place on that the remote lacks them, and what that can mean."""
+        """Return that the remote lacks the events from a place on, and what that can mean."""
         events = [link.event for link in chain.links[first:]]
         if self.there is None:
             return f"{REMOTE} has none of the {len(events)} events: never pushed, or deleted"
-        said = f"{len(events)} events that this clone knows are missing at {REMOTE}, this one first"
+        missing = f"{REMOTE} lacks {len(events)} events of this clone, this one first"
         for event in events:
             if event and not event.caused_by and event.kind not in OWED:
-                return f"{said}: cut, since no {event.kind} begins without {REMOTE}"
-        return f"{said}: owed, or cut; the next command that reaches {REMOTE} pays what is owed"
+                return f"{missing}: removed, since no {event.kind} starts without {REMOTE}"
+        return f"{missing}: owed or removed; the next command that reaches {REMOTE} pushes them"
 
 
 def branches(ledger: Ledger, policy: Policy) -> list[Branch]:
-    """Return every environment's branch that is anywhere, those of ``release.toml`` first."""
+    """Return every environment's branch, here or at the remote, those of ``release.toml`` first."""
     here, there = ledger.local, ledger.remote or {}
     order = {one.name: place for place, one in enumerate(policy.environments)}
     references = {name for name in (*here, *there) if name.startswith(BRANCHES)}

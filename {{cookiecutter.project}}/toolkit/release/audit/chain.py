@@ -1,4 +1,4 @@
-"""An environment's history as it is stored: every commit of it, an event or not, oldest first."""
+"""An environment's history as it is stored: every commit, an event or not, the oldest first."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ..ledger import NOT_DESIRED, Ledger
 from ..objects import Objects
 from ..records import FILE_NAME, Record, parse
 
-# What makes a release serve, as soon as it is verified.
-BRINGS = ("promote", "rollback", "recover")
+# Events that deploy a release, once they are verified.
+DEPLOYS = ("promote", "rollback", "recover")
 
 
 @dataclass(frozen=True)
@@ -25,16 +25,16 @@ class Link:
     ----------
     sha : str
     parents : tuple of str
-        As the commit itself names them: git's log can be told to show others.
+        From the commit itself: git's log can be configured to show others.
     subject : str
     event : Event or None
         None where the commit is no release event.
     state : frozenset of (str, str)
-        What should serve from then on: each file and its object.
+        The desired state: each file and its object.
     record : Record or None
-        The record among them, None where nothing should serve.
+        The record in it, None where nothing should serve.
     damage : tuple of (str, str)
-        What is wrong with this commit, whatever stands around it: the rule, and how.
+        What is wrong with this commit by itself: the rule, and how.
     """
 
     sha: str
@@ -47,14 +47,14 @@ class Link:
 
     @property
     def serves(self) -> str:
-        """The release that should serve from then on, or empty."""
+        """The release that should serve after this event, or empty."""
         return self.record.version if self.record else ""
 
     @property
-    def brought(self) -> Record | None:
-        """The release that this event has made serve, verified; None for any other event."""
-        is_it = self.event and self.event.outcome == VERIFIED and self.event.kind in BRINGS
-        return self.record if is_it else None
+    def deployed(self) -> Record | None:
+        """The release that this event has deployed and verified; None for any other event."""
+        deploys = self.event and self.event.outcome == VERIFIED and self.event.kind in DEPLOYS
+        return self.record if deploys else None
 
 
 @dataclass(frozen=True)
@@ -69,21 +69,21 @@ class Chain:
         return [link.event for link in reversed(self.links[:until]) if link.event]
 
     def served(self, at: int) -> str:
-        """Return the release that was meant to serve before a place, or empty."""
+        """Return the release that should have served before a place, or empty."""
         return self.links[at - 1].serves if at else ""
 
     @cached_property
-    def brought(self) -> dict[str, list[int]]:
-        """Return ``{version: places}`` of every release that was ever verified here."""
+    def deployments(self) -> dict[str, list[int]]:
+        """Return ``{version: places}`` of every release that was verified here."""
         places: dict[str, list[int]] = {}
         for at, link in enumerate(self.links):
-            if link.brought:
+            if link.deployed:
                 places.setdefault(link.serves, []).append(at)
         return places
 
     @cached_property
     def first_states(self) -> dict[frozenset[tuple[str, str]], int]:
-        """Return where each state was wanted for the first time."""
+        """Return the first place of each desired state."""
         places: dict[frozenset[tuple[str, str]], int] = {}
         for at, link in enumerate(self.links):
             places.setdefault(link.state, at)
@@ -96,10 +96,10 @@ class Chain:
             return at - 1
         return at
 
-    def wish(self, at: int) -> int:
-        """Return the place of the event in which somebody wanted what an event has brought.
+    def request(self, at: int) -> int:
+        """Return the place of the command that an event is the outcome of.
 
-        That is its cause, and of a recovery the command that had died.
+        That is the event's cause, and of a recovery the command that had been killed.
         """
         place = self.cause(at)
         while place and self._recovers(place) and self.is_pending(place - 1):
@@ -111,7 +111,7 @@ class Chain:
         return event is not None and event.kind == "recover"
 
     def is_pending(self, at: int) -> bool:
-        """Tell whether the event at a place waits for its outcome there."""
+        """Return whether the event at a place is pending."""
         event = self.links[at].event
         return event is not None and event.is_pending
 
@@ -132,7 +132,7 @@ def _link(objects: Objects, entry: str) -> Link:
         datetime.fromisoformat(event.time)
     except (HistoryCorrupt, ValueError):
         event = None
-        damage.append(("event", "it is not a release event: somebody else wrote here"))
+        damage.append(("event", "it was not written by the release machine"))
     try:
         commit = objects.commit(sha)
         parents, subject = commit.named("parent"), commit.message.partition("\n")[0]

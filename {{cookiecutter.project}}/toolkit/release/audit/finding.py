@@ -1,4 +1,4 @@
-"""What an audit has found wrong: one event, one rule, one sentence."""
+"""A finding of the audit: one event, one rule, one sentence."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from datetime import UTC, datetime
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that cannot be as it is.
+    """A rule that an event breaks.
 
     Parameters
     ----------
     environment : str
     event : str
-        The commit of the event that it is about.
+        The commit of the event.
     time : str
-        When that says it was written, or empty where it cannot be read.
+        Of the event, or empty where it cannot be read.
     rule : str
-        Which rule was broken, in one word.
+        The rule, in one word.
     text : str
-        How.
+        How it is broken.
     """
 
     environment: str

@@ -1,4 +1,4 @@
-"""What must hold of every release that was made to serve: its bytes, its gate, its permission."""
+"""The rules for every release that was deployed: its files, its gate, its permission."""
 
 from __future__ import annotations
 
@@ -10,119 +10,124 @@ from ..checks import hold_of
 from ..event import Event
 from ..policy import Environment
 from ..records import Record
-from .books import Books
+from .lookup import Lookup
 from .chain import Chain
 
-# Two chains are not ordered to one another, and their clocks may differ by as much.
+# The events of two environments have no common order, and clocks may differ by as much.
 SKEW = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A release that an event has made serve.
+class Deployment:
+    """A release that an event has deployed.
 
     Parameters
     ----------
-    books : Books
+    lookup : Lookup
     chain : Chain
     at : int
         The place of the event that verified it.
     record : Record
-        As that event has it.
-    wished_at : int
-        The place of the event in which somebody wanted it.
-    wish : Event
+        In that event.
+    requested_at : int
+        The place of the command that deployed it.
+    request : Event
+        That command's event.
     """
 
-    books: Books
+    lookup: Lookup
     chain: Chain
     at: int
     record: Record
-    wished_at: int
-    wish: Event
+    requested_at: int
+    request: Event
 
     @property
     def environment(self) -> Environment | None:
-        """What the policy that counts says of the environment."""
-        return self.books.environment(self.chain.environment, self.record)
+        """The environment, by the policy that counts."""
+        return self.lookup.environment(self.chain.environment, self.record)
 
     @property
     def time(self) -> datetime:
-        """When it was wanted."""
-        return datetime.fromisoformat(self.wish.time)
+        """When the command was started."""
+        return datetime.fromisoformat(self.request.time)
 
 
-def complaints(books: Books, chain: Chain, at: int) -> Iterator[tuple[str, str]]:
-    """Yield each rule that was broken when an event made its release serve, and how."""
-    record = chain.links[at].brought
+def complaints(lookup: Lookup, chain: Chain, at: int) -> Iterator[tuple[str, str]]:
+    """Yield each rule that the deployment of an event has broken, and how."""
+    record = chain.links[at].deployed
     if record is None:
         return
-    wished_at = chain.wish(at)
-    wish = chain.links[wished_at].event or chain.links[at].event
-    assert wish, "an event has brought it"
-    entry = Entry(books, chain, at, record, wished_at, wish)
-    # A damaged release is named one time in each environment: where it came in.
-    rules = OF_THE_RELEASE if chain.brought[record.version][0] == at else ()
-    if wish.kind == "promote":
+    requested_at = chain.request(at)
+    request = chain.links[requested_at].event or chain.links[at].event
+    assert request, "an event has deployed it"
+    deployment = Deployment(lookup, chain, at, record, requested_at, request)
+    # A damaged release is named once in each environment: at its first deployment.
+    rules = OF_THE_RELEASE if chain.deployments[record.version][0] == at else ()
+    if request.kind == "promote":
         rules += OF_A_PROMOTION
-    for rule, ask in rules:
-        complaint = ask(entry)
+    for rule, check in rules:
+        complaint = check(deployment)
         if complaint:
-            yield rule, f"{wish.kind} of {record.version}: {complaint}"
+            yield rule, f"{request.kind} of {record.version}: {complaint}"
 
 
-def _bundle(entry: Entry) -> str:
-    return entry.books.release(entry.record.version).damage
+def _bundle(deployment: Deployment) -> str:
+    return deployment.lookup.release(deployment.record.version).damage
 
 
-def _gate(entry: Entry) -> str:
-    return entry.books.release(entry.record.version).ungated
+def _gate(deployment: Deployment) -> str:
+    return deployment.lookup.release(deployment.record.version).ungated
 
 
-def _order(entry: Entry) -> str:
-    before = entry.environment.after if entry.environment else None
+def _order(deployment: Deployment) -> str:
+    before = deployment.environment.after if deployment.environment else None
     if before is None:
         return ""
-    chain = entry.books.chains.get(before)
-    places = chain.brought.get(entry.record.version, []) if chain else []
+    chain = deployment.lookup.chains.get(before)
+    places = chain.deployments.get(deployment.record.version, []) if chain else []
     times = [
         datetime.fromisoformat(event.time)
         for place in places
-        if chain and (event := chain.links[place].event) and event.digest == entry.record.digest
+        if chain
+        and (event := chain.links[place].event)
+        and event.digest == deployment.record.digest
     ]
     if not times:
         return f"it was never verified in {before}"
-    if min(times) > entry.time + SKEW:
+    if min(times) > deployment.time + SKEW:
         return f"it was verified in {before} only at {min(times)}"
     return ""
 
 
-def _approval(entry: Entry) -> str:
-    policy = entry.environment.approval if entry.environment else None
+def _approval(deployment: Deployment) -> str:
+    policy = deployment.environment.approval if deployment.environment else None
     if policy is None:
         return ""
-    if not entry.wish.approved_by:
-        return "it names nobody who approved it"
-    approvers, why = entry.books.approvals(entry.chain.environment, entry.record, policy)
+    if not deployment.request.approved_by:
+        return "it names no approver"
+    approvers, why = deployment.lookup.approvals(
+        deployment.chain.environment, deployment.record, policy
+    )
     if len(approvers) < policy.needed:
-        short = f"{len(approvers)} of {policy.needed} approvals of it are there now"
-        return "; ".join([f"{short}, it names {entry.wish.approved_by}", *why])
+        short = f"{len(approvers)} of {policy.needed} approvals exist now"
+        return "; ".join([f"{short}, it names {deployment.request.approved_by}", *why])
     return ""
 
 
-def _hold(entry: Entry) -> str:
-    hold = hold_of(entry.chain.events(entry.wished_at))
-    return f"a {hold.kind} of {hold.time} kept releases out" if hold else ""
+def _hold(deployment: Deployment) -> str:
+    hold = hold_of(deployment.chain.events(deployment.requested_at))
+    return f"the environment was on hold since a {hold.kind} at {hold.time}" if hold else ""
 
 
-def _freeze(entry: Entry) -> str:
-    for freeze in entry.books.policy_of(entry.record).freezes:
-        if entry.chain.environment in freeze.environments and freeze.end(entry.time):
-            return f"it came at {entry.wish.time}, in the freeze {freeze.name}"
+def _freeze(deployment: Deployment) -> str:
+    for freeze in deployment.lookup.policy_of(deployment.record).freezes:
+        if deployment.chain.environment in freeze.environments and freeze.end(deployment.time):
+            return f"it started at {deployment.request.time}, in the freeze {freeze.name}"
     return ""
 
 
-Rules = tuple[tuple[str, Callable[[Entry], str]], ...]
+Rules = tuple[tuple[str, Callable[[Deployment], str]], ...]
 OF_THE_RELEASE: Rules = (("bundle", _bundle), ("gate", _gate))
 OF_A_PROMOTION: Rules = (
     ("order", _order),

@@ -1,4 +1,4 @@
-"""What must hold of every event where it stands in its chain, whatever it is about."""
+"""The rules for every event, by its place in the chain."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from ..event import ABORTED, FAILED, KINDS, NOTED, PENDING, ROLLED_BACK, VERIFIED, Event, subject_of
 from .chain import Chain, Link
 
-# What an end repeats of its beginning.
+# What a terminal event repeats of its pending event.
 SAME = ("kind", "release", "digest", "previous", "actor", "approved_by", "reviewed_by", "gate")
 OUTCOMES = (PENDING, VERIFIED, FAILED, ROLLED_BACK, ABORTED, NOTED)
 
@@ -19,8 +19,8 @@ def complaints(chain: Chain, at: int) -> Iterator[tuple[str, str]]:
     if not any(rule == "object" for rule, _ in link.damage):
         yield from _named("parent", _parent(chain, at))
     if link.event:
-        for rule, ask in RULES:
-            yield from _named(rule, ask(chain, at, link, link.event))
+        for rule, check in RULES:
+            yield from _named(rule, check(chain, at, link, link.event))
 
 
 def _named(rule: str, complaint: str) -> Iterator[tuple[str, str]]:
@@ -33,61 +33,62 @@ def _parent(chain: Chain, at: int) -> str:
     if len(parents) > 1:
         return f"it is a merge of {len(parents)} histories"
     if at and parents != (chain.links[at - 1].sha,):
-        return f"git shows {chain.links[at - 1].sha[:12]} before it, it names {_short(*parents)}"
+        before = chain.links[at - 1].sha
+        return f"its parent is {_short(*parents)}, the event before it {_short(before)}"
     if not at and parents:
-        return f"it comes after {_short(*parents)}, which this history does not have: a graft?"
+        return f"its parent is {_short(*parents)}, which is not in this history: a graft?"
     return ""
 
 
 def _words(chain: Chain, at: int, link: Link, event: Event) -> str:
     if event.kind not in KINDS:
-        return f"{event.kind!r} is nothing that the release machine does"
+        return f"{event.kind!r} is no kind of event"
     if event.outcome not in OUTCOMES:
         return f"{event.outcome!r} is no outcome"
     expected = subject_of(chain.environment, event)
-    return "" if link.subject == expected else f"it says {link.subject!r}, not {expected!r}"
+    return "" if link.subject == expected else f"its subject is {link.subject!r}, not {expected!r}"
 
 
 def _cause(chain: Chain, at: int, link: Link, event: Event) -> str:
-    """An event that ends another one comes right after that one, and is about the same."""
+    """A terminal event follows its pending event directly, and repeats what that is about."""
     if not _ends(event):
-        return "it begins something, and names a cause" if event.caused_by else ""
+        return "it is pending, and names a cause" if event.caused_by else ""
     cause = chain.cause(at)
     if cause == at:
         known = any(link.sha == event.caused_by for link in chain.links[:at])
         where = "is not the event before it" if known else "is not in the history before it"
-        return f"it ends {_short(event.caused_by)}, which {where}: rewritten, or reordered"
+        return f"it ends {_short(event.caused_by)}, which {where}: rewritten or reordered"
     begun = chain.links[cause].event
     if begun is None or not begun.is_pending:
-        return f"it ends {_short(event.caused_by)}, which had nothing to end"
+        return f"it ends {_short(event.caused_by)}, which was not pending"
     for what in SAME:
         before, now = getattr(begun, what), getattr(event, what)
         if before != now:
-            return f"what it ends has the {what} {before or 'nothing'}, and it {now or 'nothing'}"
+            return f"its {what} is {now or 'empty'}, that of its pending event {before or 'empty'}"
     return ""
 
 
 def _lock(chain: Chain, at: int, link: Link, event: Event) -> str:
-    """What begins waits for the end of what was begun before it, or may go before that."""
+    """A command starts after the end of the one before it, or may preempt it."""
     before = chain.links[at - 1].event if at else None
     if before is None or not before.is_pending or _ends(event):
         return ""
     if event.is_pending and event.kind in ("rollback", "recover"):
         return ""
-    return f"the {before.kind} before it, {_short(before.sha)}, held the lock and never ended"
+    return f"the {before.kind} before it, {_short(before.sha)}, held the lock and did not end"
 
 
 def _from(chain: Chain, at: int, link: Link, event: Event) -> str:
-    """What an event says to have served before it is what the chain has served."""
+    """The release that an event names as the one before is the one that the chain has served."""
     served = chain.served(at)
     if _ends(event):
-        return ""  # It says what its beginning says.
+        return ""  # It repeats its pending event.
     if event.outcome == NOTED:
         if event.kind in ("hold", "unhold") and event.release != served:
             return _not_served(event.release, served)
         return _not_served(event.previous, served) if event.previous else ""
     if event.kind == "rollback":
-        # It plans once, and goes before whoever was faster: what it saw may lie further back.
+        # It is planned once, and preempts faster commands: its state may lie further back.
         if event.previous in {"", *(link.serves for link in chain.links[:at])}:
             return ""
         return _not_served(event.previous, served)
@@ -97,64 +98,64 @@ def _from(chain: Chain, at: int, link: Link, event: Event) -> str:
 
 
 def _recovery(chain: Chain, at: int, event: Event) -> str:
-    """A recovery is about what a dead command wanted, and goes back to what served before that."""
-    wish = chain.wish(at)
-    dead = chain.links[wish].event
-    if dead is None or dead.kind == "recover" or event.release != chain.links[wish].serves:
-        return f"no command wanted {event.release or 'nothing'} before it and died"
-    while wish and chain.is_pending(wish - 1):
-        wish -= 1
-    return _not_served(event.previous, chain.served(wish))
+    """A recovery is about the release of a killed command, and restores the one before that."""
+    place = chain.request(at)
+    killed = chain.links[place].event
+    if killed is None or killed.kind == "recover" or event.release != chain.links[place].serves:
+        return f"no killed command for {event.release or 'nothing'} precedes it"
+    while place and chain.is_pending(place - 1):
+        place -= 1
+    return _not_served(event.previous, chain.served(place))
 
 
-def _not_served(said: str, served: str) -> str:
-    if said == served:
+def _not_served(named: str, served: str) -> str:
+    if named == served:
         return ""
-    return f"it says that {said or 'nothing'} served before, and {served or 'nothing'} did"
+    return f"it names {named or 'nothing'} as served before, the chain {served or 'nothing'}"
 
 
 def _release(chain: Chain, at: int, link: Link, event: Event) -> str:
-    """The release that should serve after an event is what its outcome means."""
+    """The release that should serve after an event is the one that its outcome implies."""
     if link.damage:
         return ""
     if event.outcome == NOTED or event.kind == "drill":
-        wanted = {chain.served(at)}
+        expected = {chain.served(at)}
     elif event.outcome in (PENDING, VERIFIED):
-        wanted = {event.release}
+        expected = {event.release}
     elif event.outcome == FAILED:
-        wanted = {event.release, event.previous}
+        expected = {event.release, event.previous}
     else:
-        wanted = {event.previous}
-    if link.serves not in wanted:
-        meant = " or ".join(sorted(release or "nothing" for release in wanted))
-        return f"{link.serves or 'nothing'} should serve after it, and {meant} is meant"
+        expected = {event.previous}
+    if link.serves not in expected:
+        names = " or ".join(sorted(release or "nothing" for release in expected))
+        return f"its desired state has {link.serves or 'nothing'}, its outcome implies {names}"
     if link.record and link.serves == event.release and link.record.digest != event.digest:
-        return f"it names the digest {event.digest}, the record has {link.record.digest}"
+        return f"its digest is {event.digest}, that of its record {link.record.digest}"
     return ""
 
 
 def _state(chain: Chain, at: int, link: Link, event: Event) -> str:
-    """Only a promotion brings files that were never there; a rollback, what was verified here."""
+    """Only a promotion has a new state; a rollback has one that was verified here."""
     if link.damage or (event.kind == "promote" and event.is_pending):
         return ""
     if event.outcome == NOTED or event.kind == "drill":
         same = link.state == (chain.links[at - 1].state if at else frozenset())
-        return "" if same else "it changes what should serve, and may not"
+        return "" if same else "it changes the desired state, which it may not"
     if event.kind == "rollback" and event.is_pending:
-        places = chain.brought.get(event.release, [])
+        places = chain.deployments.get(event.release, [])
         if any(place < at and chain.links[place].state == link.state for place in places):
             return ""
-        return f"it goes back to a state of {event.release} that was never verified here"
+        return f"its state of {event.release} was never verified here"
     if event.outcome == VERIFIED:
         same = link.state == chain.links[chain.cause(at)].state
-        return "" if same else "what was verified is not what was begun"
+        return "" if same else "the verified state differs from that of its pending event"
     if link.state and chain.first_states[link.state] == at:
-        return "what should serve after it was never there before"
+        return "its desired state is new, which only a promotion's may be"
     return ""
 
 
 def _ends(event: Event) -> bool:
-    """Tell whether an event is the end of another one, and neither a beginning nor a note."""
+    """Return whether an event is the outcome of a pending one."""
     return not event.is_pending and (event.outcome != NOTED or bool(event.caused_by))
 
 

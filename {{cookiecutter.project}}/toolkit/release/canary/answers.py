@@ -1,6 +1,6 @@
-"""Whether a new release answers otherwise than the one before: a warning, not a verdict.
+"""Compares the predictions of a new release with those of the one before: a warning, no verdict.
 
-A better model may well answer otherwise. Who promotes it should know by how much.
+A better model may well predict otherwise. Its promoter should know by how much.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-# A gap this large is told, if chance makes one like it no more often than this.
+# A difference of at least NOTICED_GAP is reported if chance explains it no more often than CHANCE.
 NOTICED_GAP = 0.1
 CHANCE = 0.001
 
 
 def numbers_in(answer: Any) -> Iterator[float]:
-    """Yield the fractional numbers of an answer: what a model is unsure about, not its labels."""
+    """Yield the fractional numbers of an answer: probabilities, not labels."""
     if isinstance(answer, float):
         yield answer
     elif isinstance(answer, dict):
@@ -36,14 +36,14 @@ def gap(one: Sequence[float], other: Sequence[float]) -> float:
     distance = height = 0.0
     for number, (value, step) in enumerate(steps):
         height += step
-        # Between equal values the distributions have not both made their step yet.
+        # Equal values belong to one step of both distributions.
         if number + 1 == len(steps) or steps[number + 1][0] != value:
             distance = max(distance, abs(height))
     return distance
 
 
 def warning(baseline: Sequence[float], canary: Sequence[float]) -> str:
-    """Say that the answers are distributed otherwise, or return an empty text."""
+    """Return that the distribution of the answers has changed, or an empty text."""
     distance = gap(baseline, canary)
     if not distance:
         return ""
@@ -52,4 +52,4 @@ def warning(baseline: Sequence[float], canary: Sequence[float]) -> str:
     by_chance = 2 * math.exp(-2 * size * distance**2)
     if distance < NOTICED_GAP or by_chance > CHANCE:
         return ""
-    return f"the answers are distributed otherwise, by {distance:.0%} of the customers"
+    return f"the distribution of the answers differs by {distance:.0%} of the customers"

@@ -1,4 +1,4 @@
-"""Exact tests of few and small numbers: nothing is assumed to be normal, or large."""
+"""Exact tests for small numbers, without assumptions about a distribution."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NEGLIGIBLE = 1e-300
 
 
 def binomial_at_least(k: int, n: int, p: float) -> float:
-    """Return how probable k or more of n are, when each happens with probability p < 1.
+    """Return the probability of k or more of n, each with probability p < 1.
 
     Examples
     --------
@@ -25,7 +25,7 @@ def binomial_at_least(k: int, n: int, p: float) -> float:
 
 
 def binomial_at_most(k: int, n: int, p: float) -> float:
-    """Return how probable k or fewer of n are, when each happens with probability 0 < p < 1."""
+    """Return the probability of k or fewer of n, each with probability 0 < p < 1."""
     return binomial_at_least(n - k, n, 1 - p)
 
 

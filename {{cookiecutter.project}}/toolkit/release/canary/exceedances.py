@@ -12,14 +12,14 @@ from .exact_tests import sign_flip
 
 @dataclass(frozen=True)
 class Exceedances:
-    """How often each side was above a common threshold, the baseline being slowed down by a margin.
+    """How often each side was above a common threshold, with the baseline slowed down by a margin.
 
     Parameters
     ----------
     margin : float
         The baseline's latencies were multiplied by 1 + margin.
     threshold_ms : float
-        Above it are 5 % of the baseline's slowed-down latencies and the canary's together.
+        5 % of the baseline's slowed-down latencies and the canary's together are above it.
     baseline, canary : tuple of Fraction
         The share of each side's requests that was above it, one a window.
     """
@@ -37,12 +37,12 @@ class Exceedances:
 
     @property
     def p_slower(self) -> float:
-        """How probable a tail as heavy as the canary's is, were it slower by just the margin."""
+        """The probability of so heavy a tail if the canary were slower by just the margin."""
         return sign_flip(self.differences)
 
     @property
     def p_within(self) -> float:
-        """How probable a tail as light as the canary's is, were it slower by just the margin."""
+        """The probability of so light a tail if the canary were slower by just the margin."""
         return sign_flip([-difference for difference in self.differences])
 
 
@@ -54,8 +54,8 @@ def compare(
     pool = sorted(latency for window in (*slowed, *canary) for latency in window)
     top = max(1, len(pool) // 20)
     threshold = pool[-top]
-    # A clock that tells whole milliseconds puts many on the threshold itself. They count in part,
-    # so that the top is 5 % all the same: left out or taken in, they could outweigh it.
+    # A clock of whole milliseconds puts many on the threshold itself. They count in part, so that
+    # the top is 5 % all the same: left out or included, they could outweigh it.
     above_it = len(pool) - bisect_right(pool, threshold)
     on_it = Fraction(top - above_it, pool.count(threshold))
 

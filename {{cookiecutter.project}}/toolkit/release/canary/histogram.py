@@ -1,7 +1,7 @@
-"""Latencies from a server's metrics: what was counted in each bucket since they were read last.
+"""Latencies from a server's metrics: the counts of each bucket since they were read last.
 
-Where there are no logs to read, a server's histogram tells how long its requests took, to within a
-bucket. Requests are taken to lie evenly in their bucket, on the scale of ratios.
+Where no logs can be read, a server's histogram gives the latencies of its requests, to within a
+bucket. Requests are assumed to be spread evenly over their bucket, on a logarithmic scale.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 @dataclass(frozen=True)
 class Counts:
-    """What a server has counted since it began.
+    """The counts of a server since its start.
 
     Parameters
     ----------
     within : mapping of str to int
-        The requests that took no longer than so many seconds; ``+Inf`` is all of them.
+        The requests that took no longer than so many seconds; ``+Inf`` is all.
     errors : int
-        Requests that were answered with 5xx, or not at all.
+        Requests answered with 5xx, or not at all.
     """
 
     within: Mapping[str, int]
@@ -40,7 +40,7 @@ class Counts:
 
     @classmethod
     def read(cls, mark: str) -> Self:
-        """Return what `mark` has written."""
+        """Return the counts of a `mark`."""
         return cls(**json.loads(mark))
 
     def mark(self) -> str:
@@ -48,7 +48,7 @@ class Counts:
         return json.dumps(asdict(self))
 
     def since(self, before: Counts) -> Side:
-        """Return the requests that came after; a server that began anew has begun with zero."""
+        """Return the requests since then; a restarted server has started from zero."""
         if before.within.keys() != self.within.keys() or any(
             self.within[bound] < count for bound, count in before.within.items()
         ):
@@ -63,8 +63,8 @@ class Counts:
 
 
 def _spread(low_s: float, high_s: float, count: int) -> Iterator[float]:
-    """Yield so many latencies of one bucket, in milliseconds."""
-    # The first bucket has no ratio of its own, and the last one no end.
+    """Yield the latencies of one bucket, in milliseconds."""
+    # The first bucket starts at zero, and the last one has no end.
     low_s = low_s or high_s / 2
     high_s = 2 * low_s if math.isinf(high_s) else high_s
     for number in range(count):
@@ -72,7 +72,7 @@ def _spread(low_s: float, high_s: float, count: int) -> Iterator[float]:
 
 
 def counts_in(metrics: str) -> Counts:
-    """Read what a server says at ``/metrics``; `ValueError` where that cannot be."""
+    """Parse a server's ``/metrics``; `ValueError` for counts that are impossible."""
     within: dict[str, int] = {}
     errors = 0
     for name, labels, value in _samples(metrics):
@@ -84,7 +84,7 @@ def counts_in(metrics: str) -> Counts:
             errors += _whole(value)
     ordered = [within[bound] for bound in sorted(within, key=float)]
     if ordered != sorted(ordered):
-        raise ValueError("its histogram goes down")
+        raise ValueError("its histogram decreases")
     return Counts(within or {"+Inf": 0}, errors)
 
 

@@ -1,4 +1,4 @@
-"""A canary's analysis as a picture: how long both sides took to answer, as two curves."""
+"""A canary's analysis as a picture: the cumulative distribution of both sides' latencies."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ WIDTH, HEIGHT = 420, 190
 LEFT, RIGHT, TOP, BOTTOM = 40, 12, 10, 44
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 P95 = 95
-# A picture may stand in a page, or alone in a file.
+# A picture may be part of a page, or a file of its own.
 XMLNS = "http://www.w3.org/2000/svg"
-# Below this many milliseconds nobody can tell two answers apart; a logarithm wants more than 0.
+# The smallest latency in milliseconds that is drawn: a logarithm needs more than 0.
 LEAST_MS = 0.01
 
-# The page around the picture names the colours, for light, dark and print; these are for none.
+# The page defines the colours, for light, dark and print; the fallbacks are for a single file.
 TEXT = "var(--quiet, #57606a)"
 LINE = "var(--line, #d5d9df)"
 SIDES = {"baseline": "var(--then, #1c2128)", "canary": "var(--now, #5b8def)"}
 
 
 def picture(analysis: Mapping[str, Any]) -> str:
-    """Draw which share of the answers came within how many milliseconds, both sides in one.
+    """Draw the share of requests answered within so many milliseconds, of both sides in one.
 
     Parameters
     ----------
@@ -76,8 +76,8 @@ def picture(analysis: Mapping[str, Any]) -> str:
 
 def _quantiles(analysis: Mapping[str, Any], name: str) -> list[float]:
     """Return one side's quantiles, or nothing where they are not those of an analysis."""
-    told = analysis.get("quantiles_ms")
-    values = told.get(name) if isinstance(told, Mapping) else None
+    measured = analysis.get("quantiles_ms")
+    values = measured.get(name) if isinstance(measured, Mapping) else None
     if not isinstance(values, list) or len(values) != 101:
         return []
     if not all(type(value) in (int, float) and math.isfinite(value) for value in values):
@@ -86,7 +86,7 @@ def _quantiles(analysis: Mapping[str, Any], name: str) -> list[float]:
 
 
 def _ticks(low: float, high: float) -> Sequence[float]:
-    """Return round numbers in a range; where it is too narrow for them, its ends."""
+    """Return round numbers in a range; its ends where it is too narrow for them."""
     first = math.floor(math.log10(low))
     rounds = [
         step * 10.0**power
@@ -102,8 +102,8 @@ def _ticks(low: float, high: float) -> Sequence[float]:
 def _frame(sides: Mapping[str, Sequence[float]]) -> ElementTree.Element:
     box = {"xmlns": XMLNS, "viewBox": f"0 0 {WIDTH} {HEIGHT}", "width": str(WIDTH), "role": "img"}
     svg = ElementTree.Element("svg", box)
-    told = ", ".join(f"{name} p95 {quantiles[P95]:.3g} ms" for name, quantiles in sides.items())
-    ElementTree.SubElement(svg, "title").text = f"Latency of the canary and the baseline: {told}"
+    p95 = ", ".join(f"{name} p95 {quantiles[P95]:.3g} ms" for name, quantiles in sides.items())
+    ElementTree.SubElement(svg, "title").text = f"Latency of the canary and the baseline: {p95}"
     return svg
 
 

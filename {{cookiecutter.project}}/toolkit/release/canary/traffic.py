@@ -16,45 +16,45 @@ from .answers import numbers_in
 from .verdict import Side
 
 PATH = "/predict"
-# A server answers in milliseconds; who waits longer than this has not been answered.
+# A server answers in milliseconds; after this long a request counts as unanswered.
 TIMEOUT_S = 5
 THREADS = 8
 SERVER_ERROR = 500
-# Every answer names the release that it is from.
+# Every answer names its release.
 RELEASE_HEADER = "X-Release"
 
 
 def side_of(lines: bytes) -> Side:
-    """Return the requests that stand in a server's log."""
-    told = list(requests_in(lines))
-    return Side(tuple(ms for ms, _ in told), sum(failed for _, failed in told))
+    """Return the requests in a server's log."""
+    requests = list(requests_in(lines))
+    return Side(tuple(ms for ms, _ in requests), sum(failed for _, failed in requests))
 
 
 def requests_in(lines: bytes) -> Iterator[tuple[float, bool]]:
     """Yield milliseconds and failure of each request for a prediction in a server's log.
 
-    A server writes one JSON object a line: of a request ``event``, ``path``, ``status`` and ``ms``.
+    A line is a JSON object; that of a request has ``event``, ``path``, ``status`` and ``ms``.
     """
     for line in lines.splitlines():
         try:
-            told = json.loads(line)
-            if told["event"] == "request" and told["path"] == PATH:
-                yield float(told["ms"]), not 0 < int(told["status"]) < SERVER_ERROR
+            entry = json.loads(line)
+            if entry["event"] == "request" and entry["path"] == PATH:
+                yield float(entry["ms"]), not 0 < int(entry["status"]) < SERVER_ERROR
         except (ValueError, TypeError, KeyError):
-            continue  # another line than a request's: a warning, say
+            continue  # not the line of a request
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a customer was answered.
+    """The answer to one request.
 
     Parameters
     ----------
     release : str
-        Which release it was, or empty where that is not told.
+        Of the server, or empty where the answer does not name it.
     status : int
     answer : object
-        What stood in the JSON.
+        The content, parsed from JSON.
     """
 
     release: str
@@ -63,20 +63,20 @@ class Reply:
 
 
 class Replay:
-    """Asks an environment about held-out customers, as its own customers would.
+    """Replays requests for held-out customers to an environment, as its clients send them.
 
-    Every request is a connection of its own, so that the kernel spreads them evenly over the
-    servers; each server is asked what the other is, at the same time.
+    Every request has a connection of its own, so that the kernel spreads them evenly over the
+    servers; both sides get the same requests at the same time.
 
     Parameters
     ----------
     endpoint : str
         ``http://host:port`` of the environment.
     requests : sequence
-        The bodies, asked again and again.
+        The bodies, sent again and again.
     per_second : int
 
-    `asked` counts the requests, and `failed` those that were answered with a server error.
+    `asked` counts the requests, and `failed` those answered with a server error.
     """
 
     def __init__(self, endpoint: str, requests: Sequence[Any], per_second: int) -> None:
@@ -90,22 +90,22 @@ class Replay:
         self._answers: dict[tuple[str, int], list[float]] = {}
 
     def unanswered(self) -> int:
-        """Return how many requests got no answer since this was asked last."""
+        """Return how many requests got no answer since this was called last."""
         with self._lock:
             count, self._unanswered = self._unanswered, 0
         return count
 
     def answers(self, release: str) -> list[float]:
-        """Return the numbers that one release has answered with, once for each body."""
+        """Return the numbers in one release's answers, once for each body."""
         with self._lock:
-            told = [numbers for (one, _), numbers in self._answers.items() if one == release]
-        return [number for numbers in told for number in numbers]
+            answers = [numbers for (one, _), numbers in self._answers.items() if one == release]
+        return [number for numbers in answers for number in numbers]
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Ask for as long as the context lasts."""
+        """Send requests for as long as the context lasts."""
         threads = [
-            threading.Thread(target=self._ask, args=(number,), daemon=True)
+            threading.Thread(target=self._replay, args=(number,), daemon=True)
             for number in range(THREADS)
         ]
         for thread in threads:
@@ -117,7 +117,7 @@ class Replay:
             for thread in threads:
                 thread.join()
 
-    def _ask(self, number: int) -> None:
+    def _replay(self, number: int) -> None:
         due = time.monotonic() + self._pause_s * number / THREADS
         while not self._stopped.wait(max(0.0, due - time.monotonic())):
             due += self._pause_s
@@ -134,7 +134,7 @@ class Replay:
                     self._unanswered += 1
 
     def send(self, body: bytes) -> Reply:
-        """Ask about one customer; whatever this raises, there was no answer."""
+        """Send one request; any exception means that there was no answer."""
         connection = http.client.HTTPConnection(
             self._endpoint.removeprefix("http://"), timeout=TIMEOUT_S
         )

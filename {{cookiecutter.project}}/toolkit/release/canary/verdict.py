@@ -1,6 +1,6 @@
-"""Whether a canary may go on: what was measured beside the baseline, judged by exact tests.
+"""The verdict on a canary: its measurements and the baseline's, compared by exact tests.
 
-Pure: windows and rules in, a verdict with its reasons and figures out.
+Pure functions: from windows and rules to a verdict with its reasons and figures.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from .exceedances import Exceedances, compare, p95
 
 PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"
 
-# Errors that are no more probable than this under the allowed rate end a canary at once.
+# Errors that are no more probable than this at the allowed rate end a canary at once.
 GUARDRAIL_RISK = 0.001
-# From so many canary requests on, a regression worse than this is ruled out before a pass. One
-# margin of 10 % for both verdicts would let a perfect release pass every third time only. With some
-# hundred requests, and four times as many of the baseline, the risk of 5 % is in truth 6 to 9 %.
+# From so many canary requests on, a pass rules out a regression worse than this. One margin of 10 %
+# for both verdicts would let a perfect release pass only every third time. With some hundred
+# requests, and four times as many of the baseline, the risk of 5 % is in fact 6 to 9 %.
 PASS_SLOWDOWNS = ((500, 0.25), (93, 0.50))
 FEWEST_REQUESTS = PASS_SLOWDOWNS[-1][0]
 # Beside a thinner baseline the canary has requests above the threshold in nearly every window and
 # the baseline in hardly any, by chance: up to 9 % false alarms at a fifth, 1 to 2 % at a half.
 LEAST_BASELINE = 0.5
-# No request takes as long. NaN, infinity and what a broken clock tells are not between 0 and this.
+# No request takes as long. NaN, infinity and a broken clock's values are not between 0 and this.
 DAY_MS = 86_400_000.0
 TAIL = 0.05
 
 
 @dataclass(frozen=True)
 class Side:
-    """What one side answered in one window.
+    """The requests of one side in one window.
 
     Parameters
     ----------
     latencies_ms : tuple of float
-        One for each request, also for one that failed.
+        One for each request, also for failed ones.
     errors : int
-        Requests that were answered with 5xx, or not at all.
+        Requests answered with 5xx, or not at all.
     """
 
     latencies_ms: tuple[float, ...]
@@ -54,7 +54,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Window:
-    """Some seconds in which both sides were measured at the same time."""
+    """A span of time in which both sides were measured."""
 
     baseline: Side
     canary: Side
@@ -62,26 +62,26 @@ class Window:
 
 @dataclass(frozen=True)
 class Rules:
-    """When a canary fails, and when it passes; `ValueError` names what cannot be meant.
+    """When a canary fails, and when it passes; `ValueError` names an impossible value.
 
     Parameters
     ----------
     max_slowdown : float
         By how much the canary's p95 may be above the baseline's, as a share of it.
     alpha : float
-        How often a canary that is just within the rules may fail, over all looks.
+        The probability that a canary just within the rules fails, over all looks.
     pass_alpha : float
-        How often one that is just outside of what a pass rules out may pass, in one look.
+        The probability that a canary just worse than a pass permits passes, at one look.
     looks : int
         How often a canary is judged, at most.
     windows : int
-        After how many windows it is judged each time.
+        The number of windows before each look.
     slo_ms : float or None
-        What p95 must not be above, whatever the baseline's is. None: nothing is asked.
+        The upper limit of p95, whatever the baseline's is. None: no limit.
     max_error_rate : float
         More errors than this rate explains end the canary at once.
     error_floor : float
-        A share of errors that is above the baseline's by less than this does not matter.
+        A share of errors that exceeds the baseline's by less than this does not matter.
     """
 
     max_slowdown: float = 0.10
@@ -110,19 +110,19 @@ class Rules:
 
     @property
     def fail_alpha(self) -> float:
-        """What p must not exceed for a fail at one look."""
+        """The largest p for a fail at one look."""
         return self.alpha / self.looks
 
     def pass_slowdown(self, requests: int) -> float:
-        """Return what a pass rules out with so many canary requests."""
-        told = (margin for least, margin in PASS_SLOWDOWNS if requests >= least)
-        # What a team allows it need not rule out.
-        return max(next(told, PASS_SLOWDOWNS[-1][1]), self.max_slowdown)
+        """Return the slowdown that a pass rules out with so many canary requests."""
+        margins = (margin for least, margin in PASS_SLOWDOWNS if requests >= least)
+        # A slowdown that the team permits need not be ruled out.
+        return max(next(margins, PASS_SLOWDOWNS[-1][1]), self.max_slowdown)
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What is said of a canary at a planned look.
+    """The verdict on a canary at a planned look.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ class Judgement:
     reasons : tuple of str
         Those of this verdict.
     figures : dict
-        All that it was computed from, for the record; can be written as JSON.
+        All figures that it was computed from, for the record; can be written as JSON.
     """
 
     verdict: str
@@ -147,8 +147,8 @@ class _Finding:
 
 
 def guardrail(windows: Sequence[Window], rules: Rules) -> str:
-    """Say why the canary must end at once, after any window; empty if it need not."""
-    # Counts that cannot be are for `judge` to refuse; the others must not be lost with them.
+    """Return why the canary must end at once, after any window; empty if it need not."""
+    # Impossible counts are for `judge` to refuse; the others must not be lost with them.
     counted = [side for side in _sides(windows)["canary"] if 0 <= side.errors <= side.requests]
     errors, requests = _errors_of(counted), _requests_of(counted)
     p = binomial_at_least(errors, requests, rules.max_error_rate)
@@ -166,9 +166,9 @@ def judge(windows: Sequence[Window], rules: Rules) -> Judgement:
     Parameters
     ----------
     windows : sequence of Window
-        All since its start, with those that have no data: ``rules.windows`` of them, or twice as
-        many, and so on. With any other number only the guardrail can fail it, because whoever looks
-        more often than was planned sees more false alarms.
+        All since its start, also those without data: ``rules.windows`` of them, or twice as many,
+        and so on. With any other number only the guardrail can fail it, because more looks than
+        planned raise more false alarms.
     rules : Rules
     """
     planned = range(rules.windows, rules.looks * rules.windows + 1, rules.windows)
@@ -185,13 +185,13 @@ def judge(windows: Sequence[Window], rules: Rules) -> Judgement:
         findings += [_errors(windows, rules), _gaps(windows), _slowdown(windows, rules)]
         if rules.slo_ms is not None:
             findings.append(_slo(windows, rules.slo_ms, rules))
-    said = {finding.verdict for finding in findings}
-    verdict = next(one for one in (FAIL, INCONCLUSIVE, PASS) if one in said)
+    verdicts = {finding.verdict for finding in findings}
+    verdict = next(one for one in (FAIL, INCONCLUSIVE, PASS) if one in verdicts)
     figures: dict[str, Any] = {"rules": asdict(rules)}
     for finding in findings:
         figures |= finding.figures
-    told = (finding.reason for finding in findings if finding.verdict == verdict)
-    return Judgement(verdict, tuple(reason for reason in told if reason), figures)
+    reasons = (finding.reason for finding in findings if finding.verdict == verdict)
+    return Judgement(verdict, tuple(reason for reason in reasons if reason), figures)
 
 
 def _counts(windows: Sequence[Window]) -> _Finding:
@@ -202,7 +202,7 @@ def _counts(windows: Sequence[Window]) -> _Finding:
 
 
 def _impossible(windows: Sequence[Window]) -> str:
-    """Say what in the windows cannot have been measured; empty if nothing."""
+    """Return what in the windows is impossible, or an empty text."""
     for name, sides in _sides(windows).items():
         for number, side in enumerate(sides, start=1):
             for latency in side.latencies_ms:
@@ -217,7 +217,7 @@ def _impossible(windows: Sequence[Window]) -> str:
 
 
 def _gaps(windows: Sequence[Window]) -> _Finding:
-    """One window may be empty, as when metrics are late; two running are a lost measurement."""
+    """One window may be empty, as when metrics are late; two in a row are a lost measurement."""
     empty = [not (window.baseline.requests and window.canary.requests) for window in windows]
     for number, (one, following) in enumerate(pairwise(empty), start=1):
         if one and following:
@@ -226,7 +226,7 @@ def _gaps(windows: Sequence[Window]) -> _Finding:
 
 
 def _errors(windows: Sequence[Window], rules: Rules) -> _Finding:
-    """Hold the canary's errors against the baseline's: Fisher's exact test, and a least effect."""
+    """Compare the canary's errors with the baseline's: Fisher's exact test, and a least effect."""
     sides = _sides(windows)
     k, n = _errors_of(sides["canary"]), _requests_of(sides["canary"])
     other_k, other_n = _errors_of(sides["baseline"]), _requests_of(sides["baseline"])
@@ -244,14 +244,14 @@ def _errors(windows: Sequence[Window], rules: Rules) -> _Finding:
 
 
 def _slowdown(windows: Sequence[Window], rules: Rules) -> _Finding:
-    """Hold the canary's tail against the baseline's, window by window."""
+    """Compare the canary's tail with the baseline's, window by window."""
     both = [window for window in windows if window.baseline.requests and window.canary.requests]
     if not both:
         return _doubt("there is no window in which both sides have a request")
     baseline, canary = ([side.latencies_ms for side in sides] for sides in _sides(both).values())
     theirs = [latency for each in baseline for latency in each]
-    # A customer who keeps a connection stays with one server: of a canary with far more requests
-    # than the baseline only some count, evenly over the time.
+    # A client that keeps its connection stays with one server: of a canary with far more requests
+    # than the baseline only some count, evenly spread over time.
     step = math.ceil(LEAST_BASELINE * sum(map(len, canary)) / len(theirs))
     canary = [each[:: max(1, step)] for each in canary]
     ours = [latency for each in canary for latency in each]
@@ -280,7 +280,7 @@ def _slowdown(windows: Sequence[Window], rules: Rules) -> _Finding:
 
 
 def _slo(windows: Sequence[Window], slo_ms: float, rules: Rules) -> _Finding:
-    """Hold the canary's p95 against a fixed time: binomial to reject it, Wilks to show it."""
+    """Compare the canary's p95 with a fixed limit: binomial to reject it, Wilks to show it."""
     latencies = [latency for window in windows for latency in window.canary.latencies_ms]
     n, k = len(latencies), sum(latency > slo_ms for latency in latencies)
     p_above, p_within = binomial_at_least(k, n, TAIL), binomial_at_most(k, n, TAIL)
@@ -291,7 +291,7 @@ def _slo(windows: Sequence[Window], slo_ms: float, rules: Rules) -> _Finding:
     if p_within <= rules.pass_alpha:
         risk = _percent(rules.pass_alpha)
         return _Finding(PASS, f"p95 is within {_ms(slo_ms)} ms ({risk} risk)", figures)
-    # Wilks: so many without one above it show it.
+    # Wilks: the number of requests that shows it if none is above the limit.
     fewest = math.ceil(math.log(rules.pass_alpha) / math.log(1 - TAIL))
     few = f", and {fewest} are the fewest that can show p95" if n < fewest else ""
     return _Finding(INCONCLUSIVE, f"{seen}: not shown to be within it{few}", figures)

@@ -1,9 +1,9 @@
-"""The forge that keeps this repository, GitHub or GitLab: what it is asked, and what it is told.
+"""The forge that hosts this repository, GitHub or GitLab.
 
-- `client` finds it and speaks with it;
-- `review` reads who has let a job of its CI go on;
-- `issues` opens issues, one a matter;
-- `protection` brings its rules to what the files of this repository say.
+- `client` finds it and calls its API;
+- `review` reads who has approved or started a job of its CI;
+- `issues` opens issues, one for each subject;
+- `protection` applies the rules in this repository's files.
 
 A release waits for none of them: git is the ledger, and the forge one of its readers.
 """

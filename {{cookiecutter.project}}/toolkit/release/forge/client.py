@@ -1,4 +1,4 @@
-"""Finds the forge that keeps this repository, and speaks with its REST API."""
+"""Finds the forge that hosts this repository, and calls its REST API."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ ORIGIN = re.compile(
     r"(?:(?:https?|ssh)://(?:[^@/]+@)?|[^@/:]+@)"
     r"(?P<host>[^:/]+)(?::\d+(?=/))?[:/]/?(?P<path>.+?)(?:\.git)?/?"
 )
-# The token that a job of each forge must have been given.
+# The variable of the token for a job of each forge.
 JOBS = {"GITLAB_CI": "FORGE_TOKEN", "GITHUB_ACTIONS": "GITHUB_TOKEN"}
 
 
 class ForgeFailed(Exception):
-    """The forge refused or did not answer; the text says why, and never holds the token."""
+    """The forge refused or did not answer; the text says why, without the token."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Forge:
     address : str
         Of the repository, in the forge's API.
     token : str
-        It goes into a header, and nowhere else.
+        Sent in a header, and used nowhere else.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Forge:
                 headers={"Accept": "application/json", "Content-Type": "application/json"},
                 method=method,
             )
-            # A redirect may lead to another host, which has no business with the token.
+            # A redirect may lead to another host, which must not get the token.
             request.add_unredirected_header("Authorization", f"Bearer {self.token}")
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
                 content = response.read()
@@ -73,33 +73,33 @@ class Forge:
             # The text of such an error may quote the header.
             cause = getattr(error, "reason", None)
             kind = type(cause if isinstance(cause, OSError) else error).__name__
-            raise ForgeFailed(f"{self.name} gave no answer that can be read: {kind}") from None
+            raise ForgeFailed(f"{self.name} gave no readable answer: {kind}") from None
 
     def _reason(self, error: urllib.error.HTTPError) -> str:
         try:
-            told = json.loads(error.read())
-            text = f"{told['message']} {told.get('errors', '')}"
+            answer = json.loads(error.read())
+            text = f"{answer['message']} {answer.get('errors', '')}"
         except (OSError, ValueError, TypeError, KeyError, http.client.HTTPException):
             text = str(error.reason)
         return " ".join(text.replace(self.token, "***").split())[:LONGEST_REASON]
 
     def entries(self, path: str) -> Iterator[Mapping[str, Any]]:
-        """Yield every entry of a list, however many pages it has."""
+        """Yield every entry of a list, from all of its pages."""
         query = "&" if "?" in path else "?"
         for page in itertools.count(1):
             found = self.ask("GET", f"{path}{query}per_page={PAGE}&page={page}")
             if not isinstance(found, list):
-                raise ForgeFailed(f"{self.name} answered {path} with something else than a list")
+                raise ForgeFailed(f"{self.name} did not answer {path} with a list")
             yield from found
             if len(found) < PAGE:
                 return
 
 
 def find(repository: Repository, variables: Mapping[str, str] = os.environ) -> Forge:
-    """Find the forge by what its CI tells a job, or by ``origin``; `NoForge` where there is none.
+    """Find the forge by the variables of its CI, or by ``origin``; `NoForge` where there is none.
 
-    A job of GitLab needs a token of its own, ``FORGE_TOKEN``: ``CI_JOB_TOKEN`` may read no issue
-    and write none.
+    A job of GitLab needs a token of its own, ``FORGE_TOKEN``: ``CI_JOB_TOKEN`` may neither read
+    nor write issues.
     """
     host, path = _origin(repository)
     forge = None
@@ -109,14 +109,14 @@ def find(repository: Repository, variables: Mapping[str, str] = os.environ) -> F
         forge = forge or _gitlab(variables, host, path)
     if forge:
         return forge
-    wanted = next((token for job, token in JOBS.items() if variables.get(job)), "")
+    needed = next((token for job, token in JOBS.items() if variables.get(job)), "")
     raise NoForge(
-        "there is no forge to speak with",
-        why=f"{wanted} is not set for this job"
-        if wanted
-        else f"{REMOTE} is at none, or neither GITHUB_TOKEN nor GITLAB_TOKEN is set",
+        "no forge was found",
+        why=f"{needed} is not set for this job"
+        if needed
+        else f"{REMOTE} is at no known forge, or neither GITHUB_TOKEN nor GITLAB_TOKEN is set",
         state="nothing was changed",
-        next_step="set the token in the environment; docs/secrets.md says what it must be",
+        next_step="set the token in the environment; docs/secrets.md says what it must permit",
     )
 
 
@@ -129,7 +129,7 @@ def _github(variables: Mapping[str, str], host: str, path: str) -> Forge | None:
 
 
 def _gitlab(variables: Mapping[str, str], host: str, path: str) -> Forge | None:
-    # The token is sent to no host that only happens to be the origin.
+    # The token is sent to no host only because it is the origin.
     usual = f"https://{host}/api/v4" if "gitlab" in host else ""
     api = variables.get("CI_API_V4_URL") or usual
     project = variables.get("CI_PROJECT_ID") or urllib.parse.quote(path, safe="")
@@ -138,7 +138,7 @@ def _gitlab(variables: Mapping[str, str], host: str, path: str) -> Forge | None:
 
 
 def _origin(repository: Repository) -> tuple[str, str]:
-    """Return host and path of the remote, both empty where it is at no forge."""
+    """Return host and path of the remote, both empty where its address is not a forge's."""
     try:
         found = ORIGIN.fullmatch(repository.run("remote", "get-url", REMOTE))
     except GitFailed:

@@ -1,4 +1,4 @@
-"""Issues at the forge: one a matter, however often it comes up."""
+"""Issues at the forge: one for each subject, however often it occurs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .client import GITHUB, GITLAB, Forge, ForgeFailed, find
 
 
 @dataclass(frozen=True)
-class Words:
-    """What a forge's API calls the parts of an issue."""
+class Names:
+    """A forge's names of the parts of an issue."""
 
     is_open: str
     number: str
@@ -21,20 +21,20 @@ class Words:
     link: str
 
 
-WORDS = {
-    GITHUB: Words("state=open", "number", "body", "comments", "html_url"),
-    GITLAB: Words("state=opened", "iid", "description", "notes", "web_url"),
+NAMES = {
+    GITHUB: Names("state=open", "number", "body", "comments", "html_url"),
+    GITLAB: Names("state=opened", "iid", "description", "notes", "web_url"),
 }
 
 
-def tell(repository: Repository, title: str, body: str, progress: Progress) -> str:
-    """Open an issue, and return its address; where that cannot be, say so and return nothing."""
+def publish(repository: Repository, title: str, body: str, progress: Progress) -> str:
+    """Open an issue and return its address; report a failure, and return an empty text."""
     try:
         address = open_issue(find(repository), title, body)
     except NoForge as error:
-        progress.say(f"no issue: there is no forge to open one at: {error.why}")
+        progress.say(f"no issue was opened: no forge was found: {error.why}")
     except ForgeFailed as error:
-        progress.say(f"no issue: {error}")
+        progress.say(f"no issue was opened: {error}")
     else:
         progress.say(f"issue: {address}")
         return address
@@ -44,18 +44,18 @@ def tell(repository: Repository, title: str, body: str, progress: Progress) -> s
 def open_issue(forge: Forge, title: str, body: str) -> str:
     """Open an issue and return its address; one that is open already gets a comment instead.
 
-    What is open already and says just the same is left alone.
+    An open issue with the same text is left as it is.
     """
-    words = WORDS[forge.name]
+    names = NAMES[forge.name]
     try:
-        for issue in forge.entries(f"/issues?{words.is_open}"):
+        for issue in forge.entries(f"/issues?{names.is_open}"):
             # GitHub lists pull requests among the issues.
             if issue["title"] == title and "pull_request" not in issue:
-                if (issue[words.text] or "").split() != body.split():
-                    comments = f"/issues/{issue[words.number]}/{words.comments}"
+                if (issue[names.text] or "").split() != body.split():
+                    comments = f"/issues/{issue[names.number]}/{names.comments}"
                     forge.ask("POST", comments, {"body": body})
-                return str(issue[words.link])
-        opened = forge.ask("POST", "/issues", {"title": title, words.text: body})
-        return str(opened[words.link])
+                return str(issue[names.link])
+        opened = forge.ask("POST", "/issues", {"title": title, names.text: body})
+        return str(opened[names.link])
     except (KeyError, TypeError, AttributeError):
-        raise ForgeFailed(f"{forge.name} answered with something else than an issue") from None
+        raise ForgeFailed(f"{forge.name} did not answer with an issue") from None

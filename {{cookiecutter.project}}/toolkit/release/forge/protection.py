@@ -1,7 +1,7 @@
-"""The forge's own rules, as the files of this repository say they should be.
+"""The forge's own rules, set from files of this repository.
 
-GitHub takes each file of ``.github/rulesets/`` as it is. GitLab takes ``.gitlab/protection.json``
-in parts: settings of the project, protected branches and protected tags.
+For GitHub each file of ``.github/rulesets/`` is a ruleset. For GitLab ``.gitlab/protection.json``
+has settings of the project, protected branches and protected tags.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ Document = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Change:
-    """One rule, and what brings the forge to it.
+    """One rule, and the requests that set it.
 
     Parameters
     ----------
     rule : str
-        What is protected.
+        Its name.
     outcome : str
         created, updated or already so.
     requests : tuple of (str, str, Any)
-        Method, path and body of each; none where it is already so.
+        Method, path and body of each; none if it is set already.
     """
 
     rule: str
@@ -44,14 +44,14 @@ class Change:
 
 
 def plan(forge: Forge, root: Path) -> list[Change]:
-    """Compare what the files say with what the forge has. Writes nothing."""
+    """Compare the rules in the files with those of the forge. Writes nothing."""
     try:
         return list(PLANS[forge.name](forge, root))
     except ForgeFailed as error:
-        raise _refused(forge, "does not show its rules", error, "nothing was changed") from None
+        raise _refused(forge, "did not return its rules", error, "nothing was changed") from None
     except (KeyError, TypeError):
-        strange = ForgeFailed("its answer, or a file here, has not the fields that it must have")
-        raise _refused(forge, "cannot be compared with", strange, "nothing was changed") from None
+        unreadable = ForgeFailed("a required field is missing in its answer, or in a file here")
+        raise _refused(forge, "cannot be compared", unreadable, "nothing was changed") from None
 
 
 def apply(forge: Forge, changes: list[Change], progress: Progress) -> None:
@@ -63,8 +63,8 @@ def apply(forge: Forge, changes: list[Change], progress: Progress) -> None:
                 forge.ask(method, path, body)
                 done.append(f"{method} {path}")
         except ForgeFailed as error:
-            state = f"it has taken: {', '.join(done) or 'nothing'}; the rest is as it was"
-            raise _refused(forge, f"does not take {change.rule}", error, state) from None
+            state = f"it has accepted: {', '.join(done) or 'nothing'}; the rest is unchanged"
+            raise _refused(forge, f"did not accept {change.rule}", error, state) from None
         progress.say(f"{change.rule}: {change.outcome}")
 
 
@@ -80,7 +80,7 @@ def _refused(forge: Forge, what: str, error: ForgeFailed, state: str) -> Precond
 def _github(forge: Forge, root: Path) -> Iterator[Change]:
     paths = sorted(root.joinpath(RULESETS).glob("*.json"))
     if not paths:
-        raise _unreadable(RULESETS, "there is no ruleset in it")
+        raise _unreadable(RULESETS, "it holds no ruleset")
     known = {one["name"]: one["id"] for one in forge.entries("/rulesets?includes_parents=false")}
     for path in paths:
         wanted = _read(path)
@@ -107,7 +107,7 @@ def _gitlab(forge: Forge, root: Path) -> Iterator[Change]:
             create = ("POST", f"/{kind}", wanted)
             if name not in known:
                 yield Change(rule, CREATED, (create,))
-            elif holds(_as_asked(known[name]), wanted):
+            elif holds(_as_requested(known[name]), wanted):
                 yield Change(rule, ALREADY_SO)
             else:
                 # An update would add a level, not replace it (gitlab-org/gitlab#551595).
@@ -118,29 +118,29 @@ def _gitlab(forge: Forge, root: Path) -> Iterator[Change]:
 PLANS = {GITHUB: _github, GITLAB: _gitlab}
 
 
-def _as_asked(told: Document) -> Document:
-    """Return what GitLab tells of a protection in the words in which it is asked for one."""
+def _as_requested(found: Document) -> Document:
+    """Return GitLab's description of a protection with the names of a request for one."""
     levels = {
         name.removesuffix("s"): entries[0]["access_level"]
-        for name, entries in told.items()
+        for name, entries in found.items()
         if name.endswith("_access_levels") and len(entries) == 1
     }
-    return {**told, **levels}
+    return {**found, **levels}
 
 
-def holds(told: Any, wanted: Any) -> bool:
-    """Tell whether the forge has all that is wanted; it tells more of a rule than is asked for."""
+def holds(found: Any, wanted: Any) -> bool:
+    """Return whether a rule of the forge has all wanted fields; it may have more."""
     if isinstance(wanted, dict):
-        return isinstance(told, Mapping) and all(
-            name in told and holds(told[name], value) for name, value in wanted.items()
+        return isinstance(found, Mapping) and all(
+            name in found and holds(found[name], value) for name, value in wanted.items()
         )
     if isinstance(wanted, list):
         return (
-            isinstance(told, list)
-            and len(told) == len(wanted)
-            and all(any(holds(one, value) for one in told) for value in wanted)
+            isinstance(found, list)
+            and len(found) == len(wanted)
+            and all(any(holds(one, value) for one in found) for value in wanted)
         )
-    return bool(told == wanted)
+    return bool(found == wanted)
 
 
 def _read(path: Path) -> Document:
@@ -155,8 +155,8 @@ def _read(path: Path) -> Document:
 
 def _unreadable(name: str, why: str) -> ConfigurationError:
     return ConfigurationError(
-        f"{name} does not say how the repository is protected",
+        f"the rules in {name} cannot be read",
         why=why,
         state="nothing was changed",
-        next_step=f"git checkout -- {name}, or see invoke protect --dry-run after mending it",
+        next_step=f"fix it and check with invoke protect --dry-run; or git checkout -- {name}",
     )

@@ -1,4 +1,4 @@
-"""Who has let a job of the forge go on: recorded beside the repository's own approvals."""
+"""The reviewer of a job in the forge's CI, recorded beside the repository's own approvals."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from .client import GITHUB, Forge, ForgeFailed
 
 
 def reviewer(variables: Mapping[str, str] = os.environ) -> str:
-    """Return who has approved or started this CI job, or empty where there is none.
+    """Return who has approved or started this CI job, or an empty text outside of one.
 
-    GitLab names whoever started a manual job in ``GITLAB_USER_LOGIN``. GitHub tells the reviewers
-    of a run's environment to ``GITHUB_TOKEN``, if it may read Actions.
+    GitLab names the starter of a manual job in ``GITLAB_USER_LOGIN``. GitHub returns the reviewers
+    of a run's environment to a ``GITHUB_TOKEN`` that may read Actions.
     """
     if variables.get("GITLAB_CI") and variables.get("CI_JOB_MANUAL"):
         return f"{variables['GITLAB_USER_LOGIN']} at GitLab"
@@ -29,5 +29,5 @@ def _github_reviewers(variables: Mapping[str, str]) -> list[str]:
         reviews = forge.ask("GET", f"/actions/runs/{variables['GITHUB_RUN_ID']}/approvals")
         return sorted({one["user"]["login"] for one in reviews if one["state"] == "approved"})
     except (ForgeFailed, TypeError, KeyError):
-        # The release goes on by its own approvals; that the forge could not be asked is recorded.
-        return ["somebody, who could not be read"]
+        # The release relies on its own approvals; that the forge did not answer is recorded.
+        return ["an unknown reviewer"]

@@ -1,7 +1,8 @@
-"""The container image of a release: built from its bundle once, proved, pushed once.
+"""The container image of a release: built from its bundle once, checked, and pushed once.
 
-- `host` speaks with the Docker Engine and believes nothing that it does not see;
-- `registry` reads what a registry holds and no engine can be asked for;
-- `record` is what a release keeps of its image, ``image.json``;
-- `build` is the list of steps.
+- `build` has the steps;
+- `host` is the client of a Docker Engine, and verifies what that reports;
+- `registry` is the client of a registry, for what no engine can tell;
+- `record` is the release's record of its image, ``image.json``;
+- `scan` reads the evidence of ``nox -s scan``.
 """

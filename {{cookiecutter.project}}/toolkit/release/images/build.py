@@ -1,4 +1,4 @@
-"""Makes the image of a release: builds it, looks into it, asks it, and pushes it once scanned."""
+"""Builds the image of a release, checks it, tests it, and pushes it once it was scanned."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ POLL_S = 0.2
 SHOWN_PACKAGES = 8
 MEGABYTE = 1_000_000
 OK = 200
-# Words in the name of a variable that must not be baked into an image.
+# Words in the names of variables that must not be in an image.
 SECRETS = ("TOKEN", "PASSWORD", "SECRET", "KEY", "CREDENTIAL")
 
 
@@ -46,33 +46,33 @@ def make(
     push: bool,
     progress: Progress,
 ) -> dict[str, bytes]:
-    """Build and prove a release's image, and return what the release keeps of it.
+    """Build and check a release's image, and return the documents about it.
 
     Parameters
     ----------
     root : pathlib.Path
-        Where the Dockerfile is.
+        The folder of the Dockerfile.
     bundle : mapping of str to bytes
-        The files of the release; nothing else goes into the image.
+        The files of the release, all that goes into the image.
     base : str or None
-        Another base image than the Dockerfile's.
+        A base image in place of the Dockerfile's.
     push : bool
-        Whether the registry gets it. Without, the files are for people only: there is no digest.
+        Whether to push it to the registry. Without, there is no digest and no release.
 
     Raises
     ------
     BuildFailed
-        It cannot be built, is too large, does not serve as the gated model did, or its
-        configuration allows what it must not.
+        It cannot be built, is too large, predicts otherwise than the gated model, or its
+        configuration is unsafe.
     GateRefused
-        It is to be pushed, and just this image has not passed ``nox -s scan``.
+        It is to be pushed, and this very image has not passed ``nox -s scan``.
     PushFailed, RegistryDiffers
         The registry does not hold it.
     """
     host = Host.connect()
     dockerfile = (root / DOCKERFILE).read_bytes()
     base = base or _default_base(dockerfile)
-    with progress.step("scan the Dockerfile"):
+    with progress.step("lint the Dockerfile"):
         _lint(root / DOCKERFILE)
     with progress.step(f"build the image on {base}"):
         arguments = {
@@ -85,17 +85,17 @@ def make(
         image = host.build(context(dockerfile, record, bundle), name, arguments, progress.pass_by)
     scanned = {}
     if push:
-        with progress.step("look whether it has passed the scan for vulnerabilities"):
+        with progress.step("check that it has passed the scan for vulnerabilities"):
             scanned = {scan.FILE_NAME: scan.require_passed(root, str(image.id))}
-    with progress.step("scan its configuration"):
+    with progress.step("check its configuration"):
         _check_configuration(image)
-    with progress.step("look what is in it"):
+    with progress.step("list its packages"):
         components = inventory.parse(host.run_inside(image, inventory.script()))
         size = int(image.attrs["Size"])
         own = size - host.size(base)
-        _say_sizes(progress, components, size, own)
+        _print_sizes(progress, components, size, own)
         _check_size(size, policy)
-    with progress.step("start it without a network, and ask it"):
+    with progress.step("start it without a network, and test it"):
         _smoke(host, image, record, bundle[smoke.FILE_NAME])
     digest = ""
     if push:
@@ -111,8 +111,8 @@ def make(
         size_bytes=size,
         own_bytes=own,
     )
-    papers = inventory.papers(components, "container", policy.repository, record.version)
-    return {FILE_NAME: kept.to_json()} | papers | scanned
+    documents = inventory.documents(components, "container", policy.repository, record.version)
+    return {FILE_NAME: kept.to_json()} | documents | scanned
 
 
 def _default_base(dockerfile: bytes) -> str:
@@ -123,12 +123,12 @@ def _default_base(dockerfile: bytes) -> str:
         "the Dockerfile names no base image",
         why=f"it has no line {BASE}...",
         state=NO_RELEASE,
-        next_step="restore it, or name one with --base",
+        next_step="restore that line, or name a base with --base",
     )
 
 
 def context(dockerfile: bytes, record: Record, bundle: Mapping[str, bytes]) -> bytes:
-    """Return what the engine builds from; the same bundle gives the same bytes."""
+    """Return the build context, a tar archive; the same bundle gives the same bytes."""
     files = {f"dist/{record.version}/{name}": content for name, content in bundle.items()}
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
@@ -144,8 +144,8 @@ def _lint(dockerfile: Path) -> None:
     program = str(beside) if beside.exists() else shutil.which("hadolint")
     if program is None:
         raise BuildFailed(
-            "the Dockerfile cannot be scanned",
-            why="there is no hadolint",
+            "the Dockerfile cannot be linted",
+            why="hadolint is not installed",
             state=NO_RELEASE,
             next_step="pip install --require-hashes -r requirements/tools.txt",
         )
@@ -161,12 +161,12 @@ def _lint(dockerfile: Path) -> None:
             "the Dockerfile has faults",
             why=(done.stdout or done.stderr).strip(),
             state=NO_RELEASE,
-            next_step=f"mend {dockerfile.name}",
+            next_step=f"fix {dockerfile.name}",
         )
 
 
 def faults(configuration: Mapping[str, object]) -> list[str]:
-    """Return what an image's configuration allows and must not."""
+    """Return what is unsafe or missing in an image's configuration."""
     found = []
     user = str(configuration.get("User") or "")
     if user.partition(":")[0] in ("", "0", "root"):
@@ -182,7 +182,7 @@ def faults(configuration: Mapping[str, object]) -> list[str]:
     for variable in variables:
         name = variable.partition("=")[0]
         if any(word in name.upper() for word in SECRETS) and name != "GPG_KEY":
-            found.append(f"the variable {name} is baked into it")
+            found.append(f"it holds the variable {name}")
     labels = configuration.get("Labels") or {}
     assert isinstance(labels, dict)
     for label in ("title", "version", "revision"):
@@ -197,14 +197,16 @@ def _check_configuration(image: Image) -> None:
             "the image's configuration has faults",
             why="\n".join(found),
             state=NO_RELEASE,
-            next_step="mend the Dockerfile",
+            next_step="fix the Dockerfile",
         )
 
 
-def _say_sizes(
+def _print_sizes(
     progress: Progress, components: list[inventory.Component], size: int, own: int
 ) -> None:
-    progress.say(f"  {size / MEGABYTE:.0f} MB, of which the release has {own / MEGABYTE:.0f} MB:")
+    progress.say(
+        f"  {size / MEGABYTE:.0f} MB, of which {own / MEGABYTE:.0f} MB are not of the base:"
+    )
     for one in inventory.largest(components, SHOWN_PACKAGES):
         progress.say(f"  {one.bytes / MEGABYTE:8.1f} MB  {one.name} {one.version}")
 
@@ -212,7 +214,7 @@ def _say_sizes(
 def _check_size(size: int, policy: ImagePolicy) -> None:
     if size > policy.max_mb * MEGABYTE:
         raise BuildFailed(
-            f"the image has {size / MEGABYTE:.0f} MB",
+            f"the image is {size / MEGABYTE:.0f} MB large",
             why=f"release.toml allows {policy.max_mb}",
             state=NO_RELEASE,
             next_step="make it smaller, or raise max_mb in [image] of release.toml",
@@ -234,18 +236,18 @@ def _smoke(host: Host, image: Image, record: Record, recorded: bytes) -> None:
             if container.status == "exited" or time.monotonic() > deadline:
                 tail = container.logs(tail=20).decode("utf-8", "replace").strip()
                 raise BuildFailed(
-                    "the image does not get ready",
+                    "a server of the image does not become ready",
                     why=tail or json.dumps(answer),
                     state=NO_RELEASE,
-                    next_step="docker run the image",
+                    next_step="docker run the image, and read its log",
                 )
             time.sleep(POLL_S)
         try:
             smoke.smoke("the container", record, recorded, partial(_ask, container))
         except NotServing as error:
             raise BuildFailed(
-                "the image does not serve as the gated model did",
+                "the image does not predict as the gated model did",
                 why=str(error),
                 state=NO_RELEASE,
-                next_step="docker run the image",
+                next_step="docker run the image, and read its log",
             ) from None

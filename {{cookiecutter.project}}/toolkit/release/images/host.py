@@ -1,7 +1,7 @@
-"""Speaks with the Docker Engine, and believes nothing that it does not see.
+"""The client of a Docker Engine, which verifies what the engine reports.
 
 The docker SDK returns normally from a push that was denied or cut off. So every stream is read to
-its end, an error in it is raised, and a digest must be in it and at the registry.
+its end, an error in it is raised, and the digest must be in it and at the registry.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from . import registry
 
 # A push of some hundred megabytes over a slow line takes longer than the SDK's own 60 seconds.
 TIMEOUT_S = 600
-# What a registry that hangs may cost where it is only asked.
+# The time limit for a registry that is only asked.
 HURRIED_S = 5
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-# The environment's credentials for the registry; without them the engine's own helper is asked.
+# Credentials for the registry; without them those of the engine's own helper are used.
 USER, TOKEN = "REGISTRY_USER", "REGISTRY_TOKEN"
 SHOWN_LINES = 30
 NO_RELEASE = "no release was made"
 
 
 class LockedUp(TypedDict):
-    """How a container is run that is only looked at: it may do nothing and reach nobody."""
+    """The options of a container that is only inspected: no network, no rights, little memory."""
 
     network_mode: str
     read_only: bool
@@ -54,19 +54,19 @@ LOCKED_UP = LockedUp(
     pids_limit=100,
 )
 
-Told = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @contextmanager
 def raising(
     error: type[ReleaseError], what: str, next_step: str, state: str = NO_RELEASE
 ) -> Iterator[None]:
-    """Turn whatever an engine, or the connection to it, can raise into one of our errors."""
+    """Turn any error of an engine, or of the connection to it, into a `ReleaseError`."""
     try:
         yield
     except (DockerException, requests.RequestException, OSError) as cause:
-        words = cause.explanation if isinstance(cause, APIError) else None
-        why = " ".join(str(words or cause).split())
+        explanation = cause.explanation if isinstance(cause, APIError) else None
+        why = " ".join(str(explanation or cause).split())
         raise error(what, why, state, next_step) from None
 
 
@@ -78,17 +78,19 @@ class Host:
 
     @classmethod
     def connect(cls) -> Host:
-        """Return the engine of this environment; `PreconditionFailed` where none answers."""
+        """Connect to the engine that DOCKER_HOST names; `PreconditionFailed` if none answers."""
         what, state = "no Docker Engine answers", "nothing was changed"
         with raising(PreconditionFailed, what, "docker info", state):
             client = docker.from_env(timeout=TIMEOUT_S)
             client.ping()
         return cls(client)
 
-    def build(self, context: bytes, tag: str, arguments: Mapping[str, str], told: Told) -> Image:
+    def build(
+        self, context: bytes, tag: str, arguments: Mapping[str, str], report: Report
+    ) -> Image:
         """Build an image from a tar archive; `BuildFailed` has the engine's last lines."""
-        what, next_step = "the image cannot be built", "mend the Dockerfile, or what it installs"
-        said: list[str] = []
+        what, next_step = "the image cannot be built", "fix the Dockerfile, or what it installs"
+        lines: list[str] = []
         with raising(BuildFailed, what, next_step):
             stream = self.client.api.build(
                 fileobj=io.BytesIO(context),
@@ -101,26 +103,26 @@ class Host:
             )
             for message in stream:
                 if "error" in message:
-                    why = "\n".join([*said[-SHOWN_LINES:], str(message["error"]).strip()])
+                    why = "\n".join([*lines[-SHOWN_LINES:], str(message["error"]).strip()])
                     raise BuildFailed(what, why, NO_RELEASE, next_step)
                 if line := str(message.get("stream") or message.get("status") or "").strip():
-                    said.append(line)
-                    told(line)
+                    lines.append(line)
+                    report(line)
             return self.client.images.get(tag)
 
-    def push(self, image: Image, repository: str, tag: str, told: Told) -> str:
+    def push(self, image: Image, repository: str, tag: str, report: Report) -> str:
         """Push an image under one tag, and return the digest that the registry holds it by.
 
         Raises
         ------
         PushFailed
-            The registry cannot be reached, refuses, or went away before it named a digest.
+            The registry cannot be reached, refuses, or stops before it names a digest.
         RegistryDiffers
-            What the tag names at the registry is not what was pushed.
+            The tag at the registry is not the image that was pushed.
         """
         account = login()
-        who = f"as {account['username']}, of {USER}" if account else "as docker login says"
-        what = f"{repository} did not take the image ({who})"
+        user = f"{account['username']}, from {USER}" if account else "that of docker login"
+        what = f"{repository} did not accept the image (user: {user})"
         next_step = f"docker login, or {USER} and {TOKEN}; then invoke build --push"
         digest = ""
         with raising(PushFailed, what, next_step):
@@ -135,7 +137,7 @@ class Host:
                     raise PushFailed(what, why, NO_RELEASE, next_step)
                 digest = str((message.get("aux") or {}).get("Digest") or digest)
                 if message.get("id") and message.get("status"):
-                    told(f"{message['id']} {message['status']}")
+                    report(f"{message['id']} {message['status']}")
         if not DIGEST.fullmatch(digest):
             why = "the push ended without an error, and without a digest"
             raise PushFailed(what, why, NO_RELEASE, next_step)
@@ -144,17 +146,16 @@ class Host:
         if held != digest:
             raise RegistryDiffers(
                 f"{repository}:{tag} is not the image that was pushed",
-                why=f"pushed was {digest}, the registry has {held}",
+                why=f"{digest} was pushed, the registry has {held}",
                 state=NO_RELEASE,
-                next_step="find out who else pushes to this tag; then invoke build --push",
+                next_step="find out who else pushes to this tag, then invoke build --push",
             )
         return digest
 
     def held(self, repository: str, tag: str, digest: str) -> str:
         """Return the digest that a registry holds under a tag.
 
-        It is ``digest`` too where the tag names an index that has just this for the engine's
-        platform.
+        It is ``digest`` too where the tag names an index that lists it for the engine's platform.
         """
         account = login()
         found = self.client.images.get_registry_data(f"{repository}:{tag}", auth_config=account)
@@ -167,7 +168,7 @@ class Host:
 
     @contextmanager
     def hurried(self) -> Iterator[None]:
-        """Wait only `HURRIED_S` for each answer."""
+        """Wait no longer than `HURRIED_S` for each answer."""
         usual, self.client.api.timeout = self.client.api.timeout, HURRIED_S
         try:
             yield
@@ -179,7 +180,7 @@ class Host:
 
         `BuildFailed` when the script fails there.
         """
-        with raising(BuildFailed, "the image cannot be looked into", "docker run the image"):
+        with raising(BuildFailed, "the image's packages cannot be listed", "docker run the image"):
             output = self.client.containers.run(
                 image, ["python3", "-c", script], remove=True, **LOCKED_UP
             )
@@ -187,7 +188,7 @@ class Host:
 
     @contextmanager
     def running(self, image: Image) -> Iterator[Container]:
-        """Run an image as it will serve, locked up; it is gone afterwards."""
+        """Run an image's own command in a locked-up container, which is removed afterwards."""
         with raising(BuildFailed, "the image does not start", "docker run the image"):
             container = self.client.containers.run(image, detach=True, **LOCKED_UP)
         try:
@@ -201,10 +202,10 @@ class Host:
             return int(self.client.images.get(name).attrs["Size"])
 
 
-# Where the image's own command serves.
+# The port of the image's own command.
 PORT = 8080
 
-# Asks the server from inside, where alone it can be reached: in a container without a network.
+# Runs inside the container, from where alone a server without a network can be reached.
 CLIENT = """
 import json, sys, urllib.error, urllib.request
 port, path, body = *sys.argv[1:3], sys.argv[3] if len(sys.argv) > 3 else None
@@ -220,20 +221,20 @@ except OSError as error:
 
 
 def ask(container: Container, path: str, body: object = None, port: int = PORT) -> tuple[int, Any]:
-    """Ask the server in a container; return status and answer, or 0 and why there is none."""
+    """Send a request to the server in a container; return status and answer, or 0 and the error."""
     arguments = [str(port), path, *([] if body is None else [json.dumps(body)])]
     try:
         done = container.exec_run(["python3", "-c", CLIENT, *arguments])
     except APIError as error:  # It has ended.
         return 0, error.explanation
-    said = b"".join([done.output] if isinstance(done.output, bytes) else done.output).decode()
+    output = b"".join([done.output] if isinstance(done.output, bytes) else done.output).decode()
     if done.exit_code:
-        return 0, said[-500:]
-    status, answer = json.loads(said)
+        return 0, output[-500:]
+    status, answer = json.loads(output)
     return int(status), answer
 
 
 def login() -> dict[str, str] | None:
-    """Return what the environment holds for a registry; None: the engine's own helper is asked."""
+    """Return the registry's credentials of the environment; None: the engine's own are used."""
     user, token = os.environ.get(USER), os.environ.get(TOKEN)
     return {"username": user, "password": token} if user and token else None

@@ -1,4 +1,4 @@
-"""What a release keeps of its image: ``image.json``, beside the release record in its tag."""
+"""The record of a release's image, ``image.json``, beside the release record in its tag."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ FILE_NAME = "image.json"
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """What ``image.json`` says.
+    """The content of ``image.json``.
 
     Parameters
     ----------
     repository, tag : str
-        Where the image was pushed, and under which name; the digest is what counts.
+        Where the image was pushed, and under which name; only the digest identifies it.
     digest : str
-        Of the manifest, as the registry told it: ``sha256:<64 hex>``.
+        Of the manifest, from the registry: ``sha256:<64 hex>``.
     image_id : str
-        The engine's own name for it: the digest of its configuration.
+        The engine's name for it: the digest of its configuration.
     base : str
-        What it was built on.
+        The image that it was built on.
     release_digest : str
-        Of the bundle that is in it.
+        Of the bundle in it.
     size_bytes, own_bytes : int
-        Of the whole image, and of what the release has added to its base.
+        Of the whole image, and without its base.
     """
 
     repository: str
@@ -45,7 +45,7 @@ class ImageRecord:
 
     @property
     def reference(self) -> str:
-        """The one name that can mean no other image."""
+        """The name that identifies the image by its digest."""
         return f"{self.repository}@{self.digest}"
 
     def to_json(self) -> bytes:
@@ -82,6 +82,6 @@ def parse(content: bytes, release: Record) -> ImageRecord:
             f"the image record of {release.version} cannot be trusted",
             why=str(error),
             state="nothing was changed",
-            next_step="build it again from its commit; older good records still serve a rollback",
+            next_step="build it again from its commit; a rollback to an older release still works",
         ) from None
     return image

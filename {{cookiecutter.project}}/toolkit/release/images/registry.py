@@ -1,7 +1,7 @@
-"""Asks a registry itself, where there is no engine, or where an engine cannot be asked for it.
+"""The client of a registry, for where there is no engine, or an engine cannot tell.
 
-An index lists an image for each platform. Tools wrap a single image in one after its push, and then
-its tag has another digest. What is read is believed only if it has the digest that was asked for.
+An index lists an image for each platform. Some tools wrap a single image in one after its push, and
+then its tag has another digest. Content is trusted only if it has the digest that was requested.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TIMEOUT_S = 5
 UNAUTHORIZED, MISSING = 401, 404
 # Bearer realm="https://auth.example.com/token",service="registry",scope="repository:models:pull"
 CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
-# Engines speak to it without TLS, and so without a proxy.
+# Engines reach it without TLS, and so without a proxy.
 LOOPBACK = re.compile(r"(localhost|127\.[\d.]+)(:\d+)?")
 DOCKER_HUB = {auth.INDEX_NAME: f"registry-1.{auth.INDEX_NAME}"}
 
@@ -39,7 +39,7 @@ def lists(
     platform: Mapping[str, str],
     account: Mapping[str, str] | None,
 ) -> bool:
-    """Tell whether an index has a manifest for a platform.
+    """Return whether an index has a manifest for a platform.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def lists(
     Raises
     ------
     requests.RequestException
-        The registry does not give it.
+        The registry does not return it.
     """
     content = _manifest(repository, index, INDEXES, account).content
     if f"sha256:{sha256(content)}" != index:
@@ -68,12 +68,12 @@ def lists(
 
 
 def held(repository: str, reference: str, account: Mapping[str, str] | None) -> str:
-    """Return the digest of what a registry has under a tag or a digest; empty: nothing.
+    """Return the digest of a tag or a digest at a registry; empty if there is none.
 
     Raises
     ------
     requests.RequestException
-        It does not say.
+        The registry does not answer.
     """
     try:
         answer = _manifest(repository, reference, INDEXES + MANIFESTS, account)
@@ -98,19 +98,19 @@ def _manifest(
 
 def _credentials(registry: str, account: Mapping[str, str] | None) -> tuple[str, str] | None:
     found = account or auth.load_config().resolve_authconfig(registry) or {}
-    # A credential helper answers with capitals.
+    # A credential helper's keys are capitalized.
     known = {name.lower(): value for name, value in found.items()}
     return (known["username"], known["password"]) if known.get("username") else None
 
 
 def _read(session: requests.Session, url: str, kinds: Sequence[str]) -> requests.Response:
-    """Return what is at an address, with a token where the registry wants one of its own."""
+    """Return the content of an address, with a token where the registry requires one."""
     accept = {"Accept": ", ".join(kinds)}
     answer = session.get(url, headers=accept, timeout=TIMEOUT_S)
     scheme, _, challenge = answer.headers.get("WWW-Authenticate", "").partition(" ")
     if answer.status_code == UNAUTHORIZED and scheme.lower() == "bearer":
-        asked = dict(CHALLENGE.findall(challenge))
-        granted = session.get(asked.pop("realm"), params=asked, timeout=TIMEOUT_S)
+        parameters = dict(CHALLENGE.findall(challenge))
+        granted = session.get(parameters.pop("realm"), params=parameters, timeout=TIMEOUT_S)
         granted.raise_for_status()
         token = granted.json().get("token") or granted.json()["access_token"]
         session.auth = None

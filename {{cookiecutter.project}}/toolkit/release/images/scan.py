@@ -1,4 +1,4 @@
-"""What the scan for vulnerabilities has said of an image: no other reaches the registry."""
+"""The evidence of the scan for vulnerabilities, without which no image is pushed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ FILE_NAME = "scanned.json"
 
 
 def require_passed(root: Path, image_id: str) -> bytes:
-    """Return what ``nox -s scan`` has left in ``reports/`` of an image that may be pushed.
+    """Return the evidence of ``nox -s scan`` for an image that may be pushed.
 
     Raises
     ------
     GateRefused
-        There is nothing, or it failed, or it is of another image.
+        It is missing, failed, or is about another image.
     """
     content = b""
     try:
@@ -38,15 +38,15 @@ def require_passed(root: Path, image_id: str) -> bytes:
 
 
 def complaints(scanned: Any, image_id: str) -> list[str]:
-    """Return why a scan does not let an image pass."""
-    told = scanned if isinstance(scanned, dict) else {}
+    """Return why a scan does not permit to push an image."""
+    document = scanned if isinstance(scanned, dict) else {}
     found = []
-    if told.get("schema") != SCHEMA:
-        found.append(f"its schema is {told.get('schema')!r}, not {SCHEMA}")
-    if told.get("image_id") != image_id:
-        found.append(f"it is of the image {told.get('image_id')}, and this is {image_id}")
-    if told.get("verdict") != "passed":
-        found.append(f"its verdict is {told.get('verdict')!r}, not 'passed'")
-    if told.get("tree_clean") is not True:
-        found.append("it was made with uncommitted changes in the tree")
+    if document.get("schema") != SCHEMA:
+        found.append(f"its schema is {document.get('schema')!r}, not {SCHEMA}")
+    if document.get("image_id") != image_id:
+        found.append(f"it is about the image {document.get('image_id')}, not {image_id}")
+    if document.get("verdict") != "passed":
+        found.append(f"its verdict is {document.get('verdict')!r}, not 'passed'")
+    if document.get("tree_clean") is not True:
+        found.append("it was written with uncommitted changes in the tree")
     return found

@@ -1,4 +1,4 @@
-"""Where releases serve: one module a platform, each of which does what `protocol` asks for."""
+"""The platforms on which releases serve: one module each, all with the verbs of `protocol`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from .protocol import Platform
 
 
 def platform_of(environment: Environment, policy: Policy) -> Platform:
-    """Return the platform that drives an environment; `ConfigurationError` if there is none."""
-    # Imported here: a platform may need a library that the others do not.
+    """Return the platform of an environment; `ConfigurationError` if it is unknown."""
+    # Imported here: a platform may need a library that the others do not need.
     if environment.platform == "process":
         from .process import ProcessPlatform
 
@@ -24,7 +24,7 @@ def platform_of(environment: Environment, policy: Policy) -> Platform:
         return KubernetesPlatform(environment, policy)
     raise ConfigurationError(
         f"{environment.name} is on platform {environment.platform!r}",
-        why="this release machine drives the platforms 'process', 'docker' and 'kubernetes'",
+        why="the platforms are 'process', 'docker' and 'kubernetes'",
         state=f"{environment.name} unchanged",
         next_step=f'platform = "process" in [environments.{environment.name}] of release.toml',
     )

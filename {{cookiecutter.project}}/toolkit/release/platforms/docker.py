@@ -1,9 +1,9 @@
 """The ``docker`` platform: a release's image on one Docker host.
 
-An environment is a handful of containers, told by their labels: a holder, which publishes the port
-and holds one listening socket a slot, and a server a slot, in the holder's network. In a rolling
-change the new server takes the slot's socket too, and only when it is ready the old one drains.
-Nothing runs here between two commands but the engine, which starts a crashed server again.
+An environment is a handful of containers, identified by their labels: a holder, which publishes the
+port and holds one listening socket a slot, and a server for each slot, in the holder's network. In
+a rolling update the new server takes the slot's socket too, and the old one drains only when the
+new one is ready. Between two commands only the engine runs, which restarts a crashed server.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ from .protocol import Instance, Observation
 
 MANIFEST = "docker.json"
 PORT = 8080
-# Ports of a server's own in the network that it shares with all others.
+# Private ports of servers in the network that they share.
 OWN_PORTS = range(20_000, 60_000)
 DRAIN_LIMIT_S = 30
 POLL_S = 0.1
 LOG_LINES = 20
 OK = 200
-# The mark of a log in which nothing stands yet.
+# The mark of an empty log.
 BEGINNING = "1970-01-01T00:00:01Z"
 
-# Labels: whose container it is, and what runs in it.
+# Labels: the container's environment, and what runs in it.
 PROJECT, ENVIRONMENT, SLOT = "release.project", "release.environment", "release.slot"
 RELEASE, DIGEST, OWN_PORT = "release.version", "release.digest", "release.port"
 ADDRESS, SLOTS = "release.address", "release.slots"
@@ -56,7 +56,7 @@ TITLE, VERSION = "org.opencontainers.image.title", "org.opencontainers.image.ver
 
 @contextmanager
 def serving(what: str) -> Iterator[None]:
-    """Turn whatever the engine can raise into `NotServing`."""
+    """Turn every error of the engine into `NotServing`."""
     try:
         yield
     except (DockerException, requests.RequestException, OSError) as error:
@@ -79,12 +79,12 @@ class DockerPlatform:
         self._lock = state_directory(policy.project) / "environments" / environment.name / "lock"
 
     def locate(self) -> None:
-        """Be where the engine is that the environment of this command names."""
+        """Do nothing: DOCKER_HOST names the engine."""
 
     def render(
         self, record: Record, bundle: Callable[[], Mapping[str, bytes]], event: str
     ) -> dict[str, bytes]:
-        """Return ``docker.json``: the image by digest, the address, and how a server starts."""
+        """Return ``docker.json``: the image by digest, the address, and the server's command."""
         image = image_of(record, bundle())
         manifest = {
             "platform": "docker",
@@ -101,10 +101,10 @@ class DockerPlatform:
         return {MANIFEST: (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode()}
 
     def examine(self, desired: Mapping[str, bytes]) -> None:
-        """Refuse nothing: what has been rendered here is taken here."""
+        """Do nothing: every rendered state is valid."""
 
     def require(self, record: Record, bundle: Mapping[str, bytes]) -> None:
-        """Look for the image on the host; a registry is asked only where it is not there."""
+        """Look for the image on the host, and at the registry only if it is not there."""
         image = image_of(record, bundle)
         images = self._host.client.images
         try:
@@ -119,42 +119,44 @@ class DockerPlatform:
                 f"the image of release {record.version} is gone",
                 why=str(error),
                 state=f"{self.environment.name} unchanged",
-                next_step="bring it back to the registry, or choose another release",
+                next_step="push it to the registry again, or choose another release",
             ) from None
 
     def warning(self, record: Record, bundle: Mapping[str, bytes]) -> str:
-        """Hold the tag at the registry against the release, whose digest is what is brought."""
+        """Compare the tag at the registry with the release; the digest is what is deployed."""
         image = image_of(record, bundle)
         tag = f"{image.repository}:{image.tag}"
         try:
-            with serving(f"what {tag} is at the registry cannot be told"), self._host.hurried():
+            with serving(f"{tag} cannot be read at the registry"), self._host.hurried():
                 held = self._host.held(image.repository, image.tag, image.digest)
         except NotServing as error:
             return str(error)
         if held == image.digest:
             return ""
-        return f"{tag} is {held} at the registry, the release is {image.digest}: the digest wins"
+        return f"{tag} is {held} at the registry, the release is {image.digest}: the digest counts"
 
     def preflight(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> None:
-        """Have the image on the host, by its digest; a registry is asked only where it is not."""
+        """Pull the image by its digest, if the host does not have it."""
         image = image_of(record, bundle())
         images = self._host.client.images
-        with serving(f"{image.reference} cannot be had"):
+        with serving(f"{image.reference} cannot be pulled"):
             try:
                 found = images.get(image.reference)
             except ImageNotFound:
                 found = images.pull(image.reference, auth_config=login())
         if found.id != image.image_id:
-            raise NotServing(f"{image.reference} is {found.id}, the release has {image.image_id}")
+            raise NotServing(
+                f"{image.reference} is {found.id}, the release's image {image.image_id}"
+            )
 
     def apply(
         self,
         desired: Mapping[str, bytes],
         event: str,
         guard: Callable[[], None],
-        told: Callable[[str], None],
+        report: Callable[[str], None],
     ) -> None:
-        """Change one slot after the other, unless somebody else has taken the environment over."""
+        """Update one slot after the other, unless another command has taken over."""
         manifest = manifest_of(desired, MANIFEST)
         self._serve([manifest] * manifest["instances"], guard)
 
@@ -165,9 +167,9 @@ class DockerPlatform:
         instances: int,
         event: str,
         guard: Callable[[], None],
-        told: Callable[[str], None],
+        report: Callable[[str], None],
     ) -> None:
-        """Give some of the slots to the new release: the kernel gives each an equal share."""
+        """Give some of the slots to the new release: the kernel gives each slot an equal share."""
         new, old = manifest_of(desired, MANIFEST), manifest_of(before, MANIFEST)
         self._serve([new] * instances + [old] * (new["instances"] - instances), guard)
 
@@ -179,25 +181,25 @@ class DockerPlatform:
                 newest = container.logs(timestamps=True, tail=1)
                 return Side((), 0), newest.partition(b" ")[0].decode() or BEGINNING
             second = datetime.fromisoformat(mark).timestamp() // 1
-            told = container.logs(timestamps=True, since=second)
-        lines = [line.split(b" ", 1) for line in told.splitlines() if b" " in line]
-        # Both are of one width, so that the order of the texts is that of the times.
+            log = container.logs(timestamps=True, since=second)
+        lines = [line.split(b" ", 1) for line in log.splitlines() if b" " in line]
+        # All timestamps have one width, so that texts sort as times.
         newer = [line for line in lines if line[0].decode() > mark]
         last = newer[-1][0].decode() if newer else mark
         return side_of(b"\n".join(line for _, line in newer)), last
 
     def replay(self, requests: Sequence[Any], per_second: int) -> Replay:
-        """Return who asks at the environment's address."""
+        """Return a replay to the environment's address."""
         return Replay(self.observe().endpoint, requests, per_second)
 
     def stop(self, event: str, guard: Callable[[], None]) -> None:
         """Drain every server, then end the holder."""
-        with exclusive(self._lock), serving("the engine does not do as it is told"):
+        with exclusive(self._lock), serving("the engine has refused"):
             guard()
             self._clear()
 
     def observe(self) -> Observation:
-        """Look at the containers, and ask each whether it is ready."""
+        """Return the containers, each with its readiness."""
         try:
             with serving("the engine does not answer"):
                 found = self._containers()
@@ -210,11 +212,11 @@ class DockerPlatform:
                 "", servers, "no container holds the port" if servers else "nothing runs"
             )
         wanted = int(holders[0].labels[SLOTS])
-        trouble = "" if len(servers) == wanted else f"{len(servers)} of {wanted} servers are there"
+        trouble = "" if len(servers) == wanted else f"{len(servers)} of {wanted} servers exist"
         return Observation(f"http://{holders[0].labels[ADDRESS]}", servers, trouble)
 
     def changed(self, desired: Mapping[str, bytes]) -> str:
-        """Have nothing to say: `observe` has seen all that there is."""
+        """Return an empty text: `observe` sees everything."""
         return ""
 
     def stored(self) -> list[str]:
@@ -233,10 +235,10 @@ class DockerPlatform:
                 client.images.remove(str(image.id), force=True)
 
     def ask(self, address: str, path: str, body: Any = None) -> Any:
-        """Return the JSON that one server answers, asked from inside its container."""
+        """Return one server's answer, requested from inside its container."""
         if address.startswith("http://"):
             return ask_over_http(address, path, body)
-        with serving(f"{address} cannot be asked"):
+        with serving(f"{address} does not answer"):
             container = self._host.client.containers.get(address)
         status, answer = ask(container, path, body, int(container.labels[OWN_PORT]))
         if status != OK:
@@ -253,7 +255,7 @@ class DockerPlatform:
         return sorted(found, key=lambda one: str(one.name))
 
     def _hold(self, manifest: Mapping[str, Any]) -> Container:
-        """Return the container that holds the port, made anew where it is not the one wanted."""
+        """Return the container that holds the port, recreated if its settings have changed."""
         wanted = {
             ADDRESS: f"{manifest['host']}:{manifest['port']}",
             SLOTS: str(manifest["instances"]),
@@ -262,7 +264,7 @@ class DockerPlatform:
             if one.labels[SLOT] == HOLDER:
                 if one.status == "running" and wanted.items() <= one.labels.items():
                     return one
-                # The servers share its network: another holder needs other servers.
+                # The servers share its network: a new holder needs new servers.
                 self._clear()
         return self._run(
             manifest["image"],
@@ -274,16 +276,16 @@ class DockerPlatform:
         )
 
     def _serve(self, manifests: list[dict[str, Any]], guard: Callable[[], None]) -> None:
-        """Let each slot be served by its manifest, one after the other."""
-        with exclusive(self._lock), serving("the engine does not do as it is told"):
+        """Make each slot serve its manifest, one after the other."""
+        with exclusive(self._lock), serving("the engine has refused"):
             guard()
             holder = self._hold(manifests[0])
             for slot, manifest in enumerate(manifests):
                 guard()
-                self._change(slot, holder, manifest)
+                self._update(slot, holder, manifest)
 
-    def _change(self, slot: int, holder: Container, manifest: Mapping[str, Any]) -> None:
-        """Let a slot be served by what is wanted, and by nothing else."""
+    def _update(self, slot: int, holder: Container, manifest: Mapping[str, Any]) -> None:
+        """Make a slot serve a manifest, and nothing else."""
         here = [one for one in self._containers() if one.labels[SLOT] == str(slot)]
         right = [one for one in here if _serves(one, manifest)]
         if not right:
@@ -314,7 +316,9 @@ class DockerPlatform:
             while ask(server, "/ready", port=port)[0] != OK:
                 server.reload()
                 if server.attrs["RestartCount"] or server.status == "exited":
-                    raise NotServing(f"release {manifest['release']} ends at once\n{_tail(server)}")
+                    raise NotServing(
+                        f"release {manifest['release']} exits at once\n{_tail(server)}"
+                    )
                 if time.monotonic() > deadline:
                     late = f"was not ready after {manifest['ready_timeout_s']} s"
                     raise NotServing(f"release {manifest['release']} {late}\n{_tail(server)}")
@@ -344,7 +348,7 @@ class DockerPlatform:
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
             restart_policy={"Name": "always"},
-            # The image's own asks a port that all servers share; `observe` asks each.
+            # The image's own checks the port that all servers share; `observe` checks each server.
             healthcheck={"test": ["NONE"]},
             ports=ports,
             network_mode=network_mode,

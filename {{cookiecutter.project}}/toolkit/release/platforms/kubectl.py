@@ -1,7 +1,7 @@
-"""kubectl: what is asked of a cluster, as argument lists, and how they are run.
+"""Runs kubectl: the commands for a cluster, as argument lists.
 
-Nothing here decides. Credentials are kubectl's own business: the kubeconfig, or the account of the
-pod in which CI runs.
+Nothing is decided here. Credentials are kubectl's: the kubeconfig, or the account of the pod in
+which CI runs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ANSWER_TIMEOUT_S = 15
 POLL_S = 0.5
 LOG_LINES = 20
 
-# What kubectl says when nobody has answered it, or nobody who knows: then nothing is known.
+# Messages of kubectl when the cluster did not answer: then its state is unknown.
 SILENCE = re.compile(
     r"Unable to connect to the server|was refused - did you specify|connection refused"
     r"|connection reset|no route to host|no such host|i/o timeout|TLS handshake timeout"
@@ -29,12 +29,12 @@ SILENCE = re.compile(
     r"|\(ServiceUnavailable\)|\(Timeout\)|\(ServerTimeout\)|\(TooManyRequests\)"
     r"|You must be logged in to the server|getting credentials"
 )
-# An answer through the API server's proxy: these words are the pod's, or about its pod.
+# In an answer through the API server's proxy, these are about the pod.
 POD_S_OWN = re.compile(r"\(ServiceUnavailable\)|\(Timeout\)|\(ServerTimeout\)|\(TooManyRequests\)")
 
 
 class KubectlFailed(Exception):
-    """The cluster, or kubectl, has refused; the text is what it said."""
+    """The cluster or kubectl has refused; the text is its message."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class Kubectl:
     Parameters
     ----------
     context : str or None
-        Of the kubeconfig; None: where there is none, as in a pod.
+        Of the kubeconfig; None where there is none, as in a pod.
     namespace : str
     manager : str
-        In whose name fields are set.
+        The field manager.
     """
 
     context: str | None
@@ -56,7 +56,7 @@ class Kubectl:
 
     @classmethod
     def choose(cls, context: str | None, namespace: str, manager: str) -> Kubectl:
-        """Keep to one context: somebody else may choose another one half-way."""
+        """Choose the context once: the current one may change during a command."""
         if context is None:
             try:
                 context = run("config", "current-context").decode().strip() or None
@@ -78,7 +78,7 @@ class Kubectl:
         return list(json.loads(found)["items"])
 
     def live(self, objects: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Return these objects as they are now; one that is not there is left out."""
+        """Return these objects as they are now, without those that do not exist."""
         found = self._run(
             *("get", "--filename", "-", "--ignore-not-found", "--output", "json"),
             stdin=listed(objects),
@@ -86,13 +86,13 @@ class Kubectl:
         return items(found)
 
     def apply(self, objects: Sequence[Mapping[str, Any]], timeout_s: float) -> None:
-        """Set these fields, also where somebody else has set them since."""
+        """Set the fields of these objects, also those that another manager owns."""
         self._apply(objects, "--force-conflicts", timeout_s=timeout_s)
 
     def would_apply(
         self, objects: Sequence[Mapping[str, Any]], *options: str
     ) -> list[dict[str, Any]]:
-        """Return what the objects would be, all admissions asked, and change nothing."""
+        """Return the objects after a dry run of the server, which changes nothing."""
         return items(self._apply(objects, "--dry-run=server", "--output", "json", *options))
 
     def _apply(
@@ -109,7 +109,7 @@ class Kubectl:
         )
 
     def delete(self, kinds: str, selector: Mapping[str, str], timeout_s: float) -> None:
-        """Delete by labels, and wait until what belongs to it is gone too."""
+        """Delete by labels, and wait until dependent objects are gone too."""
         labels = ",".join(f"{key}={value}" for key, value in selector.items())
         self._run(
             *("delete", kinds, "--selector", labels, "--ignore-not-found"),
@@ -119,18 +119,18 @@ class Kubectl:
 
     def log(self, pod: str, container: str, *options: str) -> str:
         """Return the end of a container's log, or why there is none."""
-        asked = ("logs", pod, "--container", container, f"--tail={LOG_LINES}", *options)
+        command = ("logs", pod, "--container", container, f"--tail={LOG_LINES}", *options)
         try:
-            return self._run(*asked).decode("utf-8", "replace").strip()
+            return self._run(*command).decode("utf-8", "replace").strip()
         except (KubectlFailed, Unreachable) as error:
             return f"(no log: {error})"
 
     def read(self, path: str) -> bytes:
-        """Return what a pod or a service answers, through the API server's proxy."""
+        """Return the answer of a pod or a service, through the API server's proxy."""
         return self._proxied("get", "--raw", self._path(path))
 
     def send(self, path: str, body: bytes) -> bytes:
-        """Return what it answers to a body."""
+        """Return the answer to a body."""
         return self._proxied("create", "--raw", self._path(path), "--filename", "-", stdin=body)
 
     def _path(self, path: str) -> str:
@@ -153,7 +153,7 @@ class Kubectl:
 
 
 def kustomize(folder: Path) -> bytes:
-    """Return the manifests that a kustomization gives; no cluster is asked."""
+    """Return the rendered manifests of a kustomization; no cluster is involved."""
     return run("kustomize", str(folder))
 
 
@@ -165,7 +165,7 @@ def run(*arguments: str, stdin: bytes = b"", timeout_s: float = ANSWER_TIMEOUT_S
     KubectlFailed
         It was refused.
     Unreachable
-        Nobody has answered it.
+        The cluster did not answer.
     """
     try:
         done = subprocess.run(
@@ -177,41 +177,41 @@ def run(*arguments: str, stdin: bytes = b"", timeout_s: float = ANSWER_TIMEOUT_S
         )
     except FileNotFoundError:
         raise PreconditionFailed(
-            "there is no kubectl here",
-            why="the platform 'kubernetes' speaks with its cluster through kubectl",
+            "kubectl is not installed",
+            why="the platform 'kubernetes' reaches its cluster through kubectl",
             state="nothing was changed",
             next_step="install kubectl 1.27 or newer",
         ) from None
     except subprocess.TimeoutExpired:
-        raise Unreachable(f"the cluster gave no answer in {timeout_s:.0f} s") from None
+        raise Unreachable(f"the cluster did not answer within {timeout_s:.0f} s") from None
     if done.returncode:
-        said = _said(done.stderr.decode("utf-8", "replace"))
-        raise (Unreachable if SILENCE.search(said) else KubectlFailed)(said)
+        message = _message(done.stderr.decode("utf-8", "replace"))
+        raise (Unreachable if SILENCE.search(message) else KubectlFailed)(message)
     return done.stdout
 
 
-def _said(errors: str) -> str:
-    """Return what kubectl has said, without the lines that its libraries add."""
+def _message(errors: str) -> str:
+    """Return kubectl's message, without the log lines of its libraries."""
     lines = [line for line in errors.splitlines() if not re.match(r"[EIW]\d{4} ", line)]
-    return " ".join(" ".join(lines).split()) or "kubectl has failed without a word"
+    return " ".join(" ".join(lines).split()) or "kubectl has failed without a message"
 
 
 def listed(objects: Sequence[Mapping[str, Any]]) -> bytes:
-    """Write objects as kubectl reads them."""
+    """Return objects as kubectl reads them."""
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}).encode()
 
 
 def items(printed: bytes) -> list[dict[str, Any]]:
-    """Read the objects that kubectl has printed: a list, a single one, or none."""
+    """Parse the objects that kubectl has printed: a list, a single one, or none."""
     if not printed.strip():
         return []
     document = json.loads(printed)
     return list(document["items"]) if document["kind"] == "List" else [document]
 
 
-def patiently(call: Callable[[], Any], patience_s: float) -> Any:
-    """Ask again while nobody answers; `Unreachable` when the patience has run out."""
-    deadline = time.monotonic() + patience_s
+def retried(call: Callable[[], Any], timeout_s: float) -> Any:
+    """Repeat a call while the cluster does not answer; `Unreachable` after the time limit."""
+    deadline = time.monotonic() + timeout_s
     while True:
         try:
             return call()

@@ -1,7 +1,8 @@
 """The ``kubernetes`` platform: a release's image in a cluster, through kubectl and kustomize.
 
-The cluster changes its pods over; here is decided what it should run, and proved what it does. Pods
-are reached through the API server's proxy alone, so a command can be typed wherever kubectl can.
+The cluster does the rolling update; this module decides what it should run, and verifies what it
+does. Pods are reached only through the API server's proxy, so a command works wherever kubectl
+does.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from ..images.record import ImageRecord, image_of
 from ..policy import ClusterEnvironment, Policy
 from ..records import Record
 from . import manifests
-from .kubectl import Kubectl, KubectlFailed, patiently
+from .kubectl import Kubectl, KubectlFailed, retried
 from .manifests import CANARY, CONTAINER, DIGEST, IMAGE_ID, PORT, STABLE, TRACK, VERSION, Manifests
 from .protocol import Instance, Observation
 from .rollout import Rollout, has_ended, is_new, is_ready, is_settled, one_line
 
-# An API server that is restarted is back after this; longer it is an outage.
-PATIENCE_S = 20
-# Objects are the same if these are: all else is how the cluster remembers them.
+# A restart of the API server takes no longer than this; beyond it is an outage.
+RETRY_S = 20
+# The fields by which objects are compared: the cluster adds others.
 COMPARED = ("spec", "data", "automountServiceAccountToken")
 
 
@@ -57,31 +58,31 @@ class KubernetesPlatform:
         self.environment = environment
         self.policy = policy
         self._labels = manifests.labels_of(environment, policy)
-        self._patience_s = min(PATIENCE_S, environment.timeout_s)
+        self._retry_s = min(RETRY_S, environment.timeout_s)
 
     def locate(self) -> None:
-        """Ask the cluster who it is; one that does not answer is not the right one either."""
+        """Check the cluster's identity, which also fails if it does not answer."""
         try:
             _ = self._cluster
         except Unreachable as error:
             raise self._refusal(
                 f"the cluster of {self.environment.name} does not answer",
                 str(error),
-                "see that kubectl reaches it: kubectl get namespaces",
+                "make sure that kubectl reaches it: kubectl get namespaces",
             ) from None
 
     def render(
         self, record: Record, bundle: Callable[[], Mapping[str, bytes]], event: str
     ) -> dict[str, bytes]:
-        """Return the overlay's manifests with the release's image by digest, read back."""
+        """Return the overlay's manifests with the release's image by digest, checked."""
         image = image_of(record, bundle())
         rendered = manifests.render(self.environment, self.policy, record, image, event)
         return {manifests.MANIFEST: rendered, manifests.INDEX: manifests.index()}
 
     def examine(self, desired: Mapping[str, bytes]) -> None:
-        """Ask the registry for the image, and the cluster for a dry run of all objects.
+        """Look for the image at the registry, and let the cluster dry-run all objects.
 
-        What somebody else has set is not taken over in passing, but for what an agent has.
+        Fields of another manager are refused here, unless an agent deploys.
         """
         state, name = manifests.read(desired), self.environment.name
         reference = _server(state.deployment["spec"]["template"])["image"]
@@ -93,17 +94,17 @@ class KubernetesPlatform:
             forced = ("--force-conflicts",) if self.environment.agent else ()
             self._cluster.would_apply(state.objects, *forced)
         except KubectlFailed as error:
-            mend = "mend the manifests, or what in the cluster refuses them"
+            fix = "fix the manifests, or what in the cluster refuses them"
             if "conflict" in str(error):
-                mend = f"somebody else has set these fields: invoke deploy --env {name} takes over"
-            what = f"the cluster does not take the manifests of {name}"
-            raise self._refusal(what, str(error), mend) from None
+                fix = f"another manager owns these fields: invoke deploy --env {name} takes over"
+            what = f"the cluster does not accept the manifests of {name}"
+            raise self._refusal(what, str(error), fix) from None
         except Unreachable as error:
             what = f"the cluster of {name} does not answer"
             raise self._refusal(what, str(error), "try again when it does") from None
 
     def require(self, record: Record, bundle: Mapping[str, bytes]) -> None:
-        """Ask the registry for the image; while it is silent, the nodes may have it."""
+        """Look for the image at the registry; if that does not answer, the nodes may have it."""
         image = image_of(record, bundle)
         gone = self._missing(image.repository, image.digest)
         if gone:
@@ -111,11 +112,11 @@ class KubernetesPlatform:
                 f"the image of release {record.version} is gone",
                 why=gone,
                 state=f"{self.environment.name} unchanged",
-                next_step="bring it back to the registry, or choose another release",
+                next_step="push it to the registry again, or choose another release",
             )
 
     def warning(self, record: Record, bundle: Mapping[str, bytes]) -> str:
-        """Hold the tag at the registry against the release, whose digest is what runs."""
+        """Compare the tag at the registry with the release; the digest is what runs."""
         image = image_of(record, bundle)
         tag = f"{image.repository}:{image.tag}"
         try:
@@ -123,39 +124,39 @@ class KubernetesPlatform:
             if held == image.digest or _holds(image, held):
                 return ""
         except requests.RequestException as error:
-            return f"what {tag} is at the registry cannot be told: {error}"
+            return f"{tag} cannot be read at the registry: {error}"
         return (
             f"{tag} is {held or 'gone'} at the registry, the release is {image.digest}: "
-            "the digest wins"
+            "the digest counts"
         )
 
     def preflight(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> None:
-        """Leave it to the nodes: they pull the image by its digest."""
+        """Do nothing: the nodes pull the image by its digest."""
 
     def apply(
         self,
         desired: Mapping[str, bytes],
         event: str,
         guard: Callable[[], None],
-        told: Callable[[str], None],
+        report: Callable[[str], None],
     ) -> None:
-        """Apply all objects, once a dry run of all has gone well, and watch the pods change.
+        """Apply all objects after a dry run of all, and watch the rolling update.
 
-        Where an agent does that, wait for it.
+        Where an agent applies them, wait for it.
         """
         state = manifests.read(desired)
-        rollout = self._rollout(state, state.name, told)
+        rollout = self._rollout(state, state.name, report)
         if self.environment.agent:
             guard()
-            waiting = f"waiting for {self.environment.agent} to bring event {event[:12]}"
-            told(f"  {waiting} of the branch env/{self.environment.name}")
+            waiting = f"waiting for {self.environment.agent} to apply event {event[:12]}"
+            report(f"  {waiting} of the branch env/{self.environment.name}")
             rollout.wait(waiting)
             return
-        with serving("the cluster does not take the manifests"):
+        with serving("the cluster does not accept the manifests"):
             self._remove_canary()
-            self._patiently(lambda: self._cluster.would_apply(state.objects, "--force-conflicts"))
+            self._retried(lambda: self._cluster.would_apply(state.objects, "--force-conflicts"))
             guard()
-            self._patiently(lambda: self._cluster.apply(state.objects, self.environment.timeout_s))
+            self._retried(lambda: self._cluster.apply(state.objects, self.environment.timeout_s))
         rollout.wait()
 
     def canary(
@@ -165,47 +166,47 @@ class KubernetesPlatform:
         instances: int,
         event: str,
         guard: Callable[[], None],
-        told: Callable[[str], None],
+        report: Callable[[str], None],
     ) -> None:
-        """Put some pods of the release beside the others, under the same Service."""
+        """Start some pods of the release beside the others, under the same Service."""
         state = manifests.read(desired)
         deployment = state.canary(instances)
-        rollout = self._rollout(state, deployment["metadata"]["name"], told)
-        with serving("the cluster does not take the canary"):
-            self._patiently(lambda: self._cluster.would_apply([deployment], "--force-conflicts"))
+        rollout = self._rollout(state, deployment["metadata"]["name"], report)
+        with serving("the cluster does not accept the canary"):
+            self._retried(lambda: self._cluster.would_apply([deployment], "--force-conflicts"))
             guard()
-            self._patiently(lambda: self._cluster.apply([deployment], self.environment.timeout_s))
+            self._retried(lambda: self._cluster.apply([deployment], self.environment.timeout_s))
         rollout.wait()
 
     def answered(self, address: str, mark: str) -> tuple[Side, str]:
-        """Read the counts of a pod's metrics; a mark is the counts of then."""
+        """Read the counts of a pod's metrics; a mark holds the counts of an earlier time."""
         try:
             text = self._cluster.read(f"{address}/proxy/metrics").decode()
             now = counts_in(text)
         except (KubectlFailed, Unreachable, ValueError) as error:
             if not mark:
                 raise Undecided(f"the metrics of {address} cannot be read: {error}") from None
-            # They are counted on: the next time tells what this one has not.
+            # Counters go on: the next reading includes these requests.
             return Side((), 0), mark
         return now.since(Counts.read(mark) if mark else now), now.mark()
 
     def replay(self, requests: Sequence[Any], per_second: int) -> Replay:
-        """Return who asks the Service through the API server's proxy, which chooses a pod."""
+        """Return a replay to the Service through the API server's proxy, which chooses a pod."""
         return _Proxied(self, requests, per_second)
 
     def stop(self, event: str, guard: Callable[[], None]) -> None:
-        """Delete the Deployments; what stands around them costs nothing."""
-        with serving("the cluster does not do as it is told"):
+        """Delete the Deployments; the other objects cost nothing."""
+        with serving("the cluster has refused"):
             guard()
             self._delete({})
 
     def observe(self) -> Observation:
-        """Look at the pods, and at what each of them really runs."""
+        """Return the pods, checked for the image that each of them runs."""
         kinds = "deployments.apps,services,pods"
         try:
-            found = self._patiently(lambda: self._cluster.get(kinds, self._labels))
+            found = self._retried(lambda: self._cluster.get(kinds, self._labels))
         except KubectlFailed as error:
-            return Observation("", (), f"the cluster does not show what runs: {error}")
+            return Observation("", (), f"the cluster does not list its pods: {error}")
         deployments = [one for one in found if one["kind"] == "Deployment"]
         services = [one["metadata"]["name"] for one in found if one["kind"] == "Service"]
         pods = [one for one in found if one["kind"] == "Pod" and not has_ended(one)]
@@ -213,7 +214,7 @@ class KubernetesPlatform:
             return Observation("", (), "nothing runs")
         settled = {_track(one) for one in deployments if is_settled(one)}
         counted = [one for one in pods if not (_track(one) in settled and is_new(one))]
-        trouble = [*map(self._strange, counted), *map(_shortage, deployments)]
+        trouble = [*map(self._wrong_image, counted), *map(_shortage, deployments)]
         if not services:
             trouble.append("the Service is gone")
         if STABLE not in {_track(one) for one in deployments}:
@@ -225,46 +226,46 @@ class KubernetesPlatform:
         )
 
     def changed(self, desired: Mapping[str, bytes]) -> str:
-        """Say what an apply would change: fields that somebody has set, objects that are gone."""
+        """Return what an apply would change: fields that were set by hand, missing objects."""
         state = manifests.read(desired)
         try:
             wanted = self._cluster.would_apply(state.objects, "--force-conflicts")
             live = {_name(one): one for one in self._cluster.live(state.objects)}
         except KubectlFailed as error:
-            return f"whether anything was changed by hand cannot be told: {error}"
-        told = []
+            return f"changes by hand cannot be detected: {error}"
+        changes = []
         for one in wanted:
             now = live.get(_name(one))
             if now is None:
-                told.append(f"{_name(one)} is gone")
+                changes.append(f"{_name(one)} is gone")
             else:
-                told += _differences(_name(one), _compared(one), _compared(now))
-        return "; ".join(told)
+                changes += _differences(_name(one), _compared(one), _compared(now))
+        return "; ".join(changes)
 
     def stored(self) -> list[str]:
-        """Return nothing: the cluster's nodes look after their images themselves."""
+        """Return nothing: nodes clean up their images themselves."""
         return []
 
     def discard(self, release: str) -> None:
-        """Leave it to the nodes."""
+        """Do nothing: nodes clean up their images themselves."""
 
     def ask(self, address: str, path: str, body: Any = None) -> Any:
-        """Return the JSON that a pod or the Service answers through the API server's proxy."""
+        """Return the answer of a pod or the Service, through the API server's proxy."""
         where = f"{address}/proxy{path}"
         with serving(f"{address}{path} does not answer"):
             if body is None:
-                said = self._patiently(lambda: self._cluster.read(where))
+                answer = self._retried(lambda: self._cluster.read(where))
             else:
                 content = json.dumps(body).encode()
-                said = self._patiently(lambda: self._cluster.send(where, content))
+                answer = self._retried(lambda: self._cluster.send(where, content))
         try:
-            return json.loads(said)
+            return json.loads(answer)
         except ValueError:
-            raise NotServing(f"{address}{path} answers {said[:200]!r}") from None
+            raise NotServing(f"{address}{path} answers {answer[:200]!r}") from None
 
     @cached_property
     def _cluster(self) -> Kubectl:
-        """The cluster that release.toml means, and no other."""
+        """The cluster of release.toml, and no other."""
         environment, name = self.environment, self.environment.name
         manager = f"release-{self.policy.project}"
         cluster = Kubectl.choose(environment.context, environment.namespace, manager)
@@ -272,28 +273,28 @@ class KubernetesPlatform:
         try:
             found = cluster.cluster()
         except KubectlFailed as error:
-            what = f"the cluster of {name} does not say which one it is"
+            what = f"the identity of the cluster of {name} cannot be read"
             raise self._refusal(what, f"{where}: {error}", "kubectl config get-contexts") from None
         if found != environment.cluster:
             raise self._refusal(
-                f"{where} leads to another cluster than that of {name}",
-                f"its kube-system has the UID {found}, release.toml says {environment.cluster}",
-                f"choose the right context; or write that UID into [environments.{name}]",
+                f"{where} is for another cluster than that of {name}",
+                f"its kube-system has the UID {found}, release.toml has {environment.cluster}",
+                f"choose the right context, or write that UID into [environments.{name}]",
             )
         return cluster
 
-    def _patiently(self, call: Callable[[], Any]) -> Any:
-        return patiently(call, self._patience_s)
+    def _retried(self, call: Callable[[], Any]) -> Any:
+        return retried(call, self._retry_s)
 
     def _refusal(self, what: str, why: str, next_step: str) -> PreconditionFailed:
         return PreconditionFailed(what, why, f"{self.environment.name} unchanged", next_step)
 
-    def _rollout(self, state: Manifests, name: str, told: Callable[[str], None]) -> Rollout:
+    def _rollout(self, state: Manifests, name: str, report: Callable[[str], None]) -> Rollout:
         timeout_s = self.environment.timeout_s
-        cluster = self._patiently(lambda: self._cluster)
-        rollout = Rollout(cluster, self._labels, name, state.annotations, timeout_s, told)
-        with serving("the cluster does not show its events"):
-            self._patiently(rollout.begin)
+        cluster = self._retried(lambda: self._cluster)
+        rollout = Rollout(cluster, self._labels, name, state.annotations, timeout_s, report)
+        with serving("the cluster does not list its events"):
+            self._retried(rollout.skip_earlier_events)
         return rollout
 
     def _remove_canary(self) -> None:
@@ -301,10 +302,10 @@ class KubernetesPlatform:
 
     def _delete(self, more: Mapping[str, str]) -> None:
         labels, timeout_s = {**self._labels, **more}, self.environment.timeout_s
-        self._patiently(lambda: self._cluster.delete("deployments.apps", labels, timeout_s))
+        self._retried(lambda: self._cluster.delete("deployments.apps", labels, timeout_s))
 
     def _missing(self, repository: str, digest: str) -> str:
-        """Say that an image is nowhere to be had; a silent registry has not said so."""
+        """Return that an image exists nowhere, or an empty text, also if the registry is silent."""
         try:
             if registry.held(repository, digest, login()):
                 return ""
@@ -324,8 +325,8 @@ class KubernetesPlatform:
             return ""
         return f"neither the registry nor a node has {repository}@{digest}"
 
-    def _strange(self, pod: Mapping[str, Any]) -> str:
-        """Say that a pod runs another image than it was told to, or return an empty text."""
+    def _wrong_image(self, pod: Mapping[str, Any]) -> str:
+        """Return that a pod runs another image than its manifest names, or an empty text."""
         reference = _server(pod)["image"]
         repository, _, wanted = reference.rpartition("@")
         statuses = pod.get("status", {}).get("containerStatuses", ())
@@ -333,19 +334,19 @@ class KubernetesPlatform:
         digest = runs.rpartition("@")[2].removeprefix("docker://")
         if digest in ("", wanted, pod["metadata"].get("annotations", {}).get(IMAGE_ID)):
             return ""
-        # A runtime may name what it has chosen of an index.
+        # A runtime may report the image that it has chosen from an index.
         try:
             linux = {"os": "linux"}
             if registry.lists(repository.rpartition(":")[0], wanted, digest, linux, login()):
                 return ""
-            said = "which is not of it"
+            relation = "which does not belong to it"
         except requests.RequestException:
-            said = "and the registry does not say whether that is of it"
-        return f"{pod['metadata']['name']} runs {digest} instead of {wanted}, {said}"
+            relation = "and the registry does not answer whether it belongs to it"
+        return f"{pod['metadata']['name']} runs {digest} instead of {wanted}, {relation}"
 
 
 class _Proxied(Replay):
-    """Asks through the API server's proxy, where an answer does not tell its release."""
+    """Sends through the API server's proxy, where an answer does not name its release."""
 
     def __init__(
         self, platform: KubernetesPlatform, requests: Sequence[Any], per_second: int
@@ -354,7 +355,7 @@ class _Proxied(Replay):
         self._platform = platform
 
     def send(self, body: bytes) -> Reply:
-        """Ask about one customer; what a pod does not answer its own metrics tell."""
+        """Send one request; unanswered ones are in the pods' own metrics."""
         try:
             answer = self._platform.ask(self._endpoint, PATH, json.loads(body))
         except NotServing:
@@ -365,13 +366,13 @@ class _Proxied(Replay):
 
 
 def _holds(image: ImageRecord, index: str) -> bool:
-    """Tell whether what the tag names is an index that has the image."""
+    """Return whether a tag names an index that has the image."""
     linux = {"os": "linux"}
     return bool(index) and registry.lists(image.repository, index, image.digest, linux, login())
 
 
 def _server(part: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the server's container of a pod; a mesh may have put its own beside it."""
+    """Return the server's container of a pod; a service mesh may have added its own."""
     containers = part["spec"]["containers"]
     found: Mapping[str, Any] = next(
         (one for one in containers if one["name"] == CONTAINER), containers[0]
@@ -386,7 +387,7 @@ def _track(part: Mapping[str, Any]) -> str:
 def _instance(pod: Mapping[str, Any]) -> Instance:
     metadata, container = pod["metadata"], _server(pod)
     annotations = metadata.get("annotations", {})
-    # The proxy knows a Service's ports by name, and a pod's by number only.
+    # The proxy takes a Service's port by name, but a pod's only by number.
     ports = [one["containerPort"] for one in container.get("ports", ()) if one.get("name") == PORT]
     statuses = pod.get("status", {}).get("containerStatuses", ())
     restarts = sum(one.get("restartCount", 0) for one in statuses)
@@ -401,7 +402,7 @@ def _instance(pod: Mapping[str, Any]) -> Instance:
 
 
 def _shortage(deployment: Mapping[str, Any]) -> str:
-    """Say that there are not the pods that a Deployment wants, and why."""
+    """Return why a Deployment has fewer pods than it should, or an empty text."""
     wanted = deployment["spec"].get("replicas", 1)
     status = deployment.get("status", {})
     refused = [
@@ -411,7 +412,7 @@ def _shortage(deployment: Mapping[str, Any]) -> str:
     ]
     name = deployment["metadata"]["name"]
     if not wanted:
-        return f"{name} is scaled to none"
+        return f"{name} is scaled to zero"
     return f"{name} lacks pods{refused[0]}" if refused else ""
 
 
@@ -426,7 +427,7 @@ def _compared(part: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _differences(where: str, wanted: Any, now: Any) -> list[str]:
-    """Say where what is differs from what should be."""
+    """Return where two values differ, a sentence each."""
     if isinstance(wanted, dict) and isinstance(now, dict):
         return [
             found

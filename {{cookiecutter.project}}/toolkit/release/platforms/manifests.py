@@ -1,7 +1,7 @@
-"""The manifests of a release in a cluster: rendered by kustomize, and believed only when read back.
+"""The manifests of a release in a cluster, rendered by kustomize and then checked.
 
-Kustomize leaves an image alone whose name it does not know, and says nothing. So what it gives is
-read: every container must run exactly the release's image, by digest.
+Kustomize silently ignores an image whose name it does not know. So its output is checked: every
+container must run exactly the release's image, by digest.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from ..records import Record
 from . import kubectl
 
 MANIFEST = "kubernetes.yaml"
-# Who watches the branch, Argo CD or Flux, reads this, and no other file beside it.
+# Read by Argo CD or Flux, which watch the branch: it names the only other file that they need.
 INDEX = "kustomization.yaml"
 HEADER = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
 
-# Labels: whose objects they are.
+# Labels of all objects.
 PROJECT, ENVIRONMENT = "release.project", "release.environment"
 TRACK, STABLE, CANARY = "track", "stable", "canary"
-# Annotations of the Deployment and its pods: what runs, and the event that wanted it.
+# Annotations of the Deployment and its pods: what runs, and the event that deployed it.
 VERSION, DIGEST, EVENT = "release.version", "release.digest", "release.event"
 IMAGE_ID = "release.image-id"
 CONTAINER, PORT = "server", "http"
@@ -62,12 +62,12 @@ class Manifests:
 
     @property
     def annotations(self) -> Mapping[str, str]:
-        """What its pods say of themselves."""
+        """The annotations of its pods."""
         found: Mapping[str, str] = self.deployment["spec"]["template"]["metadata"]["annotations"]
         return found
 
     def canary(self, instances: int) -> dict[str, Any]:
-        """Return a second Deployment under the same Service, which counts its own pods only."""
+        """Return a second Deployment under the same Service, which selects only its own pods."""
         deployment = copy.deepcopy(self.deployment)
         deployment["metadata"]["name"] += f"-{CANARY}"
         spec = deployment["spec"]
@@ -82,23 +82,23 @@ class Manifests:
 
 
 def labels_of(environment: ClusterEnvironment, policy: Policy) -> dict[str, str]:
-    """Return what tells an environment's objects from all others."""
+    """Return the labels that identify an environment's objects."""
     return {PROJECT: policy.project, ENVIRONMENT: environment.name}
 
 
 def render(
     environment: ClusterEnvironment, policy: Policy, record: Record, image: ImageRecord, event: str
 ) -> bytes:
-    """Return the manifests of a release; `PreconditionFailed` if they would run anything else."""
+    """Return the manifests of a release; `PreconditionFailed` if they would run another image."""
     overlay = policy.root / (environment.overlay or f"deploy/overlays/{environment.name}")
-    assert policy.image, "the policy was held together"
-    told = {
+    assert policy.image, "the policy was checked"
+    annotations = {
         VERSION: record.version,
         DIGEST: record.digest,
         EVENT: event,
         IMAGE_ID: image.image_id,
     }
-    metadata = {"annotations": told}
+    metadata = {"annotations": annotations}
     patch = {
         **{"apiVersion": "apps/v1", "kind": "Deployment"},
         "metadata": {"name": "any"} | metadata,
@@ -107,7 +107,7 @@ def render(
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch).resolve()
         layer = HEADER | {
-            # An absolute path kustomize refuses.
+            # Kustomize refuses an absolute path.
             "resources": [os.path.relpath(overlay.resolve(), folder)],
             "images": [
                 {
@@ -132,13 +132,13 @@ def render(
 
 
 def read(desired: Mapping[str, bytes]) -> Manifests:
-    """Read a desired state; `ConfigurationError` if it is another platform's."""
+    """Parse a desired state; `ConfigurationError` if it is another platform's."""
     if MANIFEST not in desired:
         raise ConfigurationError(
-            f"this state holds no {MANIFEST}",
-            why="it was written for another platform",
+            f"the desired state has no {MANIFEST}",
+            why="it was rendered for another platform",
             state="nothing was changed",
-            next_step="promote the release anew, so that it is rendered for this platform",
+            next_step="promote the release again, so that it is rendered for this platform",
         )
     try:
         return Manifests(tuple(_objects(desired[MANIFEST])))
@@ -152,14 +152,14 @@ def read(desired: Mapping[str, bytes]) -> Manifests:
 
 
 def index() -> bytes:
-    """Return the kustomization that names the manifests, for who watches the branch."""
+    """Return the kustomization of the branch, for an agent that watches it."""
     return (json.dumps(HEADER | {"resources": [MANIFEST]}, indent=2) + "\n").encode()
 
 
 def _objects(content: bytes) -> Iterator[dict[str, Any]]:
     for document in yaml.safe_load_all(content.decode()):
         if not isinstance(document, dict) or not isinstance(document.get("metadata"), dict):
-            raise ValueError("there is something that is no object of a cluster")
+            raise ValueError("a document is not an object of a cluster")
         yield document
 
 
@@ -169,7 +169,7 @@ def _faults(
     """Yield each reason why manifests must not be applied."""
     wanted = f"{image.repository}:{image.tag}@{image.digest}"
     if not WHOLE.fullmatch(image.digest):
-        yield f"the release's digest {image.digest!r} is not whole"
+        yield f"the release's digest {image.digest!r} is incomplete"
     objects = list(_objects(rendered))
     for one in objects:
         name = f"{one['kind']} {one['metadata'].get('name')}"
@@ -180,28 +180,28 @@ def _faults(
             if container.get("image") != wanted:
                 yield (
                     f"{kind} {container.get('name')!r} of {name} runs {container.get('image')}, "
-                    f"not {wanted}; kustomize replaces the image that is called {known_as}"
+                    f"not {wanted}; kustomize replaces only the image {known_as}"
                 )
     deployments = [one for one in objects if one["kind"] == "Deployment"]
     if len(deployments) != 1:
-        yield f"there are {len(deployments)} Deployments, and one is wanted"
+        yield f"there are {len(deployments)} Deployments, but there must be one"
         return
     (deployment,) = deployments
     pod = deployment["spec"]["template"]["spec"]
     names = [container["name"] for container in pod["containers"]]
     if names != [CONTAINER]:
-        yield f"the containers are {', '.join(names)}, and one is wanted: {CONTAINER}"
+        yield f"the containers are {', '.join(names)}, but there must be one, {CONTAINER}"
     elif PORT not in {port.get("name") for port in pod["containers"][0].get("ports", ())}:
-        yield f"the container has no port called {PORT}"
+        yield f"the container has no port named {PORT}"
     if deployment["spec"]["selector"].get("matchLabels", {}).get(TRACK) != STABLE:
-        yield f"the Deployment does not select {TRACK}: {STABLE}: it would count a canary's pods"
+        yield f"the Deployment does not select {TRACK}: {STABLE}: it would select a canary's pods"
     for one in objects:
         if one["kind"] == "Service" and TRACK in one["spec"].get("selector", {}):
             yield f"the Service selects on {TRACK}, so a canary would get no request"
 
 
 def _containers(part: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield every container in an object, of whatever kind, with the name of its list."""
+    """Yield every container in an object of any kind, with the name of its list."""
     if isinstance(part, dict):
         for key, value in part.items():
             if key in ("containers", "initContainers", "ephemeralContainers"):
@@ -215,8 +215,8 @@ def _containers(part: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def _refuse(environment: ClusterEnvironment, why: str) -> PreconditionFailed:
     return PreconditionFailed(
-        f"the manifests of {environment.name} are not those of the release",
+        f"the manifests of {environment.name} would not run the release",
         why=why,
         state=f"{environment.name} unchanged",
-        next_step=f"mend deploy/; kubectl kustomize deploy/overlays/{environment.name} shows them",
+        next_step=f"fix deploy/; kubectl kustomize deploy/overlays/{environment.name} shows them",
     )

@@ -1,10 +1,9 @@
 """The ``process`` platform: real servers on this machine, from the release's own environment.
 
-It needs neither Docker nor a cluster. Everything lives in ``$XDG_STATE_HOME/<project>`` (else
+It needs neither Docker nor a cluster. Its files are in ``$XDG_STATE_HOME/<project>`` (default:
 ``~/.local/state``), outside of the checkout, which a CI job removes:
 
-- ``releases/<version>/bundle`` and ``venv``: a release made ready to start, shared by all
-  environments;
+- ``releases/<version>/bundle`` and ``venv``: a staged release, shared by all environments;
 - ``environments/<name>/``: the supervisor's folder, with ``desired.json``, ``actual.json`` and
   ``logs/``.
 """
@@ -49,7 +48,7 @@ def state_directory(project: str) -> Path:
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold a lock on a file, waiting for it; the kernel frees it when the process dies."""
+    """Hold a lock on a file, waiting for it; the kernel releases it when the process dies."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -72,12 +71,12 @@ class ProcessPlatform:
         self.folder = self.state / "environments" / environment.name
 
     def locate(self) -> None:
-        """Be here: servers run on the machine on which the command is typed."""
+        """Do nothing: servers run on the machine of the command."""
 
     def render(
         self, record: Record, bundle: Callable[[], Mapping[str, bytes]], event: str
     ) -> dict[str, bytes]:
-        """Return ``process.json``: address, number of servers and how to start one."""
+        """Return ``process.json``: address, number of servers and their command."""
         manifest = {
             "platform": "process",
             "release": record.version,
@@ -91,28 +90,28 @@ class ProcessPlatform:
         return {MANIFEST: (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode()}
 
     def examine(self, desired: Mapping[str, bytes]) -> None:
-        """Refuse nothing: what has been rendered here is taken here."""
+        """Do nothing: every rendered state is valid."""
 
     def require(self, record: Record, bundle: Mapping[str, bytes]) -> None:
-        """Want nothing but the bundle, which whoever asks has in hand."""
+        """Do nothing: the bundle is all that is needed."""
 
     def warning(self, record: Record, bundle: Mapping[str, bytes]) -> str:
-        """Have nothing to say: a bundle is in git and nowhere else."""
+        """Return an empty text: a bundle is only in git."""
         return ""
 
     def preflight(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> None:
-        """Lay the bundle out and install its locked environment, once a version on this machine."""
+        """Write the bundle and install its locked environment, once a version on this machine."""
         home = self._release_folder(record.version)
         with exclusive(home.with_suffix(".lock")):
             if self._is_complete(home, record):
                 return
-            # What is there comes from an install that was killed, or was damaged since.
+            # An installation that was killed, or damaged since.
             shutil.rmtree(home, ignore_errors=True)
             try:
-                _lay_out(home, bundle(), "--compile-bytecode")
+                _install_bundle(home, bundle(), "--compile-bytecode")
                 supervisor.write_json(home / COMPLETE, {"digest": record.digest})
             except (OSError, NotServing):
-                # A full disk must have room again for the way back.
+                # A full disk needs space again for the undoing.
                 shutil.rmtree(home, ignore_errors=True)
                 raise
 
@@ -121,9 +120,9 @@ class ProcessPlatform:
         desired: Mapping[str, bytes],
         event: str,
         guard: Callable[[], None],
-        told: Callable[[str], None],
+        report: Callable[[str], None],
     ) -> None:
-        """Tell the supervisor the new desired state, and wait until it is reached."""
+        """Give the supervisor the new desired state, and wait until it is reached."""
         manifest = manifest_of(desired, MANIFEST)
         self._serve(manifest, [self._spec(manifest)] * manifest["instances"], event, guard)
 
@@ -134,9 +133,9 @@ class ProcessPlatform:
         instances: int,
         event: str,
         guard: Callable[[], None],
-        told: Callable[[str], None],
+        report: Callable[[str], None],
     ) -> None:
-        """Give some of the slots to the new release: the kernel gives each an equal share."""
+        """Give some of the slots to the new release: the kernel gives each slot an equal share."""
         new, old = manifest_of(desired, MANIFEST), manifest_of(before, MANIFEST)
         rest = new["instances"] - instances
         self._serve(new, [self._spec(new)] * instances + [self._spec(old)] * rest, event, guard)
@@ -150,15 +149,15 @@ class ProcessPlatform:
             end = file.seek(0, os.SEEK_END)
             if not mark:
                 return Side((), 0), str(end)
-            # The supervisor cuts a log that has grown too long: then it begins anew.
+            # The supervisor truncates a log that has grown too long: then reading starts anew.
             begin = file.seek(int(mark) if int(mark) <= end else 0)
             lines = file.read()
-        # A line that is being written is read when it is whole.
-        whole = lines.rfind(b"\n") + 1
-        return side_of(lines[:whole]), str(begin + whole)
+        # An incomplete line is read the next time.
+        end_of_line = lines.rfind(b"\n") + 1
+        return side_of(lines[:end_of_line]), str(begin + end_of_line)
 
     def replay(self, requests: Sequence[Any], per_second: int) -> Replay:
-        """Return who asks at the environment's address."""
+        """Return a replay to the environment's address."""
         return Replay(self.observe().endpoint, requests, per_second)
 
     def stop(self, event: str, guard: Callable[[], None]) -> None:
@@ -168,42 +167,42 @@ class ProcessPlatform:
             self._reach(state | {"slots": []}, guard, timeout_s=2 * supervisor.DRAIN_LIMIT_S)
 
     def remove(self) -> None:
-        """Stop, and leave nothing of this environment behind; its releases stay."""
+        """Stop, and remove this environment's folder; its releases stay."""
         self.stop("", lambda: None)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def stored(self) -> list[str]:
-        """Return the releases whose folders are there, whole or not."""
+        """Return the releases whose folders exist, complete or not."""
         folder = self.state / "releases"
         return [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
 
     def discard(self, release: str) -> None:
-        """Remove a release's folder, unless somebody is laying it out."""
+        """Remove a release's folder, but not while it is being installed."""
         home = self._release_folder(release)
         with exclusive(home.with_suffix(".lock")):
             shutil.rmtree(home, ignore_errors=True)
 
     def ask(self, address: str, path: str, body: Any = None) -> Any:
-        """Return the JSON that one server answers on its private socket."""
+        """Return one server's answer on its private socket."""
         return ask_over_http(address, path, body)
 
     def observe(self) -> Observation:
-        """Read what the supervisor last told, and whether there is one."""
+        """Return the state that the supervisor has written, if it is alive."""
         if not self._is_supervised():
             return Observation("", (), "nothing runs")
         actual = self._actual()
         if not actual:
-            return Observation("", (), "the supervisor has not told yet what runs")
+            return Observation("", (), "the supervisor has not written its state yet")
         instances = tuple(Instance(**instance) for instance in actual["instances"])
         endpoint = f"http://{actual['host']}:{actual['port']}"
         return Observation(endpoint, instances, actual["trouble"])
 
     def changed(self, desired: Mapping[str, bytes]) -> str:
-        """Have nothing to say: `observe` has seen all that there is."""
+        """Return an empty text: `observe` sees everything."""
         return ""
 
     def _spec(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
-        """Return how the supervisor starts a server of a state."""
+        """Return the supervisor's specification of a server."""
         home = self._release_folder(manifest["release"])
         return {
             "release": manifest["release"],
@@ -225,7 +224,7 @@ class ProcessPlatform:
         guard: Callable[[], None],
     ) -> None:
         state = {"event": event, "host": manifest["host"], "port": manifest["port"]}
-        # Each slot in turn may take its whole time to get ready.
+        # Each slot in turn may take its full time to become ready.
         timeout_s = manifest["ready_timeout_s"] * (len(slots) + 1)
         self._reach(state | {"slots": slots}, guard, timeout_s)
 
@@ -233,7 +232,7 @@ class ProcessPlatform:
         return self.state / "releases" / version
 
     def _is_complete(self, home: Path, record: Record) -> bool:
-        """Prove the files of a release that was laid out before: a disk outlives many hands."""
+        """Check the files of a release that was installed before, which may have been changed."""
         try:
             done = json.loads((home / COMPLETE).read_text(encoding="utf-8"))
             intact = all(
@@ -248,7 +247,7 @@ class ProcessPlatform:
         )
 
     def _is_supervised(self) -> bool:
-        """Tell whether a supervisor lives: it holds its lock as long as it does."""
+        """Return whether a supervisor is alive: then it holds its lock."""
         if not self.folder.is_dir():
             return False
         lock = supervisor.try_lock(self.folder / "supervisor.lock", fcntl.LOCK_SH)
@@ -266,7 +265,7 @@ class ProcessPlatform:
         return actual
 
     def _reach(self, state: dict[str, Any], guard: Callable[[], None], timeout_s: float) -> None:
-        # The same event may be applied twice, so each telling has a name of its own.
+        # The same event may be applied twice, so each desired state has an id of its own.
         generation = uuid.uuid4().hex
         with exclusive(self.folder / "apply.lock"):
             guard()
@@ -278,9 +277,9 @@ class ProcessPlatform:
             desired = json.loads((self.folder / "desired.json").read_text(encoding="utf-8"))
             if desired["generation"] != generation:
                 raise Locked(
-                    f"{self.environment.name} was taken over while this command worked",
-                    why=f"event {desired['event'][:12]} is the newer one",
-                    state="whoever took over decides now",
+                    f"{self.environment.name} was taken over while this command was running",
+                    why=f"event {desired['event'][:12]} is newer",
+                    state="the command that took over decides what serves",
                     next_step=f"invoke history --env {self.environment.name}",
                 )
             actual = self._actual()
@@ -292,9 +291,9 @@ class ProcessPlatform:
             if not self._is_supervised():
                 if not state["slots"]:
                     return
-                raise NotServing(f"the supervisor ended; see {self.folder / 'supervisor.log'}")
+                raise NotServing(f"the supervisor has exited; see {self.folder / 'supervisor.log'}")
             time.sleep(POLL_S)
-        raise NotServing(f"the change was not done after {timeout_s:.0f} s")
+        raise NotServing(f"the update was not complete after {timeout_s:.0f} s")
 
     def _start_supervisor(self) -> None:
         (self.folder / "actual.json").unlink(missing_ok=True)
@@ -314,7 +313,7 @@ class ProcessPlatform:
                 stderr=log,
                 start_new_session=True,
             )
-        # It outlives this command, which is not to wait for it, nor to warn that it did not.
+        # It outlives this command: subprocess must neither wait for it nor warn about it.
         started.returncode = 0
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._is_supervised():
@@ -326,21 +325,21 @@ class ProcessPlatform:
 
 
 def manifest_of(desired: Mapping[str, bytes], name: str) -> dict[str, Any]:
-    """Read a platform's manifest; `ConfigurationError` if the state is another platform's."""
+    """Parse a platform's manifest; `ConfigurationError` if the state is another platform's."""
     try:
         manifest: dict[str, Any] = json.loads(desired[name])
     except (KeyError, ValueError):
         raise ConfigurationError(
-            f"this state holds no {name}",
-            why="it was written for another platform",
+            f"the desired state has no {name}",
+            why="it was rendered for another platform",
             state="nothing was changed",
-            next_step="promote the release anew, so that it is rendered for this platform",
+            next_step="promote the release again, so that it is rendered for this platform",
         ) from None
     return manifest
 
 
-def _lay_out(home: Path, bundle: Mapping[str, bytes], *uv_options: str) -> None:
-    """Write a bundle's files, and install what it locks and holds."""
+def _install_bundle(home: Path, bundle: Mapping[str, bytes], *uv_options: str) -> None:
+    """Write a bundle's files, and install its lock and its wheel."""
     (home / "bundle").mkdir(parents=True)
     for name, content in bundle.items():
         (home / "bundle" / name).write_bytes(content)
@@ -351,25 +350,25 @@ def _lay_out(home: Path, bundle: Mapping[str, bytes], *uv_options: str) -> None:
 
 
 def run_inside(bundle: Mapping[str, bytes], script: str) -> str:
-    """Run a Python script in a release's environment, made to be thrown away; return its output.
+    """Run a Python script in a temporary environment of a release, and return its output.
 
     `NotServing` when the environment cannot be made, or the script fails there.
     """
     with tempfile.TemporaryDirectory() as desk:
-        _lay_out(Path(desk), bundle)
+        _install_bundle(Path(desk), bundle)
         python = str(Path(desk, "venv", "bin", "python"))
         done = subprocess.run(
             [python, "-I", "-c", script], capture_output=True, text=True, check=False
         )
     if done.returncode:
-        raise NotServing(f"its Python fails: {done.stderr.strip()[-2000:]}")
+        raise NotServing(f"the script failed there: {done.stderr.strip()[-2000:]}")
     return done.stdout
 
 
 def _install_commands(
     venv: Path, lock: Path, wheels: list[str], uv_options: Iterable[str]
 ) -> list[list[str]]:
-    """Return the commands that make the release's environment: uv where it is, pip otherwise."""
+    """Return the commands that make a release's environment, with uv if installed, else pip."""
     python = str(venv / "bin" / "python")
     uv = _uv()
     if uv:
@@ -386,7 +385,7 @@ def _install_commands(
 
 
 def _uv() -> str | None:
-    """Find uv beside this interpreter or on the PATH."""
+    """Return uv's path, beside this interpreter or on the PATH."""
     beside = Path(sys.executable).with_name("uv")
     return str(beside) if beside.exists() else shutil.which("uv")
 
@@ -407,9 +406,9 @@ def _install(command: list[str]) -> None:
         )
     except subprocess.TimeoutExpired:
         raise NotServing(
-            f"{' '.join(command[:4])} was not done after {INSTALL_TIMEOUT_S} s"
+            f"{' '.join(command[:4])} did not end within {INSTALL_TIMEOUT_S} s"
         ) from None
     if done.returncode:
-        said = (done.stderr or done.stdout).strip()[-2000:]
-        kind = MachineFailed if MACHINE_TROUBLE.search(said) else NotServing
-        raise kind(f"the release's environment cannot be installed: {said}")
+        message = (done.stderr or done.stdout).strip()[-2000:]
+        kind = MachineFailed if MACHINE_TROUBLE.search(message) else NotServing
+        raise kind(f"the release's environment cannot be installed: {message}")

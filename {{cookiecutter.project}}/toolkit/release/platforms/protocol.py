@@ -1,4 +1,4 @@
-"""What the engine asks of a platform, and what a platform tells of the servers that run."""
+"""The interface of a platform, and its view of the servers that run."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class Instance:
     Parameters
     ----------
     release, digest : str
-        What it was started from.
+        The release that it was started from.
     address : str
-        Reaches this server and no other: ``http://host:port``, a container's name, or ``pod/name``.
+        Reaches only this server: ``http://host:port``, a container's name, or ``pods/name:port``.
     pid : int
-        Its process, on the machine that serves; 0 where that is another one.
+        Its process on the serving machine; 0 where that is not this one.
     state : str
         starting, ready, draining or failed.
     restarts : int
-        How often it was started again after a crash.
+        How often it was restarted after a crash.
     """
 
     release: str
@@ -39,15 +39,15 @@ class Instance:
 
 @dataclass(frozen=True)
 class Observation:
-    """What an environment runs now, seen from outside git.
+    """What an environment runs now, on its platform.
 
     Parameters
     ----------
     endpoint : str
-        Where its customers ask, for `Platform.ask`; empty when nothing serves.
+        The address for its clients and for `Platform.ask`; empty when nothing serves.
     instances : tuple of Instance
     trouble : str
-        What keeps it from its desired state, with the tail of the log, or empty.
+        What keeps it from its desired state, with the end of the log, or empty.
     """
 
     endpoint: str
@@ -55,9 +55,9 @@ class Observation:
     trouble: str
 
     def drift(self, release: str) -> str:
-        """Say how this differs from serving a release (empty: nothing), or return an empty text."""
+        """Return how this differs from serving a release (empty: none), or an empty text."""
         if not release:
-            return "servers run, though git says nothing should" if self.instances else ""
+            return "servers run, though none should" if self.instances else ""
         if not self.instances:
             return self.trouble or "nothing runs"
         others = {instance.release for instance in self.instances} - {release}
@@ -68,49 +68,50 @@ class Observation:
 
 
 class Platform(Protocol):
-    """What the engine asks of a platform. Every verb may be repeated without harm.
+    """A platform, as the engine uses it. Every method may be repeated without harm.
 
-    `Unreachable` says that a verb could not look, or cannot tell what it has done.
+    Every method raises `Unreachable` where the platform does not answer, so that its state or the
+    effect of the call is unknown.
     """
 
     def locate(self) -> None:
-        """Make sure that this is the place which release.toml means; else `PreconditionFailed`."""
+        """Make sure that this is the place of release.toml, or raise `PreconditionFailed`."""
 
     def render(
         self, record: Record, bundle: Callable[[], Mapping[str, bytes]], event: str
     ) -> dict[str, bytes]:
-        """Return the manifests of this release here, by file name; nothing is touched.
+        """Return the manifests of a release for this environment, by file name; nothing is touched.
 
-        ``event`` is the id of the event that wants them.
+        ``event`` is the id of the event that they are for.
         """
 
     def examine(self, desired: Mapping[str, bytes]) -> None:
-        """Refuse, before anything is touched, what would not be taken; `PreconditionFailed`."""
+        """Raise `PreconditionFailed` for a state that would be refused; nothing is touched."""
 
     def require(self, record: Record, bundle: Mapping[str, bytes]) -> None:
-        """Look whether a release can be brought here, and do no more; `ArtifactGone` if not.
+        """Raise `ArtifactGone` if a release is not available; nothing is touched.
 
-        A rollback waits for this: nobody else is asked about what is already here.
+        A rollback waits for this: no registry is asked about what is already here.
         """
 
     def warning(self, record: Record, bundle: Mapping[str, bytes]) -> str:
-        """Say what is odd about a release, and no reason not to promote it; or an empty text."""
+        """Return what is unusual about a release, as a warning, or an empty text."""
 
     def preflight(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> None:
-        """Bring the release here, ready to start; `NotServing` if that cannot be done."""
+        """Stage the release here, ready to start; `NotServing` if that fails."""
 
     def apply(
         self,
         desired: Mapping[str, bytes],
         event: str,
         guard: Callable[[], None],
-        told: Callable[[str], None],
+        report: Callable[[str], None],
     ) -> None:
         """Make the environment serve this desired state without losing a request.
 
-        ``event`` names the state; ``guard`` is asked last, when nobody else can come in between,
-        and raises when the event is no longer the newest; ``told`` hears what happens meanwhile.
-        `NotServing` when the new servers do not get ready.
+        ``event`` names the state. ``guard`` is called last, when no other command can interfere,
+        and raises if the event is no longer the newest. ``report`` receives the progress.
+        `NotServing` when the new servers do not become ready.
         """
 
     def canary(
@@ -120,36 +121,36 @@ class Platform(Protocol):
         instances: int,
         event: str,
         guard: Callable[[], None],
-        told: Callable[[str], None],
+        report: Callable[[str], None],
     ) -> None:
-        """Make some servers serve the desired state, and the others what served before.
+        """Make some servers serve the desired state, and the others the state before.
 
-        As `apply` does it; an `apply` of either state follows.
+        As `apply`; an `apply` of one of the states follows.
         """
 
     def answered(self, address: str, mark: str) -> tuple[Side, str]:
-        """Return the predictions of one server since a mark, and the mark of now; "" is no mark.
+        """Return the predictions of one server since a mark, and the new mark; "" is no mark.
 
-        `Undecided` where a server does not tell what it has answered.
+        `Undecided` where a server's answers cannot be read.
         """
 
     def replay(self, requests: Sequence[Any], per_second: int) -> Replay:
-        """Return who asks the environment about held-out customers, as customers would."""
+        """Return a replay of held-out customers to the environment's address."""
 
     def stop(self, event: str, guard: Callable[[], None]) -> None:
-        """Let every server finish its requests and end."""
+        """Let every server finish its requests, and end it."""
 
     def observe(self) -> Observation:
-        """Look at what runs."""
+        """Return what runs."""
 
     def changed(self, desired: Mapping[str, bytes]) -> str:
-        """Say what somebody has changed by hand in a desired state, or return an empty text."""
+        """Return what was changed by hand in a desired state, or an empty text."""
 
     def stored(self) -> list[str]:
-        """Return the releases that are on this host, ready to start."""
+        """Return the releases that are staged on this host."""
 
     def discard(self, release: str) -> None:
-        """Take a release from this host; one that is not there is no trouble."""
+        """Remove a release from this host, if it is there."""
 
     def ask(self, address: str, path: str, body: Any = None) -> Any:
-        """Return the JSON that one instance answers; `NotServing` if it does not."""
+        """Return one instance's answer, parsed from JSON; `NotServing` if there is none."""

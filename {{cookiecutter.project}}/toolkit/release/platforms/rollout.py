@@ -1,7 +1,7 @@
-"""A rollout in a cluster, watched until it is done, or until it is clear that it will not be.
+"""A rolling update in a cluster, watched until it is complete or has clearly failed.
 
-What the cluster does meanwhile is told, and why it does not get on is in the error: the pods'
-reasons, and the end of the log of one that has failed.
+Its progress is reported, and the reasons of a failure are in the error: the pods' states, and the
+end of the log of one that has failed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..errors import NotServing, Unreachable
 from .kubectl import POLL_S, Kubectl, KubectlFailed
 from .manifests import CONTAINER, EVENT, VERSION
 
-# No patience helps a container for which the kubelet says this.
+# Reasons of the kubelet for which waiting is in vain.
 HOPELESS = ("CrashLoopBackOff", "InvalidImageName", "CreateContainerConfigError")
 
 Object = Mapping[str, Any]
@@ -29,14 +29,14 @@ class Rollout:
     ----------
     cluster : Kubectl
     labels : mapping of str to str
-        What tells the environment's objects.
+        Of the environment's objects.
     name : str
         Of the Deployment.
     wanted : mapping of str to str
-        The annotations of the pods that should come to run.
+        The annotations of the new pods.
     timeout_s : int
-    told : callable
-        Hears what happens.
+    report : callable
+        Receives the progress, a line at a time.
     """
 
     cluster: Kubectl
@@ -44,13 +44,13 @@ class Rollout:
     name: str
     wanted: Mapping[str, str]
     timeout_s: int
-    told: Callable[[str], None]
+    report: Callable[[str], None]
     _events: dict[str, int] = field(init=False, default_factory=dict)
     _last: str = field(init=False, default="")
 
-    def begin(self) -> None:
-        """Leave out what has happened until now."""
-        for uid, count, _ in self._happened():
+    def skip_earlier_events(self) -> None:
+        """Do not report the events until now."""
+        for uid, count, _ in self._cluster_events():
             self._events[uid] = count
 
     def wait(self, waiting_for: str = "") -> None:
@@ -59,29 +59,29 @@ class Rollout:
         Raises
         ------
         NotServing
-            It is not, and why.
+            A pod cannot become ready, or not in time; the text says why.
         Unreachable
-            The cluster has fallen silent, and the time is over.
+            The cluster does not answer, and the time is over.
         """
         deadline = time.monotonic() + self.timeout_s
         pods: list[Object] = []
         while True:
-            trouble, silence = waiting_for or "nothing has begun", ""
+            trouble, silence = waiting_for or "the update has not started", ""
             try:
                 deployment, pods = self._look()
-                self._tell_events()
+                self._report_events()
             except Unreachable as error:
-                silence = f"the cluster has fallen silent: {error}"
-                self._tell(silence)
+                silence = f"the cluster does not answer: {error}"
+                self._report_once(silence)
             except KubectlFailed as error:
-                raise NotServing(f"the cluster does not show {self.name}: {error}") from None
+                raise NotServing(f"the cluster does not return {self.name}: {error}") from None
             else:
                 if deployment and is_done(deployment, self.wanted[EVENT]):
                     return
                 if deployment and _event_of(deployment["spec"]["template"]) == self.wanted[EVENT]:
                     reasons = [*_refusals(deployment), *map(reason, filter(_is_unready, pods))]
-                    trouble = "; ".join(reasons) or "its pods are still to come"
-                self._tell(f"{_progress(deployment)}{trouble}")
+                    trouble = "; ".join(reasons) or "its pods are not created yet"
+                self._report_once(f"{_progress(deployment)}{trouble}")
                 if any(_is_hopeless(pod) for pod in pods):
                     raise NotServing(f"release {self.wanted[VERSION]}: {trouble}{self._tail(pods)}")
             if time.monotonic() > deadline:
@@ -93,7 +93,7 @@ class Rollout:
             time.sleep(POLL_S)
 
     def _look(self) -> tuple[Object | None, list[Object]]:
-        """Return the Deployment, and those of its pods that are new."""
+        """Return the Deployment and its new pods."""
         found = self.cluster.get("deployments.apps,pods", self.labels)
         named = [one for one in found if one["metadata"]["name"] == self.name]
         pods: list[Object] = [
@@ -105,8 +105,8 @@ class Rollout:
         ]
         return next(iter(named), None), pods
 
-    def _happened(self) -> Iterator[tuple[str, int, str]]:
-        """Yield the events about the Deployment and its pods: uid, count and text."""
+    def _cluster_events(self) -> Iterator[tuple[str, int, str]]:
+        """Yield the events of the Deployment and its pods: uid, count and text."""
         for event in self.cluster.get("events"):
             about = event.get("involvedObject", {})
             if str(about.get("name", "")).startswith(self.name):
@@ -114,19 +114,19 @@ class Rollout:
                 count = event.get("count") or event.get("series", {}).get("count") or 1
                 yield event["metadata"]["uid"], count, f"{text}: {event.get('message', '')}"
 
-    def _tell_events(self) -> None:
-        for uid, count, text in self._happened():
+    def _report_events(self) -> None:
+        for uid, count, text in self._cluster_events():
             if self._events.get(uid, 0) < count:
                 self._events[uid] = count
-                self.told(f"  {one_line(text)}")
+                self.report(f"  {one_line(text)}")
 
-    def _tell(self, text: str) -> None:
+    def _report_once(self, text: str) -> None:
         if text != self._last:
             self._last = text
-            self.told(f"  {text}")
+            self.report(f"  {text}")
 
     def _tail(self, pods: Sequence[Object]) -> str:
-        """Return the end of the log of a pod that is not ready, if one has got as far as that."""
+        """Return the end of the log of a pod that is not ready, if one has a log."""
         for pod in pods:
             status = _status(pod)
             if _is_unready(pod) and (status.get("restartCount") or "running" in _state(pod)):
@@ -137,7 +137,7 @@ class Rollout:
 
 
 def is_done(deployment: Object, event: str) -> bool:
-    """Tell whether a Deployment has changed over to what an event wanted, all of it."""
+    """Return whether the rolling update of a Deployment to an event's state is complete."""
     status = deployment.get("status", {})
     replicas = deployment["spec"].get("replicas", 1)
     return (
@@ -150,7 +150,7 @@ def is_done(deployment: Object, event: str) -> bool:
 
 
 def is_settled(deployment: Object) -> bool:
-    """Tell whether a Deployment's last change has come to its end, whatever was scaled since."""
+    """Return whether a Deployment's last update is complete, whatever was scaled since."""
     conditions = deployment.get("status", {}).get("conditions", ())
     return any(
         one["type"] == "Progressing" and one.get("reason") == "NewReplicaSetAvailable"
@@ -161,46 +161,46 @@ def is_settled(deployment: Object) -> bool:
 
 
 def reason(pod: Object) -> str:
-    """Say why a pod is not ready."""
+    """Return why a pod is not ready."""
     name, state, status = pod["metadata"]["name"], _state(pod), _status(pod)
     waiting = state.get("waiting", {})
     ended = (state if "terminated" in state else status.get("lastState", {})).get("terminated", {})
-    said = [waiting.get("reason"), waiting.get("message")]
+    parts = [waiting.get("reason"), waiting.get("message")]
     if ended:
-        said += [f"it has ended with {ended.get('exitCode')}", ended.get("reason")]
+        parts += [f"it has exited with {ended.get('exitCode')}", ended.get("reason")]
     for condition in pod.get("status", {}).get("conditions", ()):
         if condition["type"] == "PodScheduled" and condition["status"] != "True":
-            said += [condition.get("reason"), condition.get("message")]
+            parts += [condition.get("reason"), condition.get("message")]
     if "running" in state:
-        said.append("it runs, and is not ready")
-    return f"{name}: {one_line(', '.join(str(one) for one in said if one)) or 'not started yet'}"
+        parts.append("it runs, but is not ready")
+    return f"{name}: {one_line(', '.join(str(one) for one in parts if one)) or 'not started yet'}"
 
 
 def is_ready(pod: Object) -> bool:
-    """Tell whether a pod gets requests."""
+    """Return whether a pod gets requests."""
     conditions = pod.get("status", {}).get("conditions", ())
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
 def has_ended(pod: Object) -> bool:
-    """Tell whether a pod is on its way out, or has only left its entry."""
+    """Return whether a pod is terminating, or has ended."""
     ended = pod.get("status", {}).get("phase") in ("Failed", "Succeeded")
     return ended or "deletionTimestamp" in pod["metadata"]
 
 
 def is_new(pod: Object) -> bool:
-    """Tell whether a pod has never been as far as to be asked: the autoscaler's newest, say."""
+    """Return whether a pod has never been started, such as the autoscaler's newest."""
     status = _status(pod)
     return not status.get("started") and not status.get("restartCount")
 
 
 def one_line(text: str) -> str:
-    """Fold a text."""
+    """Fold a text into one line."""
     return " ".join(text.split())
 
 
 def _status(pod: Object) -> Object:
-    """Return what is said of the server's container."""
+    """Return the status of the server's container."""
     statuses = pod.get("status", {}).get("containerStatuses", ())
     found: Object = next((one for one in statuses if one["name"] == CONTAINER), {})
     return found
@@ -224,7 +224,7 @@ def _event_of(part: Object) -> str:
 
 
 def _refusals(deployment: Object) -> Iterator[str]:
-    """Yield why the cluster lets no pod come: a quota, an admission."""
+    """Yield why the cluster creates no pod, such as a quota or an admission."""
     for condition in deployment.get("status", {}).get("conditions", ()):
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
             yield one_line(f"{condition.get('reason')}: {condition.get('message')}")

@@ -1,8 +1,8 @@
-"""Runs inside a container, and holds the environment's listening sockets: one a slot.
+"""A script inside a container, which holds the environment's listening sockets: one a slot.
 
-Servers come and go in containers that share its network, and take a slot's socket from it. The
-socket never closes, so a connection that waits in its queue is not lost when one server follows
-another. It is handed over as a text, so it imports the standard library alone.
+Servers run in containers that share its network, and take a slot's socket from it. The socket never
+closes, so no connection in its queue is lost when one server replaces another. The script is passed
+on as text, so it imports the standard library alone.
 
     python3 -c <this> PORT SLOTS
 """
@@ -11,9 +11,9 @@ import signal
 import socket
 import sys
 
-# An abstract address: it belongs to the network namespace that the containers share, and no file
-# has to be writable for it.
-DOOR = "\0sockets"
+# An abstract address: it belongs to the network namespace that the containers share, and needs no
+# writable file.
+ADDRESS = "\0sockets"
 BACKLOG = 1024
 
 
@@ -28,18 +28,18 @@ def listen(port: int) -> socket.socket:
 
 
 def main(port: int, slots: int) -> None:
-    """Hand out the sockets until told to stop."""
+    """Pass on the sockets until SIGTERM."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     listeners = [listen(port) for _ in range(slots)]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
-        door.bind(DOOR)
-        door.listen()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as local:
+        local.bind(ADDRESS)
+        local.listen()
         while True:
-            client, _ = door.accept()
+            client, _ = local.accept()
             with client:
-                asked = client.recv(16)
-                if asked.isdigit() and int(asked) < slots:
-                    socket.send_fds(client, [b"."], [listeners[int(asked)].fileno()])
+                slot = client.recv(16)
+                if slot.isdigit() and int(slot) < slots:
+                    socket.send_fds(client, [b"."], [listeners[int(slot)].fileno()])
 
 
 if __name__ == "__main__":

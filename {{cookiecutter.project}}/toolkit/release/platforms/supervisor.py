@@ -1,11 +1,11 @@
 """The supervisor of one environment on the ``process`` platform: ``python supervisor.py FOLDER``.
 
 It keeps one listening socket a slot on the environment's port (SO_REUSEPORT: the kernel spreads
-connections over them) and hands each to a worker process. In a rolling change the new worker begins
-on the slot's own socket, and only when it is ready the old one drains: the socket never closes, so
-no queued connection is lost.
+connections over them) and passes each to a worker process. In a rolling update the new worker
+starts on the slot's own socket, and the old one drains when the new one is ready: the socket never
+closes, so no queued connection is lost.
 
-The folder is its whole world: it reads ``desired.json`` (written by `process`), writes
+It uses only the folder: it reads ``desired.json`` (written by `process`), writes
 ``actual.json``, and holds a lock on ``supervisor.lock`` for as long as it lives. It needs the
 standard library only, and nothing of the repository after it has started: it outlives the command,
 the checkout and the CI job that started it.
@@ -31,23 +31,23 @@ from typing import Any
 
 TICK_S = 0.05
 LOCK_WAIT_S = 2
-# The servers of a supervisor that was killed need a moment to leave the port.
-CLAIM_PATIENCE_S = 2
+# The servers of a supervisor that was killed need a moment to release the port.
+CLAIM_TIMEOUT_S = 2
 DRAIN_LIMIT_S = 30
 BACKLOG = 1024
 LOG_TAIL = 2000
-# Servers log every request: a log is cut when it reaches this, and only the newest are kept.
+# Servers log every request: a log is truncated at this size, and only the newest are kept.
 MAX_LOG_BYTES = 50 * 1024 * 1024
 KEPT_LOGS = 20
-# A crash loop must not eat the machine: the wait before a restart doubles up to this.
+# A crash loop must not load the machine: the wait before a restart doubles up to this.
 LONGEST_BACKOFF_S = 30
-# Nothing else of the starting command's environment reaches a server: a CI job's holds secrets, and
-# a CI runner ends every process that carries its mark.
+# No other variable of the command reaches a server: a CI job's hold secrets, and a CI runner ends
+# every process that has its mark.
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
 
 
 def write_json(path: Path, document: Any) -> None:
-    """Write a file so that a reader sees the old or the new one, never half of it."""
+    """Write a file atomically: a reader sees the old or the new one."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     with scratch.open("w", encoding="utf-8") as file:
         json.dump(document, file, indent=2)
@@ -57,13 +57,13 @@ def write_json(path: Path, document: Any) -> None:
 
 
 def try_lock(path: Path, kind: int) -> int | None:
-    """Take a lock on a file; return its descriptor, or None while another process is in the way.
+    """Take a lock on a file; return its descriptor, or None while another process holds it.
 
     Parameters
     ----------
     path : pathlib.Path
     kind : int
-        ``fcntl.LOCK_EX`` to be the supervisor, ``fcntl.LOCK_SH`` to see whether there is one.
+        ``fcntl.LOCK_EX`` to be the supervisor, ``fcntl.LOCK_SH`` to test whether there is one.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -86,10 +86,10 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def claim(host: str, port: int) -> None:
-    """Make sure that nobody listens on an address; `OSError` if somebody does.
+    """Raise `OSError` if a process listens on an address already.
 
-    A socket that shares its port would be let in beside another environment's that shares it too,
-    and each would get the other's customers.
+    A socket that shares its port could share it with another environment's, and each would get
+    requests of the other.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -97,21 +97,21 @@ def claim(host: str, port: int) -> None:
 
 
 def end_with_parent() -> None:
-    """Ask Linux to drain this process when its supervisor dies: orphans serve old releases."""
+    """Let Linux drain this process when its supervisor dies: orphans would serve old releases."""
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
 
 
-def cut(log: Path, max_bytes: int) -> None:
-    """Move what a log holds to ``<log>.old`` when it is too long; its writer appends on."""
+def truncate(log: Path, max_bytes: int) -> None:
+    """Move a log's content to ``<log>.old`` when it is too long; its writer goes on appending."""
     if log.stat().st_size > max_bytes:
         shutil.copyfile(log, log.with_suffix(".log.old"))
         os.truncate(log, 0)
 
 
 def remove_oldest(folder: Path, kept: int) -> None:
-    """Remove all logs of a folder but the newest."""
+    """Remove all logs of a folder except the newest."""
     logs = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns, reverse=True)
     for log in logs[kept:]:
         log.unlink()
@@ -130,7 +130,7 @@ class Worker:
 
     @classmethod
     def start(cls, spec: dict[str, Any], listener: socket.socket, log: Path) -> Worker:
-        """Start a server on a slot's socket and on a private one that reaches only this server."""
+        """Start a server on a slot's socket and on a private one for this server alone."""
         private = listen("127.0.0.1", 0)
         descriptors = (listener.fileno(), private.fileno())
         arguments = [argument for number in descriptors for argument in ("--fd", str(number))]
@@ -149,11 +149,11 @@ class Worker:
         return cls(spec, process, address, log, time.monotonic() + spec["ready_timeout_s"])
 
     def is_alive(self) -> bool:
-        """Tell whether the process still runs, and reap it if not."""
+        """Return whether the process still runs, and reap it if not."""
         return self.process.poll() is None
 
     def is_ready(self) -> bool:
-        """Ask this very server whether it can predict."""
+        """Return whether this server is ready to predict."""
         connection = http.client.HTTPConnection(self.address.removeprefix("http://"), timeout=1)
         try:
             connection.request("GET", "/ready")
@@ -164,7 +164,7 @@ class Worker:
             connection.close()
 
     def drain(self) -> None:
-        """Let it finish what it has; it ends by itself."""
+        """Let it finish its requests; it ends by itself."""
         self.drained_at = time.monotonic()
         self.process.terminate()
 
@@ -175,7 +175,7 @@ class Worker:
 
 @dataclass
 class Slot:
-    """One share of the environment's connections: a socket, who serves it, and who is about to."""
+    """One share of the environment's connections: a socket, its worker, and the next worker."""
 
     listener: socket.socket
     worker: Worker | None = None
@@ -186,7 +186,7 @@ class Slot:
 
 @dataclass
 class Supervisor:
-    """Brings the slots towards ``desired.json``, one small step a tick."""
+    """Moves the slots towards ``desired.json``, one small step a tick."""
 
     folder: Path
     desired: dict[str, Any] = field(default_factory=dict)
@@ -195,45 +195,45 @@ class Supervisor:
     slots: list[Slot] = field(default_factory=list)
     draining: list[Worker] = field(default_factory=list)
     trouble: str = ""
-    patience: float = 0.0
+    claim_until: float = 0.0
     started: int = 0
     written: dict[str, Any] = field(default_factory=dict)
 
     def run(self) -> None:
-        """Work until the desired state is to stop, and everything has drained."""
+        """Run until the desired state is empty and everything has drained."""
         signal.signal(signal.SIGTERM, lambda *_: self.stop())
         while True:
             self.read_desired()
             self.reap()
-            # On a full disk whoever serves goes on, and the next tick tries again.
+            # On a full disk running workers go on, and the next tick tries again.
             with suppress(OSError):
                 if not self.trouble:
                     self.reconcile()
                 self.revive()
-                self.cut_logs()
+                self.truncate_logs()
                 self.write_actual()
             if self.desired.get("slots") == [] and not self.slots and not self.draining:
                 return
             time.sleep(TICK_S)
 
     def stop(self) -> None:
-        """Drain everything, as ``desired.json`` with no slot would."""
+        """Drain everything, as a ``desired.json`` without slots does."""
         self.desired = self.desired | {"slots": []}
         self.trouble = ""
 
     def read_desired(self) -> None:
-        """Take over a new desired state; the one before is forgotten, with its trouble."""
+        """Read a new desired state, which clears the trouble of the one before."""
         status = (self.folder / "desired.json").stat()
         if (status.st_ino, status.st_mtime_ns) != self.seen:
             self.seen = (status.st_ino, status.st_mtime_ns)
             self.desired = json.loads((self.folder / "desired.json").read_text(encoding="utf-8"))
             self.trouble = ""
-            self.patience = time.monotonic() + CLAIM_PATIENCE_S
+            self.claim_until = time.monotonic() + CLAIM_TIMEOUT_S
             for slot in self.slots:
                 slot.retry_at = 0.0
 
     def reap(self) -> None:
-        """Forget workers that have drained, and end those that do not."""
+        """Drop workers that have drained, and kill those that do not."""
         for worker in list(self.draining):
             if not worker.is_alive():
                 self.draining.remove(worker)
@@ -241,14 +241,14 @@ class Supervisor:
                 worker.process.kill()
 
     def reconcile(self) -> None:
-        """Take the next step: open or close slots, then change one slot's worker at a time."""
+        """Take the next step: open or close slots, then replace one slot's worker at a time."""
         specs = self.desired["slots"]
         address = (self.desired["host"], self.desired["port"])
         if specs and address != self.address:
             try:
                 claim(*address)
             except OSError as error:
-                if time.monotonic() > self.patience:
+                if time.monotonic() > self.claim_until:
                     self.trouble = f"cannot listen on {address[0]}:{address[1]}: {error.strerror}"
                 return
             self.retire(self.slots)
@@ -262,14 +262,13 @@ class Supervisor:
             for slot, spec in zip(self.slots, specs, strict=True)
             if slot.candidate or slot.worker is None or slot.worker.spec != spec
         ]
-        # Slots without a worker serve nobody, so they all begin at once; the others change one by
-        # one.
+        # Slots without a worker all start at once; the others are updated one at a time.
         empty = [pair for pair in changing if pair[0].worker is None]
         for slot, spec in empty or changing[:1]:
             self.advance(slot, spec)
 
     def advance(self, slot: Slot, spec: dict[str, Any]) -> None:
-        """Start a slot's next worker, or hand the slot over when that worker is ready."""
+        """Start a slot's next worker, or replace the current one when it is ready."""
         if slot.candidate and slot.candidate.spec != spec:
             self.discard(slot)
         if slot.worker and slot.worker.spec == spec:
@@ -300,7 +299,7 @@ class Supervisor:
         )
 
     def give_up(self, slot: Slot, why: str) -> None:
-        """Stop changing: whoever serves goes on, and whoever asked for the change reads why."""
+        """Stop updating: the current worker goes on, and the command reads the trouble."""
         assert slot.candidate is not None
         self.trouble = f"release {slot.candidate.spec['release']} {why}\n{slot.candidate.tail()}"
         self.discard(slot)
@@ -312,7 +311,7 @@ class Supervisor:
             slot.candidate = None
 
     def retire(self, slots: list[Slot]) -> None:
-        """Drain the workers of slots that are not wanted any more, and close their sockets."""
+        """Drain the workers of slots that are no longer needed, and close their sockets."""
         for slot in slots:
             self.discard(slot)
             if slot.worker:
@@ -321,7 +320,7 @@ class Supervisor:
             slot.listener.close()
 
     def revive(self) -> None:
-        """Start a crashed worker again, from the same release, with a growing wait."""
+        """Restart a crashed worker with the same release, after a growing wait."""
         for slot in self.slots:
             if slot.worker and not slot.worker.is_alive() and time.monotonic() >= slot.retry_at:
                 slot.restarts += 1
@@ -329,14 +328,14 @@ class Supervisor:
                 slot.retry_at = time.monotonic() + backoff
                 slot.worker = self.start(slot, slot.worker.spec)
 
-    def cut_logs(self) -> None:
-        """Keep the logs of those who serve from filling the disk."""
+    def truncate_logs(self) -> None:
+        """Keep the logs of running workers from filling the disk."""
         for slot in self.slots:
             if slot.worker:
-                cut(slot.worker.log, MAX_LOG_BYTES)
+                truncate(slot.worker.log, MAX_LOG_BYTES)
 
     def write_actual(self) -> None:
-        """Tell what is, when it is not what was told last."""
+        """Write the actual state, if it has changed."""
         instances = [
             self.describe(worker, state, slot.restarts)
             for slot in self.slots
@@ -381,10 +380,10 @@ class Supervisor:
 
 
 def main() -> int:
-    """Supervise the folder named on the command line until told to stop."""
+    """Supervise the folder of the command line until its desired state is empty."""
     folder = Path(sys.argv[1])
     deadline = time.monotonic() + LOCK_WAIT_S
-    # Somebody who only looks holds the lock for an instant; another supervisor holds it for good.
+    # A test of the lock holds it for an instant; another supervisor holds it for good.
     while (lock := try_lock(folder / "supervisor.lock", fcntl.LOCK_EX)) is None:
         if time.monotonic() > deadline:
             print("another supervisor holds this folder")

@@ -28,7 +28,7 @@ from toolkit.release.policy import CanaryPolicy, ClusterEnvironment, ImagePolicy
 from toolkit.release.progress import Progress
 from toolkit.release.records import FILE_NAME, Record, sha256
 from toolkit.release.status import look
-from toolkit.tests.door import Door
+from toolkit.tests.command_line import CommandLine
 from toolkit.tests.workshop import SERVER, Workshop
 
 REPOSITORY = os.environ.get("CLUSTER_IMAGE_REPOSITORY", "docker.io/library/python")
@@ -111,7 +111,7 @@ class Story:
         return Story(workshop, self.began)
 
     def promote(self, record: Record) -> str:
-        """Promote a release, and return what its canary said."""
+        """Promote a release, and return what its canary output."""
         self.write(record)
         return self.workshop.promote(record, self.prod).canary
 
@@ -257,7 +257,7 @@ def test_the_whole_story(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
 
     fourth = story.release(b"steady four")
     story.write(fourth)
-    command = Door.of(story.workshop).start(
+    command = CommandLine.of(story.workshop).start(
         "promote", "--env", "prod", "--yes", "--version", fourth.version
     )
     assert command.stderr

@@ -13,7 +13,7 @@ from invoke.tasks import Task
 from jsonschema import Draft202012Validator, ValidationError
 
 from toolkit.release import errors, tasks
-from toolkit.tests.door import Door
+from toolkit.tests.command_line import CommandLine
 from toolkit.tests.listener import listening
 from toolkit.tests.stand_in_forge import StandInForge, job
 from toolkit.tests.workshop import Workshop, git
@@ -68,18 +68,20 @@ def test_every_exit_code_of_an_error_is_known() -> None:
 
 
 @pytest.fixture
-def door(workshop: Workshop) -> Door:
-    """The door of a clone in which a package can be trained and built."""
+def invoke(workshop: Workshop) -> CommandLine:
+    """The command line in a clone in which a package can be trained and built."""
     workshop.pack()
-    return Door.of(workshop)
+    return CommandLine.of(workshop)
 
 
-def test_every_answer_of_a_long_story_fits(door: Door, workshop: Workshop, tmp_path: Path) -> None:
+def test_every_answer_of_a_long_story_fits(
+    invoke: CommandLine, workshop: Workshop, tmp_path: Path
+) -> None:
     def ask(command: str, *arguments: str) -> Any:
-        return fit(command, door.ask(command, *arguments))
+        return fit(command, invoke.json(command, *arguments))
 
     def released(model: bytes) -> str:
-        git(door.folder, "commit", "--quiet", "--allow-empty", "--message=work")
+        git(invoke.folder, "commit", "--quiet", "--allow-empty", "--message=work")
         workshop.train(model)
         built = ask("build")
         assert built["is_new"]
@@ -108,7 +110,7 @@ def test_every_answer_of_a_long_story_fits(door: Door, workshop: Workshop, tmp_p
     assert ask("rollback", *staging, "--dry-run")["before"] == second
     (tmp_path / "remote.git").rename(tmp_path / "gone.git")
     assert ask("rollback", *staging)["release"] == first
-    unproved = door.type("audit", "--json")
+    unproved = invoke.run("audit", "--json")
     assert fit("audit", json.loads(unproved.stdout))["exit_code"] == unproved.returncode == 21
     (tmp_path / "gone.git").rename(tmp_path / "remote.git")
     assert ask("recover", *staging)["release"] == first
@@ -129,8 +131,8 @@ def test_what_the_forge_was_asked_to_protect_fits(
     with listening(answer=StandInForge()) as listener:
         for name, value in job("GitHub", listener.address).items():
             monkeypatch.setenv(name, value)
-        told = fit("protect", Door(workshop.folder).ask("protect"))
-    assert told == {"forge": "GitHub", "rules": {"ruleset main": "created"}, "dry_run": False}
+        answer = fit("protect", CommandLine(workshop.folder).json("protect"))
+    assert answer == {"forge": "GitHub", "rules": {"ruleset main": "created"}, "dry_run": False}
 
 
 @pytest.mark.parametrize(
@@ -144,11 +146,11 @@ def test_what_the_forge_was_asked_to_protect_fits(
         (["rollback", "--env", "prod"], 40),
     ],
 )
-def test_an_error_is_told_as_json_too(door: Door, command: list[str], code: int) -> None:
-    refused = door.type(*command, "--json")
-    told = fit("error", json.loads(refused.stdout))
-    assert refused.returncode == told["exit_code"] == code
-    for line in (told["error"]["what"], told["error"]["next_step"]):
+def test_an_error_is_told_as_json_too(invoke: CommandLine, command: list[str], code: int) -> None:
+    refused = invoke.run(*command, "--json")
+    answer = fit("error", json.loads(refused.stdout))
+    assert refused.returncode == answer["exit_code"] == code
+    for line in (answer["error"]["what"], answer["error"]["next_step"]):
         assert line in refused.stderr
 
 

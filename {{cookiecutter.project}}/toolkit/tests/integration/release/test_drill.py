@@ -1,4 +1,4 @@
-"""A rollback is practised, on the servers that serve and beside them: real processes."""
+"""Rollback drills, with the environment's servers and in a sandbox: real processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from toolkit.release.audit import audit
 from toolkit.release.errors import DrillFailed, NoRollbackTarget
 from toolkit.release.progress import Progress
 from toolkit.release.status import look
-from toolkit.tests.door import write_policy
+from toolkit.tests.command_line import write_policy
 from toolkit.tests.workshop import Workshop
 
 
@@ -34,7 +34,7 @@ def test_a_drill_leaves_everything_as_it_was_and_is_recorded(
     assert (newest.kind, newest.outcome, newest.release) == ("drill", "noted", first.version)
     assert audit(workshop.ledger(), workshop.machine.policy).findings == []
     plan = workshop.machine.plan_rollback(workshop.staging, None)
-    assert f"{done.seconds} s when it was practised" in str(plan)
+    assert f"{done.seconds} s in the last drill" in str(plan)
     environments = workshop.machine.policy.environments
     assert len(list((workshop.state / "environments").iterdir())) <= len(environments)
 
@@ -57,10 +57,10 @@ def test_a_drill_over_its_budget_fails(workshop: Workshop) -> None:
         workshop.promote(release, workshop.staging)
     policy = replace(workshop.machine.policy, drill_budget_s=0)
     machine = replace(workshop.machine, policy=policy)
-    with pytest.raises(DrillFailed, match="did not go as it must") as refusal:
+    with pytest.raises(DrillFailed, match="the drill of staging failed") as refusal:
         drill.practise(machine, workshop.staging, True, Progress())
     assert refusal.value.exit_code == 42
-    assert "0 are allowed" in refusal.value.why
+    assert "of 0 allowed" in refusal.value.why
 
 
 def test_a_drill_whose_target_does_not_serve_any_more_finds_that_out_by_day(
@@ -74,7 +74,7 @@ def test_a_drill_whose_target_does_not_serve_any_more_finds_that_out_by_day(
     rotten.unlink()
     rotten.write_text("#!/bin/sh\nexit 7\n", encoding="utf-8")
     rotten.chmod(0o755)
-    with pytest.raises(DrillFailed, match="could not go back to") as refusal:
+    with pytest.raises(DrillFailed, match="could not roll back to") as refusal:
         drill.practise(workshop.machine, workshop.staging, False, Progress())
     assert refusal.value.state.startswith(f"staging serves {third.version}, as before")
     assert not look(workshop.machine, workshop.ledger(), workshop.staging).drift

@@ -1,4 +1,4 @@
-"""A real command is ended half-way, as a terminal or a cancelled CI job does it."""
+"""A real command is ended during a change, as by a terminal or a cancelled CI job."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from toolkit.tests.door import Door
+from toolkit.tests.command_line import CommandLine
 from toolkit.tests.workshop import Workshop
 
 INTERRUPTED = 130
@@ -15,7 +15,7 @@ INTERRUPTED = 130
 
 @pytest.fixture(autouse=True)
 def on_a_terminal() -> Iterator[None]:
-    """Begin commands as a terminal does: whoever tests under nohup hands on its deafness."""
+    """Start commands as a terminal does: under nohup they would inherit that SIGHUP is ignored."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
@@ -27,19 +27,19 @@ def test_22_a_command_that_is_ended_half_way_brings_back_what_served(
 ) -> None:
     first, second = workshop.release(b"one"), workshop.release(b"never ready")
     workshop.promote(first, workshop.staging)
-    door = Door.of(workshop)
-    run = door.start("promote", "--env", "staging", "--version", second.version, "--yes")
+    invoke = CommandLine.of(workshop)
+    run = invoke.start("promote", "--env", "staging", "--version", second.version, "--yes")
     assert run.stderr is not None
     for line in run.stderr:
-        if "/5 change over" in line:
+        if "/5 rolling update" in line:
             run.send_signal(number)
             break
-    said = run.communicate(timeout=60)[1]
-    assert run.returncode == INTERRUPTED, said
-    assert f"error: the promote to {second.version} was interrupted" in said
-    assert f"state: staging serves {first.version}, as before" in said
-    assert "Traceback" not in said
-    (status,) = door.ask("status", "--env", "staging", "--exit-code")
+    output = run.communicate(timeout=60)[1]
+    assert run.returncode == INTERRUPTED, output
+    assert f"error: the promote to {second.version} was interrupted" in output
+    assert f"state: staging serves {first.version}, as before" in output
+    assert "Traceback" not in output
+    (status,) = invoke.json("status", "--env", "staging", "--exit-code")
     assert (status["release"], status["drift"]) == (first.version, "")
     assert status["newest"]["outcome"] == "aborted"
     assert {one["release"] for one in status["observation"]["instances"]} == {first.version}

@@ -167,8 +167,8 @@ def test_two_hundred_kills_in_random_order_lose_nothing(shop: Workshop) -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_doors_of_another_session(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The command must not think that it is a job of the CI that runs these tests."""
+def no_ci_of_the_test_run(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep a command from taking itself for a job of the CI that runs these tests."""
     for name in ("CI", "GITHUB_ACTIONS", "GITLAB_CI"):
         monkeypatch.delenv(name, raising=False)
     yield

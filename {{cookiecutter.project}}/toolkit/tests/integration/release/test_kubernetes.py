@@ -24,7 +24,7 @@ from toolkit.release.errors import (
 from toolkit.release.progress import Progress
 from toolkit.release.records import Record
 from toolkit.tests.clusters import CANARY, DEPLOYMENT, ClusterShop, opened
-from toolkit.tests.door import Door
+from toolkit.tests.command_line import CommandLine
 from toolkit.tests.kubectl import IMAGE
 from toolkit.tests.workshop import git
 
@@ -95,8 +95,8 @@ def test_a_promotion_serves_the_release_and_shows_what_the_cluster_does(
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
-        (b"crash at start", "CrashLoopBackOff, it has ended with 1, Error"),
-        (b"never ready", "it runs, and is not ready"),
+        (b"crash at start", "CrashLoopBackOff, it has exited with 1, Error"),
+        (b"never ready", "it runs, but is not ready"),
     ],
 )
 def test_13_a_bad_release_rolls_itself_back_and_shows_why(
@@ -112,7 +112,7 @@ def test_13_a_bad_release_rolls_itself_back_and_shows_why(
 
 @pytest.mark.parametrize(
     ("model", "reason"),
-    [(b"wrong predictions", "/predict answers"), (b"wrong version", "/version says")],
+    [(b"wrong predictions", "/predict answers"), (b"wrong version", "/version has the")],
 )
 def test_14_a_release_that_answers_wrongly_is_rolled_back(
     shop: ClusterShop, second: Record, model: bytes, reason: str
@@ -147,7 +147,7 @@ def test_15_16_a_cluster_that_falls_silent_leaves_the_lock_and_the_outcome_unkno
     with pytest.raises(OutcomeUnknown) as refusal:
         short.promote(shop.release())
     assert refusal.value.exit_code == UNKNOWN
-    assert "has fallen silent" in refusal.value.why and "locked until" in refusal.value.state
+    assert "does not answer" in refusal.value.why and "locked until" in refusal.value.state
     assert outcome(shop) == "pending", "nobody has undone what nobody could see"
     assert "Unable to connect" in short.look().drift
     shop.cluster.fault(silent=None, **{"silent after": None})
@@ -197,23 +197,23 @@ def test_29_deploy_takes_back_what_was_changed_by_hand_and_status_shows_the_drif
 
 
 def test_what_engineers_type_has_the_exit_codes_of_every_platform(shop: ClusterShop) -> None:
-    door, bad = Door.of(shop.workshop), shop.release(b"crash at start")
+    invoke, bad = CommandLine.of(shop.workshop), shop.release(b"crash at start")
     promote = ("promote", "--env", "prod", "--yes", "--version", bad.version)
-    done = door.type(*promote)
+    done = invoke.run(*promote)
     assert done.returncode == ROLLED_BACK and "this model: crash at start" in done.stderr
     assert "platform  kubernetes, namespace churn-prod of cluster 1111" in done.stderr
     shop.cluster.remove("Service/churn")
-    drifted = door.type("status", "--exit-code")
+    drifted = invoke.run("status", "--exit-code")
     assert drifted.returncode == DRIFTED and "the Service is gone" in drifted.stdout
     shop.cluster.fault(rejects="Service")
-    assert door.type(*promote, "--dry-run").returncode == PRECONDITION
+    assert invoke.run(*promote, "--dry-run").returncode == PRECONDITION
 
 
 @pytest.mark.parametrize("step", [3, 4])
 @pytest.mark.usefixtures("dead")
 def test_18_a_killed_promotion_is_ended(shop: ClusterShop, second: Record, step: int) -> None:
     new = shop.release()
-    command = Door.of(shop.workshop).start(
+    command = CommandLine.of(shop.workshop).start(
         "promote", "--env", "prod", "--yes", "--version", new.version
     )
     assert command.stderr
@@ -320,8 +320,8 @@ def test_with_an_agent_a_change_is_pushed_and_waited_for(
         assert shop.serves(release)
         assert shop.rollback().outcome == "verified"
         assert shop.serves(served.second)
-    told = capsys.readouterr().err
-    assert "waiting for argocd to bring event" in told
+    progress = capsys.readouterr().err
+    assert "waiting for argocd to apply event" in progress
     assert shop.cluster.applied() == already, "the agent alone applies"
     assert not audit(shop.workshop.ledger(), shop.machine.policy).proofs[0].findings
 
@@ -329,7 +329,7 @@ def test_with_an_agent_a_change_is_pushed_and_waited_for(
 def test_an_agent_that_does_nothing_is_waited_for_no_longer_than_said(shop: ClusterShop) -> None:
     with pytest.raises(RolledBack) as refusal:
         shop.changed(gitops="flux", timeout_s=2).promote(shop.release())
-    assert "was not ready after 2 s: waiting for flux to bring event" in refusal.value.why
+    assert "was not ready after 2 s: waiting for flux to apply event" in refusal.value.why
 
 
 def test_27_an_agent_cannot_be_told_without_the_remote(served: Served, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from invoke.program import Program
 from invoke.tasks import Task
 
 from toolkit.release import tasks
-from toolkit.tests.door import write_policy
+from toolkit.tests.command_line import write_policy
 from toolkit.tests.listener import Listener, listening
 from toolkit.tests.workshop import Workshop, git
 
@@ -125,9 +125,9 @@ def test_no_command_shows_or_leaves_a_secret(
     invoke("--list")
     used = {path for path, _, _ in forge.requests}
     assert {f"/{MARK}", "/repos/team/churn/actions/runs/1/approvals"} <= used
-    said = "".join(capfd.readouterr())
-    assert said.count("verified") > 2 and "the notice did not arrive" in said
-    assert MARK not in said
+    output = "".join(capfd.readouterr())
+    assert output.count("verified") > 2 and "the notification failed" in output
+    assert MARK not in output
     assert {"dist", "reports"} <= {path.name for path in workshop.folder.iterdir()}
     assert leaks(workshop.folder, tmp_path / "remote.git", workshop.state) == []
 

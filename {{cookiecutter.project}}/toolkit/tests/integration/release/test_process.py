@@ -13,7 +13,7 @@ from toolkit.release.errors import NotVerified, RolledBack
 from toolkit.release.policy import Environment
 from toolkit.release.progress import Progress
 from toolkit.release.status import look
-from toolkit.tests.door import write_policy
+from toolkit.tests.command_line import write_policy
 from toolkit.tests.workshop import CUSTOMER, Workshop
 
 

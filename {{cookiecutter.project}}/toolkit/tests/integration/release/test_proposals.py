@@ -1,4 +1,4 @@
-"""What the release door tells the forge, through the real commands."""
+"""What the release commands send to the forge."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from toolkit.tests.door import Door
+from toolkit.tests.command_line import CommandLine
 from toolkit.tests.listener import listening
 from toolkit.tests.stand_in_forge import TOKEN, StandInForge, job
 from toolkit.tests.workshop import Workshop, git
@@ -25,13 +25,13 @@ def join(monkeypatch: pytest.MonkeyPatch, forge: str, address: str) -> None:
 def test_a_proposal_opens_one_issue_however_often_it_is_typed(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch, forge: str
 ) -> None:
-    release, door, stand_in = workshop.release(), Door.of(workshop), StandInForge()
+    release, invoke, stand_in = workshop.release(), CommandLine.of(workshop), StandInForge()
     workshop.tell(release, workshop.staging)
     with listening(answer=stand_in) as listener:
         join(monkeypatch, forge, listener.address)
-        assert door.ask("propose", *PROD, "--dry-run")["issue"] == ""
+        assert invoke.json("propose", *PROD, "--dry-run")["issue"] == ""
         assert stand_in.calls == []
-        first, second = door.ask("propose", *PROD), door.type("propose", *PROD)
+        first, second = invoke.json("propose", *PROD), invoke.run("propose", *PROD)
     (issue,) = stand_in.lists["issues"]
     assert issue["title"] == f"Promote {release.version} to prod"
     assert (first["issue"], first["release"]) == (issue["html_url"], release.version)
@@ -43,13 +43,13 @@ def test_a_proposal_opens_one_issue_however_often_it_is_typed(
 def test_without_a_forge_or_with_a_dead_one_the_proposal_is_printed(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    release, door = workshop.release(), Door.of(workshop)
+    release, invoke = workshop.release(), CommandLine.of(workshop)
     workshop.tell(release, workshop.staging)
-    for why in ("there is no forge to open one at", "GitHub gave no answer"):
-        said = door.type("propose", *PROD, "--version", release.version)
-        assert said.returncode == 0
-        assert f"$ invoke promote --env prod --version {release.version}" in said.stdout
-        assert f"no issue: {why}" in said.stderr
+    for why in ("no forge was found", "GitHub gave no readable answer"):
+        output = invoke.run("propose", *PROD, "--version", release.version)
+        assert output.returncode == 0
+        assert f"$ invoke promote --env prod --version {release.version}" in output.stdout
+        assert f"no issue was opened: {why}" in output.stderr
         join(monkeypatch, "GitHub", "http://127.0.0.1:9")
 
 
@@ -60,20 +60,20 @@ def test_where_policy_says_so_a_proposal_is_a_promotion_with_all_its_checks(
     prod = replace(workshop.prod, nightly="promote")
     policy = replace(workshop.machine.policy, environments=(workshop.staging, prod))
     shop = replace(workshop, machine=replace(workshop.machine, policy=policy))
-    door = Door.of(shop)
+    invoke = CommandLine.of(shop)
     shop.promote(release, shop.staging)
-    assert door.type("propose", *PROD).returncode == 11
-    assert door.type("approve", *PROD).returncode == 0
-    assert door.ask("propose", *PROD, "--dry-run")["command"] == "promote"
-    event = door.ask("propose", *PROD)
+    assert invoke.run("propose", *PROD).returncode == 11
+    assert invoke.run("approve", *PROD).returncode == 0
+    assert invoke.json("propose", *PROD, "--dry-run")["command"] == "promote"
+    event = invoke.json("propose", *PROD)
     assert (event["kind"], event["outcome"]) == ("promote", "verified")
-    assert door.ask("propose", *PROD)["nothing_to_do"]
+    assert invoke.json("propose", *PROD)["nothing_to_do"]
 
 
 def test_a_drill_that_fails_opens_an_issue_and_still_fails(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    door, stand_in = Door.of(workshop), StandInForge()
+    invoke, stand_in = CommandLine.of(workshop), StandInForge()
     first, second = workshop.release(b"rots away"), workshop.release(b"two")
     for release in (first, second):
         workshop.promote(release, workshop.staging)
@@ -84,57 +84,59 @@ def test_a_drill_that_fails_opens_an_issue_and_still_fails(
     drill = ("drill", "--env", "staging", "--sandbox")
     with listening(answer=stand_in) as listener:
         join(monkeypatch, "GitHub", listener.address)
-        assert door.type(*drill).returncode == 42
+        assert invoke.run(*drill).returncode == 42
         assert stand_in.calls == []
-        said = door.type(*drill, "--issue")
-        assert said.returncode == 42
+        output = invoke.run(*drill, "--issue")
+        assert output.returncode == 42
     (issue,) = stand_in.lists["issues"]
     assert issue["title"] == "The drill of staging failed"
-    assert "    error: the drill of staging could not go back to" in issue["body"]
+    assert "    error: the drill of staging could not roll back to" in issue["body"]
     assert "      next:" in issue["body"]
-    assert f"issue: {issue['html_url']}" in said.stderr
+    assert f"issue: {issue['html_url']}" in output.stderr
     join(monkeypatch, "GitHub", "http://127.0.0.1:9")
-    silent = door.type(*drill, "--issue")
+    silent = invoke.run(*drill, "--issue")
     assert silent.returncode == 42
-    assert "no issue: GitHub gave no answer" in silent.stderr
+    assert "no issue was opened: GitHub gave no readable answer" in silent.stderr
 
 
 @pytest.fixture
-def door(workshop: Workshop) -> Door:
-    """The door of a repository with one ruleset."""
+def invoke(workshop: Workshop) -> CommandLine:
+    """The command line in a repository with one ruleset."""
     ruleset = workshop.folder / ".github" / "rulesets" / "main.json"
     ruleset.parent.mkdir(parents=True)
     ruleset.write_text(json.dumps({"name": "main", "rules": [{"type": "deletion"}]}))
-    return Door(workshop.folder)
+    return CommandLine(workshop.folder)
 
 
-def test_the_forge_protects_what_the_files_say(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_forge_protects_what_the_files_say(
+    invoke: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stand_in = StandInForge()
     with listening(answer=stand_in) as listener:
         join(monkeypatch, "GitHub", listener.address)
-        planned = door.type("protect", "--dry-run")
+        planned = invoke.run("protect", "--dry-run")
         assert "ruleset main: created, in a real run" in planned.stderr
         assert stand_in.written() == []
-        assert door.ask("protect")["rules"] == {"ruleset main": "created"}
-        assert door.ask("protect")["rules"] == {"ruleset main": "already so"}
+        assert invoke.json("protect")["rules"] == {"ruleset main": "created"}
+        assert invoke.json("protect")["rules"] == {"ruleset main": "already so"}
     assert stand_in.written() == ["POST /rulesets"]
 
 
 @pytest.mark.parametrize("refused", ["GET /rulesets", "POST /rulesets"])
 def test_a_forge_that_refuses_is_told_plainly(
-    door: Door, monkeypatch: pytest.MonkeyPatch, refused: str
+    invoke: CommandLine, monkeypatch: pytest.MonkeyPatch, refused: str
 ) -> None:
     with listening(answer=StandInForge(refused=refused)) as listener:
         join(monkeypatch, "GitHub", listener.address)
-        said = door.type("protect", "--json")
-    assert said.returncode == 14
-    assert "GitHub answered 403" in said.stderr
-    assert TOKEN not in said.stdout + said.stderr
+        output = invoke.run("protect", "--json")
+    assert output.returncode == 14
+    assert "GitHub answered 403" in output.stderr
+    assert TOKEN not in output.stdout + output.stderr
 
 
-def test_without_a_token_or_a_forge_nothing_is_protected(door: Door) -> None:
-    assert door.type("protect").returncode == 2
-    git(door.folder, "remote", "set-url", "origin", "git@github.com:team/churn.git")
-    said = door.type("protect")
-    assert said.returncode == 2
-    assert "neither GITHUB_TOKEN nor GITLAB_TOKEN is set" in said.stderr
+def test_without_a_token_or_a_forge_nothing_is_protected(invoke: CommandLine) -> None:
+    assert invoke.run("protect").returncode == 2
+    git(invoke.folder, "remote", "set-url", "origin", "git@github.com:team/churn.git")
+    output = invoke.run("protect")
+    assert output.returncode == 2
+    assert "neither GITHUB_TOKEN nor GITLAB_TOKEN is set" in output.stderr

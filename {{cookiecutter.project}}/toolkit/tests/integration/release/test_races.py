@@ -17,7 +17,7 @@ from toolkit.release.git import Repository
 from toolkit.release.progress import Progress
 from toolkit.release.records import Record
 from toolkit.release.status import look
-from toolkit.tests.shelf import Shelf
+from toolkit.tests.in_memory import InMemoryPlatform
 from toolkit.tests.workshop import Workshop, git
 
 CLONES = 5
@@ -26,9 +26,9 @@ LOCKED = 13
 
 @pytest.fixture
 def clones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Workshop]]:
-    """One remote, and clones of it whose staging is the same shelf."""
-    shelf = Shelf()
-    monkeypatch.setattr(engine, "platform_of", lambda *_: shelf)
+    """One remote, and clones of it whose staging is on the same platform."""
+    platform = InMemoryPlatform()
+    monkeypatch.setattr(engine, "platform_of", lambda *_: platform)
     first = Workshop.open(tmp_path / "clone-0", tmp_path / "remote.git")
     shops = [first]
     for number in range(1, CLONES):
@@ -38,7 +38,7 @@ def clones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Wor
         git(folder, "config", "user.email", f"ada.{number}@example.com")
         shops.append(Workshop(folder, replace(first.machine, repository=Repository(folder))))
     yield shops
-    shelf.close()
+    platform.close()
 
 
 def at_once(acts: list[Callable[[], object]]) -> list[object]:

@@ -34,7 +34,7 @@ from toolkit.release.git import Repository
 from toolkit.release.plan import known_good
 from toolkit.release.progress import Progress
 from toolkit.release.records import Record
-from toolkit.tests.shelf import Shelf
+from toolkit.tests.in_memory import InMemoryPlatform
 from toolkit.tests.workshop import Workshop
 
 ENVIRONMENTS = st.sampled_from(["staging", "prod"])
@@ -53,9 +53,9 @@ class Story(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.scratch = Path(tempfile.mkdtemp())
-        self.shelves = {"staging": Shelf(), "prod": Shelf()}
+        self.platforms = {"staging": InMemoryPlatform(), "prod": InMemoryPlatform()}
         self.patch = mock.patch.object(
-            engine, "platform_of", lambda environment, _: self.shelves[environment.name]
+            engine, "platform_of", lambda environment, _: self.platforms[environment.name]
         )
         self.patch.start()
         self.remote = self.scratch / "remote.git"
@@ -66,8 +66,8 @@ class Story(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.patch.stop()
         assert audit(self.shop.ledger(), self.shop.machine.policy).findings == []
-        for shelf in self.shelves.values():
-            shelf.close()
+        for platform in self.platforms.values():
+            platform.close()
         shutil.rmtree(self.scratch)
 
     def command(self, act: Callable[[Workshop], object], expired: bool = False) -> None:
@@ -129,19 +129,19 @@ class Story(RuleBasedStateMachine):
 
     @invariant()
     def what_serves_has_passed_its_gate(self) -> None:
-        for name, shelf in self.shelves.items():
-            assert shelf.release is None or shelf.release.gate == "passed", name
+        for name, platform in self.platforms.items():
+            assert platform.release is None or platform.release.gate == "passed", name
 
     @invariant()
     def the_last_known_good_is_never_bad(self) -> None:
-        for name in self.shelves:
+        for name in self.platforms:
             history = self.shop.ledger().history(name)
             current = history[0].release if history else ""
             assert not set(known_good(history, current)) & known_bad(history)
 
     @invariant()
     def history_only_grows(self) -> None:
-        for name in self.shelves:
+        for name in self.platforms:
             head = self.shop.ledger().head(name)
             if name in self.heads:
                 assert head
@@ -151,11 +151,11 @@ class Story(RuleBasedStateMachine):
 
     @invariant()
     def without_a_lock_git_says_what_serves(self) -> None:
-        for name, shelf in self.shelves.items():
+        for name, platform in self.platforms.items():
             history = self.shop.ledger().history(name)
             if history and not history[0].is_pending and history[0].outcome != "failed":
                 desired = self.shop.ledger().desired(history[0].sha)
-                serves = shelf.release.to_json() if shelf.release else None
+                serves = platform.release.to_json() if platform.release else None
                 assert desired.get("release.json") == serves, name
 
 

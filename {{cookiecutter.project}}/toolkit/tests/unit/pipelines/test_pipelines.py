@@ -1,4 +1,4 @@
-"""Every call of a CI file is found with its place, and held against the doors."""
+"""Every call of a CI file is found with its place, and held against the commands."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 
 from toolkit.pipelines import CannotTell
 from toolkit.pipelines.calls import GITLAB, Call, calls
-from toolkit.pipelines.doors import Doors, mistakes, unreached
+from toolkit.pipelines.commands import Commands, mistakes, unreached
 
 ROOT = Path(__file__).parents[4]
 WORKFLOW = Path(".github/workflows/main.yml")
-DOORS = Doors(
+COMMANDS = Commands(
     sessions=frozenset({"lint", "train"}),
     checks=("lint",),
     flags={"promote": frozenset({"--env", "--yes"})},
@@ -28,7 +28,7 @@ def read(folder: Path, file: Path, content: str) -> list[Call]:
     path = folder / file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content, encoding="utf-8")
-    return calls(folder, file, DOORS.checks)
+    return calls(folder, file, COMMANDS.checks)
 
 
 def test_a_command_has_the_line_that_it_stands_in(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_a_matrix_that_nox_fills_runs_every_check(tmp_path: Path) -> None:
     plan = "{matrix: {include: '${{ fromJSON(needs.plan.outputs.sessions) }}'}}"
     found = read(tmp_path, WORKFLOW, workflow(step, matrix=plan))
     assert [call.words for call in found] == [("nox", "-s", "lint")]
-    assert not list(unreached(found, DOORS))
+    assert not list(unreached(found, COMMANDS))
 
 
 def test_a_matrix_of_gitlab_runs_each_of_its_values(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_a_matrix_of_gitlab_runs_each_of_its_values(tmp_path: Path) -> None:
 
 def test_a_flag_that_is_only_there_with_a_variable_is_held_too(tmp_path: Path) -> None:
     found = read(tmp_path, GITLAB, 'a:\n  script:\n    - invoke promote ${V:+--version "$V"}')
-    (mistake,) = mistakes(found, DOORS)
+    (mistake,) = mistakes(found, COMMANDS)
     assert mistake == f"{GITLAB}:3: flag: invoke promote has no flag '--version'"
 
 
@@ -66,12 +66,12 @@ def test_a_flag_that_is_only_there_with_a_variable_is_held_too(tmp_path: Path) -
 )
 def test_what_no_door_knows_is_named(tmp_path: Path, command: str, mistake: str) -> None:
     found = read(tmp_path, WORKFLOW, workflow(f"run: {command}"))
-    assert list(mistakes(found, DOORS)) == [f"{WORKFLOW}:5: {mistake}"]
+    assert list(mistakes(found, COMMANDS)) == [f"{WORKFLOW}:5: {mistake}"]
 
 
 def test_a_check_that_nothing_runs_is_named(tmp_path: Path) -> None:
     found = read(tmp_path, WORKFLOW, workflow("run: nox -s train"))
-    (sentence,) = unreached(found, DOORS)
+    (sentence,) = unreached(found, COMMANDS)
     assert "'lint' is tagged ci" in sentence
 
 
@@ -81,9 +81,9 @@ def test_a_file_that_cannot_be_read_is_no_pass(tmp_path: Path, content: str) -> 
         read(tmp_path, WORKFLOW, content)
 
 
-def test_the_doors_say_themselves_what_they_know(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nox_and_invoke_list_their_own_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
-    doors = Doors.of(ROOT)
-    assert {"lint", "train", "nightly"} <= doors.sessions
-    assert "pipelines" in doors.checks
-    assert {"--env", "--yes"} <= doors.flags["promote"]
+    commands = Commands.of(ROOT)
+    assert {"lint", "train", "nightly"} <= commands.sessions
+    assert "pipelines" in commands.checks
+    assert {"--env", "--yes"} <= commands.flags["promote"]

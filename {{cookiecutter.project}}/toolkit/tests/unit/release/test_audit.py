@@ -14,7 +14,7 @@ from toolkit.release.errors import PreconditionFailed
 from toolkit.release.event import Event
 from toolkit.release.git import Repository
 from toolkit.release.records import FILE_NAME
-from toolkit.tests.history import History, edit, good_week, mended, without
+from toolkit.tests.history import History, edit, good_week, relinked, without
 from toolkit.tests.workshop import Workshop, git
 
 
@@ -34,8 +34,8 @@ def history(original: History, tmp_path: Path) -> History:
 def test_what_the_machine_has_written_is_proved(original: History) -> None:
     found = original.audit()
     assert [str(proof) for proof in found.proofs] == [
-        "staging: 8 events, 3 releases, proved; origin has the same",
-        "prod: 6 events, 2 releases, proved; origin has the same",
+        "staging: 8 events, 3 releases, no finding; origin has the same",
+        "prod: 6 events, 2 releases, no finding; origin has the same",
     ]
     assert found.trouble is None
 
@@ -54,15 +54,15 @@ def test_34_a_rewritten_event_is_found_by_what_comes_after_it(history: History) 
     commits = history.rewrite("prod", edit(0, "Actor: Ada", "Actor: Eve"))
     found = history.audit().findings
     assert (found[0].rule, found[0].event) == ("cause", commits[1])
-    assert "is not in the history before it: rewritten, or reordered" in found[0].text
+    assert "is not in the history before it: rewritten or reordered" in found[0].text
     assert [one.rule for one in found] == ["cause", "cause", "cause"]
 
 
 def test_34_an_end_that_says_otherwise_than_its_beginning_is_named(history: History) -> None:
-    commits = history.rewrite("prod", mended(edit(3, "Approved-by: Ada", "Approved-by: Eve")))
+    commits = history.rewrite("prod", relinked(edit(3, "Approved-by: Ada", "Approved-by: Eve")))
     (finding,) = history.audit().findings
     assert (finding.rule, finding.event) == ("cause", commits[3])
-    assert "has the approved_by Ada" in finding.text
+    assert "its approved_by is Eve" in finding.text
 
 
 def test_34_a_reordered_history_is_found(history: History) -> None:
@@ -70,7 +70,7 @@ def test_34_a_reordered_history_is_found(history: History) -> None:
     trouble = history.audit().trouble
     assert trouble is not None and trouble.exit_code == 50
     assert trouble.why.startswith(f"first bad event {commits[0][:12]}")
-    assert "served before, and nothing did" in trouble.why
+    assert "as served before, the chain nothing" in trouble.why
     assert trouble.next_step.startswith(f"git show {commits[0][:12]}")
 
 
@@ -81,23 +81,23 @@ def test_34_events_taken_out_of_the_middle_are_missed(history: History) -> None:
         (commits[2], "from"),
         (commits[3], "cause"),
     ]
-    assert "rewritten, or reordered" in found[1].text
+    assert "rewritten or reordered" in found[1].text
 
 
 @pytest.mark.parametrize(
     ("places", "first", "rule", "why"),
     [
-        ((0, 1), 0, "from", "served before, and nothing did"),
-        ((2, 3), 2, "from", "served before, and"),
-        ((3,), 3, "lock", "held the lock and never ended"),
-        ((2,), 2, "cause", "which had nothing to end"),
+        ((0, 1), 0, "from", "as served before, the chain nothing"),
+        ((2, 3), 2, "from", "as served before, the chain"),
+        ((3,), 3, "lock", "held the lock and did not end"),
+        ((2,), 2, "cause", "which was not pending"),
     ],
     ids=["the first release", "a later one", "an end", "a beginning"],
 )
 def test_34_so_are_those_that_a_careful_hand_took_out(
     history: History, places: tuple[int, ...], first: int, rule: str, why: str
 ) -> None:
-    commits = history.rewrite("staging", mended(without(*places)))
+    commits = history.rewrite("staging", relinked(without(*places)))
     found = [one for one in history.audit().findings if one.environment == "staging"]
     assert (found[0].event, found[0].rule) == (commits[first], rule)
     assert why in found[0].text
@@ -108,15 +108,15 @@ def test_34_a_tail_cut_off_at_the_remote_is_found_by_who_knows_it(history: Histo
     git(history.remote, "update-ref", "refs/heads/env/staging", commits[3])
     (finding,) = history.audit().findings
     assert (finding.rule, finding.event) == ("tail", commits[4])
-    assert "4 events that this clone knows are missing at origin, this one first" in finding.text
-    assert "cut, since no promote begins without origin" in finding.text
+    assert "origin lacks 4 events of this clone, this one first: removed" in finding.text
+    assert "removed, since no promote starts without origin" in finding.text
 
 
 def test_34_what_a_rollback_owes_may_be_owed_or_cut(history: History) -> None:
     git(history.remote, "update-ref", "refs/heads/env/prod", history.commits("prod")[3])
     (finding,) = history.audit().findings
-    assert finding.text.startswith("2 events that this clone knows are missing at origin")
-    assert "owed, or cut" in finding.text
+    assert finding.text.startswith("origin lacks 2 events of this clone")
+    assert "owed or removed" in finding.text
 
 
 def test_34_a_branch_deleted_at_the_remote_is_found(history: History) -> None:
@@ -127,12 +127,12 @@ def test_34_a_branch_deleted_at_the_remote_is_found(history: History) -> None:
 
 def test_34_two_histories_that_have_parted_are_a_finding(history: History) -> None:
     commits = history.commits("staging")
-    history.rewrite("staging", mended(edit(5, "Reason: ", "Reason: un")))
+    history.rewrite("staging", relinked(edit(5, "Reason: ", "Reason: un")))
     git(history.shop.folder, "update-ref", "refs/heads/env/staging", commits[-1])
     found = history.audit()
     assert found.findings[0].rule == "tail"
-    assert f"parted after {commits[4][:12]}" in found.findings[0].text
-    assert "origin has another one, which was read" in str(found.proofs[0])
+    assert f"diverge after {commits[4][:12]}" in found.findings[0].text
+    assert "origin has another history, which was read" in str(found.proofs[0])
 
 
 def test_34_a_clone_that_is_behind_is_no_finding(history: History) -> None:
@@ -140,13 +140,13 @@ def test_34_a_clone_that_is_behind_is_no_finding(history: History) -> None:
     git(history.shop.folder, "update-ref", "refs/heads/env/staging", commits[3])
     found = history.audit()
     assert found.trouble is None
-    assert "8 events" in str(found.proofs[0]) and "and newer events" in str(found.proofs[0])
+    assert "8 events" in str(found.proofs[0]) and "and newer ones" in str(found.proofs[0])
 
 
 def test_34_an_end_without_a_beginning_is_forged(history: History) -> None:
     record = history.releases[0]
-    said = Event("promote", record.version, record.digest, "verified", previous="nobody knows")
-    sha = history.shop.ledger().append("staging", said, {FILE_NAME: record.to_json()})
+    output = Event("promote", record.version, record.digest, "verified", previous="nobody knows")
+    sha = history.shop.ledger().append("staging", output, {FILE_NAME: record.to_json()})
     first = history.audit().findings[0]
     assert (first.event, first.rule) == (sha, "cause")
     assert first.text.startswith("it ends nothing")
@@ -183,24 +183,24 @@ def test_34_a_graft_in_this_clone_hides_nothing(history: History) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "rule", "why"),
+    ("output", "rule", "why"),
     [
-        ({"kind": "promotion"}, "event", "'promotion' is nothing that the release machine does"),
+        ({"kind": "promotion"}, "event", "'promotion' is no kind of event"),
         ({"outcome": "done"}, "event", "'done' is no outcome"),
-        ({"caused_by": "0" * 40}, "cause", "it begins something, and names a cause"),
-        ({"previous": "elsewhere"}, "from", "it says that elsewhere served before, and"),
-        ({"kind": "recover"}, "from", "no command wanted"),
-        ({"digest": "sha256:0"}, "release", "it names the digest sha256:0, the record has"),
-        ({"release": "another"}, "release", "should serve after it, and another is meant"),
+        ({"caused_by": "0" * 40}, "cause", "it is pending, and names a cause"),
+        ({"previous": "elsewhere"}, "from", "it names elsewhere as served before"),
+        ({"kind": "recover"}, "from", "no killed command for"),
+        ({"digest": "sha256:0"}, "release", "its digest is sha256:0, that of its record"),
+        ({"release": "another"}, "release", "its outcome implies another"),
     ],
 )
 def test_34_what_the_machine_would_not_write_is_named(
-    history: History, said: dict[str, str], rule: str, why: str
+    history: History, output: dict[str, str], rule: str, why: str
 ) -> None:
     ledger, record = history.shop.ledger(), history.releases[0]
     served = history.releases[2].version
     event = Event("promote", record.version, record.digest, "pending", previous=served)
-    sha = ledger.append("staging", replace(event, **said), {FILE_NAME: record.to_json()})
+    sha = ledger.append("staging", replace(event, **output), {FILE_NAME: record.to_json()})
     named = [(one.event, one.rule) for one in history.audit().findings]
     assert (sha, rule) in named
     assert why in " ".join(one.text for one in history.audit().findings)
@@ -226,7 +226,7 @@ def test_34_a_hold_that_changes_what_serves_is_named(history: History) -> None:
     ledger = history.shop.ledger()
     head = ledger.history("staging")[0]
     held = Event("hold", head.release, head.digest, "noted", actor="Mallory <m@example.com>")
-    ledger.append("staging", held, ledger.desired(head.sha) | {"shelf.txt": b"another one"})
+    ledger.append("staging", held, ledger.desired(head.sha) | {"in_memory.txt": b"another one"})
     assert history.found() == [("staging", "state")]
 
 
@@ -267,7 +267,7 @@ def test_a_remote_that_does_not_answer_is_not_taken_for_one_that_agrees(history:
     found = history.audit()
     assert found.findings == []
     assert found.trouble is not None and found.trouble.exit_code == 21
-    assert "origin does not answer, so this clone alone was read" in str(found.proofs[0])
+    assert "origin does not answer, so only this clone was read" in str(found.proofs[0])
 
 
 def test_44_a_shallow_clone_proves_nothing(history: History, tmp_path: Path) -> None:

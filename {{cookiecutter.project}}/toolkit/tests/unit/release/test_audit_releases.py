@@ -13,7 +13,7 @@ import pytest
 
 from toolkit.release.event import Event
 from toolkit.release.records import FILE_NAME, sha256
-from toolkit.tests.door import write_policy
+from toolkit.tests.command_line import write_policy
 from toolkit.tests.history import History, good_week
 from toolkit.tests.workshop import git
 
@@ -44,7 +44,7 @@ def test_33_an_edited_record_is_named(history: History) -> None:
         ("staging", "bundle"),
         ("prod", "bundle"),
     ]
-    assert "its digest does not belong to its artifacts" in found[0].text
+    assert "its digest does not match its artifacts" in found[0].text
 
 
 def test_33_a_truncated_record_in_an_event_is_named(history: History) -> None:
@@ -79,7 +79,7 @@ def test_33_a_tag_that_the_remote_has_otherwise_is_named(history: History) -> No
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (zlib.compress(b"blob 2\0{}"), "was edited where git keeps it: git fsck"),
+        (zlib.compress(b"blob 2\0{}"), "was edited below .git/objects: git fsck"),
         (b"no object at all", "is missing"),
     ],
 )
@@ -114,10 +114,10 @@ def test_evidence_for_another_model_is_no_evidence(history: History) -> None:
     record = history.shop.release(b"ungated")
     files = history.shop.ledger().bundle(record.version)
     history.untag(f"release/{record.version}")
-    told = json.dumps({"verdict": "passed", "model_sha256": "0" * 64}).encode()
-    evidence = {"gate.json": sha256(told)}
+    content = json.dumps({"verdict": "passed", "model_sha256": "0" * 64}).encode()
+    evidence = {"gate.json": sha256(content)}
     record = replace(record, evidence=evidence)
-    files |= {"gate.json": told, FILE_NAME: record.to_json()}
+    files |= {"gate.json": content, FILE_NAME: record.to_json()}
     history.shop.ledger().add_release(record, files, "a release\n")
     history.forge("staging", record)
     (finding,) = history.audit().findings
@@ -157,7 +157,7 @@ def test_an_approval_deleted_afterwards_is_missed(history: History) -> None:
     history.untag(f"approval/prod/{version}/ada@example.com")
     (finding,) = history.audit().findings
     assert (finding.event, finding.rule) == (history.commits("prod")[1], "approval")
-    assert "0 of 1 approvals of it are there now, it names Ada" in finding.text
+    assert "0 of 1 approvals exist now, it names Ada" in finding.text
 
 
 def test_a_promotion_that_names_no_approver_is_named(history: History) -> None:
@@ -165,7 +165,7 @@ def test_a_promotion_that_names_no_approver_is_named(history: History) -> None:
     history.shop.ledger().add_approval("prod", history.releases[2], "", signed=False)
     history.forge("prod", history.releases[2])
     (finding,) = history.audit().findings
-    assert finding.text.endswith("it names nobody who approved it")
+    assert finding.text.endswith("it names no approver")
 
 
 def test_an_approval_that_is_no_tag_does_not_stop_the_audit(history: History) -> None:
@@ -218,5 +218,8 @@ def test_a_promotion_while_releases_were_kept_out_is_named(history: History, is_
     cause = history.forge("prod", record, approved_by="Ada <ada@example.com>")
     (finding,) = history.audit().findings
     assert finding.rule == "hold"
-    assert f": a {'hold' if is_held else 'rollback'} of " in finding.text
+    assert (
+        f": the environment was on hold since a {'hold' if is_held else 'rollback'} at "
+        in finding.text
+    )
     assert finding.event == history.commits("prod")[-1] != cause

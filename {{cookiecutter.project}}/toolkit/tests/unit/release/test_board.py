@@ -55,7 +55,7 @@ def test_the_board_shows_what_serves_since_when_and_by_whom(original: History) -
     assert "a rollback by Ada" in text and "on hold since a rollback" in text
     assert "✓ takes releases" in text
     assert served.digest in text and served.model_sha256 in text
-    assert "8 events, 3 releases, ✓ proved; origin has the same" in text
+    assert "8 events, 3 releases, ✓ no findings; origin has the same" in text
     assert page.addresses == [] and "script" not in page.tags
 
 
@@ -64,15 +64,15 @@ def test_the_timeline_has_one_row_a_change_the_newest_first(original: History) -
     assert [row.event.time for row in rows] == sorted(
         (row.event.time for row in rows), reverse=True
     )
-    told: dict[str, list[tuple[str, str]]] = {"staging": [], "prod": []}
+    events: dict[str, list[tuple[str, str]]] = {"staging": [], "prod": []}
     for row in rows:
-        told[row.environment].append((f"{row.event.kind} {row.event.outcome}", row.level))
-    assert told["prod"] == [
+        events[row.environment].append((f"{row.event.kind} {row.event.outcome}", row.level))
+    assert events["prod"] == [
         ("rollback verified", "good"),
         ("promote verified", "good"),
         ("promote verified", "good"),
     ]
-    assert told["staging"][:2] == [("promote verified", "good"), ("promote rolled-back", "bad")]
+    assert events["staging"][:2] == [("promote verified", "good"), ("promote rolled-back", "bad")]
 
 
 def test_findings_stand_on_top_and_at_their_events(history: History) -> None:
@@ -93,16 +93,16 @@ def test_a_pending_change_is_shown_beside_what_served_before_it(history: History
     begun = Event("promote", record.version, record.digest, "pending", history.releases[2].version)
     history.shop.ledger().append("staging", begun, {FILE_NAME: record.to_json()})
     text = lines(board_of(history))
-    assert f"a promote of {record.version} is under way, or died" in text
+    assert f"a promote of {record.version} is running, or was killed" in text
     assert f"staging {history.releases[2].version}" in text
 
 
-def with_evidence(history: History, told: object) -> Record:
+def with_evidence(history: History, content: object) -> Record:
     """Release something with this evidence."""
     record = history.shop.release(b"measured")
     files = history.shop.ledger().bundle(record.version)
     history.untag(f"release/{record.version}")
-    evidence = json.dumps(told).encode()
+    evidence = json.dumps(content).encode()
     record = replace(record, evidence={EVIDENCE_NAME: sha256(evidence)})
     files |= {EVIDENCE_NAME: evidence, FILE_NAME: record.to_json()}
     history.shop.ledger().add_release(record, files, "a release\n")
@@ -119,19 +119,19 @@ def test_figures_are_shown_whatever_they_mean(history: History) -> None:
 
 def test_evidence_that_cannot_be_had_is_said_to_be_so(history: History) -> None:
     history.forge("staging", with_evidence(history, ["passed"]))
-    assert "✗ its evidence cannot be had" in lines(board_of(history))
+    assert "✗ its evidence cannot be read" in lines(board_of(history))
 
 
 def test_a_canary_is_drawn_at_its_event(history: History) -> None:
     record = history.releases[0]
-    said = Event("promote", record.version, record.digest, "verified", canary="pass: p95 2 ms")
+    output = Event("promote", record.version, record.digest, "verified", canary="pass: p95 2 ms")
     analysis = {"quantiles_ms": {"baseline": [1.0] * 101, "canary": [2.0] * 101}}
     files = {FILE_NAME: record.to_json(), CANARY: json.dumps(analysis).encode()}
-    history.shop.ledger().append("staging", said, files)
+    history.shop.ledger().append("staging", output, files)
     page = board_of(history)
     assert "canary pass: p95 2 ms" in lines(page)
     assert page.tags.count("svg") == 1
-    history.shop.ledger().append("staging", said, files | {CANARY: b"{"})
+    history.shop.ledger().append("staging", output, files | {CANARY: b"{"})
     assert board_of(history).tags.count("svg") == 1
 
 
@@ -148,4 +148,4 @@ def test_a_repository_that_has_released_nothing_has_a_board(history: History) ->
     for name in ("staging", "prod"):
         for repository in (history.shop.folder, history.remote):
             git(repository, "update-ref", "-d", f"refs/heads/env/{name}")
-    assert "Nothing was ever released." in lines(board_of(history))
+    assert "No release yet." in lines(board_of(history))

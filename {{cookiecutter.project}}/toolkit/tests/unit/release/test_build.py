@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.release.build import CHECKSUMS, Built, Wish, build, checksums
+from toolkit.release.build import CHECKSUMS, Built, Options, build, checksums
 from toolkit.release.errors import BuildFailed, GateRefused, PreconditionFailed, ReleaseError
 from toolkit.release.images.record import FILE_NAME, ImageRecord
 from toolkit.release.policy import Environment
@@ -75,7 +75,7 @@ def test_06_uncommitted_work_may_be_built_to_look_at_and_is_never_a_release(
 ) -> None:
     (shop.folder / "half done.py").touch()
     before = git(shop.folder, "for-each-ref")
-    release = build(shop.ledger(), shop.machine.policy, Progress(), Wish(allow_dirty=True))
+    release = build(shop.ledger(), shop.machine.policy, Progress(), Options(allow_dirty=True))
     assert (release.is_new, release.is_released) == (True, False)
     assert release.folder.name == f"{release.record.version}-dirty"
     assert (release.folder / "model.onnx").read_bytes() == b"model"
@@ -88,7 +88,7 @@ def test_09_a_model_that_the_gate_did_not_see_is_refused(shop: Workshop) -> None
     (shop.folder / "reports" / "model" / "model.onnx").write_bytes(b"another")
     with pytest.raises(GateRefused) as refusal:
         built(shop)
-    assert refusal.value.why == "no file in reports/model is the model that it is about"
+    assert refusal.value.why == "no file in reports/model has the model_sha256 that it names"
 
 
 @pytest.mark.parametrize("name", ["gate.html", "model_card.md"])
@@ -114,7 +114,7 @@ def test_what_an_environment_is_made_of_is_kept_with_its_release(shop: Workshop)
     assert whole["version"] == record.version
     assert "pkg:pypi/stand-in@1" in {one["purl"] for one in bill["components"]}
     assert not any("pkg:deb" in one["purl"] for one in bill["components"])
-    assert "| stand-in | 1 | not told |" in bundle["licences.md"].decode()
+    assert "| stand-in | 1 | unknown |" in bundle["licences.md"].decode()
 
 
 def test_a_release_whose_packages_cannot_be_had_is_refused(
@@ -129,7 +129,9 @@ def test_a_release_whose_packages_cannot_be_had_is_refused(
     for name in ("UV_DEFAULT_INDEX", "PIP_INDEX_URL"):
         monkeypatch.setenv(name, f"http://{nowhere}")
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
-    with pytest.raises(BuildFailed, match="cannot be told what the release is made of") as refusal:
+    with pytest.raises(
+        BuildFailed, match="cannot be installed, so its packages cannot be listed"
+    ) as refusal:
         built(shop)
     assert nowhere in refusal.value.why
     assert "the package index" in refusal.value.next_step
@@ -166,9 +168,11 @@ def test_the_checksums_name_an_image_that_was_pushed(
 def test_a_model_that_has_not_met_the_champion_is_refused(shop: Workshop) -> None:
     first = serve(shop, shop.prod)
     shop.train(b"another")
-    with pytest.raises(GateRefused, match="not compared with what prod serves") as refusal:
+    with pytest.raises(
+        GateRefused, match="not compared with the release that prod serves"
+    ) as refusal:
         built(shop)
-    assert refusal.value.why == f"prod serves {first}, and it was compared with nothing"
+    assert refusal.value.why == f"prod serves {first}, the comparison was with nothing"
     assert "invoke champion --env prod" in refusal.value.next_step
 
 
@@ -177,7 +181,10 @@ def test_a_model_that_has_met_an_older_champion_is_refused(shop: Workshop) -> No
     shop.train(b"another", {"state": "scored", "release": "0123456789ab-01234567"})
     with pytest.raises(GateRefused) as refusal:
         built(shop)
-    assert first in refusal.value.why and "compared with 0123456789ab-01234567" in refusal.value.why
+    assert (
+        first in refusal.value.why
+        and "the comparison was with 0123456789ab-01234567" in refusal.value.why
+    )
 
 
 def test_a_model_that_has_met_the_champion_is_built(shop: Workshop) -> None:
@@ -195,7 +202,7 @@ def test_what_prod_serves_may_be_built_again_though_it_met_nobody(shop: Workshop
 def test_a_bundle_that_git_should_not_carry_is_refused(shop: Workshop) -> None:
     shop.train(b"x" * 1_500_000)
     small = replace(shop.machine.policy, max_bundle_mb=1)
-    with pytest.raises(BuildFailed, match=r"the bundle has 1\.5 MB"):
+    with pytest.raises(BuildFailed, match=r"the bundle is 1\.5 MB"):
         build(shop.ledger(), small, Progress())
     assert shop.ledger().versions() == []
 

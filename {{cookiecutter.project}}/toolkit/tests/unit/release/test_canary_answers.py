@@ -1,4 +1,4 @@
-"""A release that answers otherwise is told about, and not stopped."""
+"""A release whose predictions differ gets a warning, and is not stopped."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def test_the_gap_is_the_largest_distance_of_the_distributions(
     assert gap(other, one) == pytest.approx(distance)
 
 
-def test_a_model_that_finds_more_customers_at_risk_is_told_about() -> None:
+def test_a_model_that_finds_more_customers_at_risk_gets_a_warning() -> None:
     rng = random.Random(8)
     before = [rng.betavariate(2, 6) for _ in range(100)]
     assert warning(before, [rng.betavariate(2, 6) for _ in range(100)]) == ""
     assert warning(before, [min(1.0, value + 0.02) for value in before]) == ""
-    said = warning(before, [min(1.0, value + 0.2) for value in before])
-    assert said.startswith("the answers are distributed otherwise, by ")
+    output = warning(before, [min(1.0, value + 0.2) for value in before])
+    assert output.startswith("the distribution of the answers differs by ")

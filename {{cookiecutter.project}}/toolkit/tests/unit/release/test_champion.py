@@ -44,8 +44,8 @@ def fetched(shop: Workshop, days_ago: int = 0) -> Champion:
 def test_before_the_first_release_there_is_none(shop: Workshop) -> None:
     champion = fetched(shop)
     assert (champion.release, champion.served_since, champion.checksums) == (None, None, {})
-    told = json.loads((shop.folder / "reports" / "champion" / "champion.json").read_bytes())
-    assert (told["schema"], told["environment"], told["release"]) == (1, "prod", None)
+    document = json.loads((shop.folder / "reports" / "champion" / "champion.json").read_bytes())
+    assert (document["schema"], document["environment"], document["release"]) == (1, "prod", None)
 
 
 def test_all_files_of_the_release_are_laid_out_with_their_checksums(

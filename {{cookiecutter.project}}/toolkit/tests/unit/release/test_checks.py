@@ -38,7 +38,7 @@ def ask(
 
 
 def test_09_a_gate_that_has_not_passed_is_refused(workshop: Workshop) -> None:
-    with pytest.raises(GateRefused, match="no passed gate") as refusal:
+    with pytest.raises(GateRefused, match="has not passed the gate") as refusal:
         ask(workshop, workshop.staging, workshop.release(gate="failed"))
     assert refusal.value.exit_code == 10
 

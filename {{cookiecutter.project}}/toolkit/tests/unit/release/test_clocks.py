@@ -1,4 +1,4 @@
-"""Clocks that are an hour off: what happened in which order is told by the chain, not by them."""
+"""Clocks that are an hour off: the chain gives the order of events, not they."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from toolkit.release.event import PENDING, Event, lease
 from toolkit.release.progress import Progress
 from toolkit.release.records import FILE_NAME, Record
 from toolkit.release.status import look
-from toolkit.tests.shelf import Shelf
+from toolkit.tests.in_memory import InMemoryPlatform
 from toolkit.tests.workshop import Workshop
 
 HOUR = timedelta(hours=1)
@@ -35,8 +35,8 @@ def test_32_a_rollback_goes_by_the_chain_whatever_the_clocks_said(
     releases = [workshop.release(model) for model in (b"one", b"two", b"three")]
     for release, skew in zip(releases, skews, strict=True):
         promote_by_a_clock(workshop, monkeypatch, release, skew)
-    told = [event.release for event in workshop.ledger().history("staging") if event.gate]
-    assert told[::2] == [release.version for release in reversed(releases)]
+    order = [event.release for event in workshop.ledger().history("staging") if event.gate]
+    assert order[::2] == [release.version for release in reversed(releases)]
     assert workshop.rollback(workshop.staging).release == releases[1].version
     assert workshop.rollback(workshop.staging).release == releases[0].version
 
@@ -54,12 +54,12 @@ def test_32_a_lease_by_a_fast_clock_holds_longer_and_a_rollback_goes_first(
     workshop.ledger().append("staging", held, {FILE_NAME: second.to_json()})
     with pytest.raises(Locked) as refusal:
         refuse_a_lock(workshop.ledger().history("staging"), "staging")
-    assert f"at most until {an_hour_ahead}" in refusal.value.why
+    assert f"it expires at {an_hour_ahead}" in refusal.value.why
     assert workshop.rollback(workshop.staging).release == first.version
 
 
 def test_32_a_lease_by_a_slow_clock_may_be_ended_early_and_still_one_command_wins(
-    workshop: Workshop, shelf: Shelf
+    workshop: Workshop, platform: InMemoryPlatform
 ) -> None:
     first, second = workshop.release(b"one"), workshop.release(b"two")
     workshop.promote(first, workshop.staging)
@@ -72,7 +72,7 @@ def test_32_a_lease_by_a_slow_clock_may_be_ended_early_and_still_one_command_win
                 workshop.promote(second, workshop.staging)
             workshop.machine.recover(workshop.staging, Progress())
 
-    shelf.before_apply = recover_meanwhile
+    platform.before_apply = recover_meanwhile
     with pytest.raises(Locked, match="taken over by a recover"):
         slow.promote(second, workshop.staging)
     seen = look(workshop.machine, workshop.ledger(), workshop.staging)

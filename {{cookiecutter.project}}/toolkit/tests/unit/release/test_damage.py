@@ -10,7 +10,7 @@ from toolkit.release.errors import ArtifactGone, HistoryCorrupt, NotServing, Rol
 from toolkit.release.progress import Progress
 from toolkit.release.records import FILE_NAME, Record
 from toolkit.release.status import look
-from toolkit.tests.shelf import Shelf
+from toolkit.tests.in_memory import InMemoryPlatform
 from toolkit.tests.workshop import Workshop, git
 
 Files = Mapping[str, bytes]
@@ -64,7 +64,7 @@ def test_33_a_damaged_release_is_named_and_a_rollback_passes_it_by(
     assert refusal.value.exit_code == 50
     assert version in str(refusal.value)
     plan = workshop.machine.plan_rollback(workshop.staging, None)
-    assert f"warning   {version} cannot be had: " in str(plan)
+    assert f"warning   {version} is not available: " in str(plan)
     assert workshop.rollback(workshop.staging).release == releases[0].version
 
 
@@ -104,7 +104,7 @@ def test_33_a_verified_state_that_was_edited_is_passed_by(
 
 
 def test_33_what_serves_by_a_damaged_record_cannot_be_brought_back_and_that_is_said(
-    workshop: Workshop, releases: list[Record], shelf: Shelf
+    workshop: Workshop, releases: list[Record], platform: InMemoryPlatform
 ) -> None:
     git(
         workshop.folder, "update-ref", "refs/heads/env/staging", amend(workshop, "env/staging", cut)
@@ -114,11 +114,11 @@ def test_33_what_serves_by_a_damaged_record_cannot_be_brought_back_and_that_is_s
         if record == releases[1]:
             raise NotServing("its feature store is gone")
 
-    shelf.before_apply = refuse_the_second
+    platform.before_apply = refuse_the_second
     with pytest.raises(RollbackFailed) as refusal:
         workshop.rollback(workshop.staging)
     assert f"the record of {releases[2].version} is damaged" in refusal.value.why
-    assert shelf.release == releases[2], "nothing was stopped"
+    assert platform.release == releases[2], "nothing was stopped"
     assert workshop.rollback(workshop.staging).release == releases[0].version
 
 
@@ -144,19 +144,19 @@ def test_33_a_stranger_s_commit_is_named_and_a_rollback_goes_on(
 
 
 def test_26_a_release_that_is_gone_is_passed_by_and_where_no_other_is_left_nothing_is_touched(
-    workshop: Workshop, releases: list[Record], shelf: Shelf
+    workshop: Workshop, releases: list[Record], platform: InMemoryPlatform
 ) -> None:
     git(workshop.folder, "tag", "--delete", f"release/{releases[1].version}")
     plan = workshop.machine.plan_rollback(workshop.staging, None)
     assert plan.record == releases[0]
-    assert f"{releases[1].version} cannot be had: no tag" in str(plan)
+    assert f"{releases[1].version} is not available: no tag" in str(plan)
     git(workshop.folder, "tag", "--delete", f"release/{releases[0].version}")
     before = workshop.ledger().head("staging")
     with pytest.raises(ArtifactGone) as refusal:
         workshop.rollback(workshop.staging)
     assert refusal.value.exit_code == 41
     assert releases[0].version in refusal.value.why and releases[1].version in refusal.value.why
-    assert (workshop.ledger().head("staging"), shelf.release) == (before, releases[2])
+    assert (workshop.ledger().head("staging"), platform.release) == (before, releases[2])
 
 
 def test_33_a_lost_object_is_named(workshop: Workshop, releases: list[Record]) -> None:

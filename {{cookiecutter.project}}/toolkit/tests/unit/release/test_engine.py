@@ -32,12 +32,12 @@ from toolkit.release.policy import Environment
 from toolkit.release.progress import Progress
 from toolkit.release.records import Record
 from toolkit.release.status import look, story
-from toolkit.tests.shelf import Shelf
+from toolkit.tests.in_memory import InMemoryPlatform
 from toolkit.tests.workshop import Workshop, git
 
 
 @pytest.fixture
-def workshop(tmp_path: Path, shelves: dict[str, Shelf]) -> Iterator[Workshop]:
+def workshop(tmp_path: Path, platforms: dict[str, InMemoryPlatform]) -> Iterator[Workshop]:
     """A repository without a remote; whatever was done in it, the audit proves its history."""
     workshop = Workshop.open(tmp_path / "clone", None)
     yield workshop
@@ -45,7 +45,7 @@ def workshop(tmp_path: Path, shelves: dict[str, Shelf]) -> Iterator[Workshop]:
 
 
 @pytest.fixture
-def shared_workshop(tmp_path: Path, shelves: dict[str, Shelf]) -> Iterator[Workshop]:
+def shared_workshop(tmp_path: Path, platforms: dict[str, InMemoryPlatform]) -> Iterator[Workshop]:
     """A repository with a bare remote; the audit proves its history too."""
     workshop = Workshop.open(tmp_path / "clone", tmp_path / "remote.git")
     yield workshop
@@ -74,12 +74,12 @@ def test_31_promoting_what_serves_already_writes_no_event(workshop: Workshop) ->
 
 
 def test_what_should_serve_already_and_does_not_is_said_so(
-    workshop: Workshop, shelf: Shelf
+    workshop: Workshop, platform: InMemoryPlatform
 ) -> None:
     release = workshop.release()
     workshop.promote(release, workshop.staging)
-    shelf.release = None
-    with pytest.raises(PreconditionFailed, match="is meant to serve") as refusal:
+    platform.release = None
+    with pytest.raises(PreconditionFailed, match="should serve") as refusal:
         workshop.machine.plan_promotion(workshop.staging, release.version)
     assert refusal.value.next_step == "invoke deploy --env staging"
 
@@ -102,7 +102,7 @@ def test_23_24_25_a_rollback_goes_past_a_bad_release_and_then_further_back(
     assert workshop.rollback(workshop.staging).release == releases[1].version
     assert workshop.rollback(workshop.staging).release == releases[0].version
     assert serving(workshop, workshop.staging) == releases[0].version
-    with pytest.raises(NoRollbackTarget, match="nothing to go back to") as refusal:
+    with pytest.raises(NoRollbackTarget, match="no release to roll back to") as refusal:
         workshop.rollback(workshop.staging)
     assert refusal.value.exit_code == 40
     assert refusal.value.state == "staging unchanged"
@@ -113,7 +113,7 @@ def test_a_rollback_to_a_named_release_wants_it_verified_here(workshop: Workshop
     first, second, third = (workshop.release(model) for model in (b"one", b"two", b"three"))
     for release in (first, second):
         workshop.promote(release, workshop.staging)
-    with pytest.raises(NoRollbackTarget, match="never served in staging"):
+    with pytest.raises(NoRollbackTarget, match="was never verified in staging"):
         workshop.rollback(workshop.staging, third.version)
     assert workshop.rollback(workshop.staging, first.version).release == first.version
 
@@ -128,7 +128,7 @@ def test_10_prod_wants_the_release_verified_in_staging(shared_workshop: Workshop
 
 
 def test_09_a_release_without_a_passed_gate_is_refused(workshop: Workshop) -> None:
-    with pytest.raises(GateRefused, match="no passed gate"):
+    with pytest.raises(GateRefused, match="has not passed the gate"):
         workshop.promote(workshop.release(gate="failed"), workshop.staging)
 
 
@@ -156,8 +156,8 @@ def test_07_of_two_promotions_at_once_one_wins_and_the_other_says_who_holds_it(
     (lost,) = (outcome for outcome in outcomes if isinstance(outcome, ReleaseError))
     assert isinstance(lost, Locked)
     assert (
-        "Ada <ada@example.com> holds it since" in lost.why
-        or "wrote to its history first" in lost.why
+        "Ada <ada@example.com> took the lock at" in lost.why
+        or "has written to its history" in lost.why
     )
     assert stories(shared_workshop, shared_workshop.staging) == [
         ("promote", release.version, "verified")
@@ -204,7 +204,7 @@ def test_27_without_the_remote_a_promotion_stops_and_a_rollback_goes_on(
 
 
 def test_27_who_may_not_push_cannot_promote_but_can_roll_back(
-    shared_workshop: Workshop, shelf: Shelf, tmp_path: Path
+    shared_workshop: Workshop, platform: InMemoryPlatform, tmp_path: Path
 ) -> None:
     first, second, third = (shared_workshop.release(m) for m in (b"one", b"two", b"three"))
     for release in (first, second):
@@ -218,7 +218,7 @@ def test_27_who_may_not_push_cannot_promote_but_can_roll_back(
     assert "this branch is protected" in refusal.value.why
     assert refusal.value.exit_code == 21
     assert shared_workshop.ledger().head("staging") == before
-    assert shelf.release == second
+    assert platform.release == second
     assert shared_workshop.rollback(shared_workshop.staging).release == first.version
     assert git(tmp_path / "remote.git", "rev-parse", "env/staging") == before
     hook.unlink()
@@ -264,7 +264,7 @@ def test_21_recover_ends_what_a_dead_promotion_began(
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
         patch.setattr(Change, dies_in, die)
         dying.promote(second, workshop.staging)
-    with pytest.raises(CrashResidue, match="died half-way") as residue:
+    with pytest.raises(CrashResidue, match="was killed before its end") as residue:
         workshop.machine.plan_promotion(workshop.staging, second.version)
     assert residue.value.next_step == "invoke recover --env staging"
     assert workshop.machine.recover(workshop.staging, Progress()).outcome == outcome
@@ -288,7 +288,7 @@ def test_21_recover_leaves_a_living_promotion_alone(
         workshop.machine.recover(workshop.staging, Progress())
 
 
-def test_08_a_rollback_preempts_a_promotion(workshop: Workshop, shelf: Shelf) -> None:
+def test_08_a_rollback_preempts_a_promotion(workshop: Workshop, platform: InMemoryPlatform) -> None:
     first, second, third = (workshop.release(model) for model in (b"one", b"two", b"three"))
     for release in (first, second):
         workshop.promote(release, workshop.staging)
@@ -297,15 +297,17 @@ def test_08_a_rollback_preempts_a_promotion(workshop: Workshop, shelf: Shelf) ->
         if record == third:
             workshop.rollback(workshop.staging)
 
-    shelf.before_apply = roll_back_meanwhile
+    platform.before_apply = roll_back_meanwhile
     with pytest.raises(Locked, match="taken over by a rollback") as refusal:
         workshop.promote(third, workshop.staging)
-    assert "Ada <ada@example.com> began it at" in refusal.value.why
+    assert "Ada <ada@example.com> started it at" in refusal.value.why
     assert serving(workshop, workshop.staging) == second.version
     assert stories(workshop, workshop.staging)[0] == ("rollback", second.version, "verified")
 
 
-def test_08_a_promotion_waits_while_a_rollback_runs(workshop: Workshop, shelf: Shelf) -> None:
+def test_08_a_promotion_waits_while_a_rollback_runs(
+    workshop: Workshop, platform: InMemoryPlatform
+) -> None:
     first, second, third = (workshop.release(model) for model in (b"one", b"two", b"three"))
     for release in (first, second):
         workshop.promote(release, workshop.staging)
@@ -316,7 +318,7 @@ def test_08_a_promotion_waits_while_a_rollback_runs(workshop: Workshop, shelf: S
             workshop.promote(third, workshop.staging)
         refusals.append(refusal.value.exit_code)
 
-    shelf.before_apply = promote_meanwhile
+    platform.before_apply = promote_meanwhile
     workshop.rollback(workshop.staging)
     assert refusals == [13]
     assert serving(workshop, workshop.staging) == first.version
@@ -325,8 +327,8 @@ def test_08_a_promotion_waits_while_a_rollback_runs(workshop: Workshop, shelf: S
 @pytest.mark.parametrize(
     ("model", "why"),
     [
-        (b"wrong predictions", "the gated model said"),
-        (b"wrong version", "/version says digest 'sha256:another'"),
+        (b"wrong predictions", "the gated model"),
+        (b"wrong version", "/version has the digest 'sha256:another'"),
     ],
 )
 def test_14_a_release_that_answers_wrongly_is_rolled_back(
@@ -343,7 +345,7 @@ def test_14_a_release_that_answers_wrongly_is_rolled_back(
 
 
 def test_15_when_the_way_back_fails_too_there_is_no_second_one(
-    workshop: Workshop, shelf: Shelf
+    workshop: Workshop, platform: InMemoryPlatform
 ) -> None:
     good, bad = workshop.release(), workshop.release(b"never ready")
     workshop.promote(good, workshop.staging)
@@ -352,8 +354,8 @@ def test_15_when_the_way_back_fails_too_there_is_no_second_one(
         if record == good:
             raise NotServing("the disk is gone")
 
-    shelf.before_apply = refuse_the_good_one
-    with pytest.raises(RollbackFailed, match="so did the way back") as refusal:
+    platform.before_apply = refuse_the_good_one
+    with pytest.raises(RollbackFailed, match="could not be undone") as refusal:
         workshop.promote(bad, workshop.staging)
     assert refusal.value.exit_code == 31
     assert "never ready" in refusal.value.why and "the disk is gone" in refusal.value.why
@@ -361,7 +363,7 @@ def test_15_when_the_way_back_fails_too_there_is_no_second_one(
 
 
 def test_16_a_rollback_to_an_unhealthy_release_keeps_what_serves(
-    workshop: Workshop, shelf: Shelf
+    workshop: Workshop, platform: InMemoryPlatform
 ) -> None:
     first, second, third = (workshop.release(model) for model in (b"one", b"two", b"three"))
     for release in (first, second, third):
@@ -371,7 +373,7 @@ def test_16_a_rollback_to_an_unhealthy_release_keeps_what_serves(
         if record == second:
             raise NotServing("its feature store is gone")
 
-    shelf.before_apply = refuse_the_second
+    platform.before_apply = refuse_the_second
     with pytest.raises(NotVerified) as refusal:
         workshop.rollback(workshop.staging)
     assert refusal.value.exit_code == 42

@@ -40,8 +40,8 @@ def test_a_run_that_nobody_had_to_approve_has_no_reviewer() -> None:
 
 def test_a_forge_that_does_not_answer_is_recorded_as_that() -> None:
     with listening(status=403) as listener:
-        said = reviewer(running(listener.address))
-    assert said == "somebody, who could not be read at GitHub"
+        output = reviewer(running(listener.address))
+    assert output == "an unknown reviewer at GitHub"
 
 
 def test_whoever_started_a_manual_gitlab_job_is_named() -> None:
@@ -141,7 +141,7 @@ def test_a_refusal_says_why_and_never_the_token() -> None:
 def test_a_dead_forge_is_told_without_the_token(address: str, token: str, why: str) -> None:
     with pytest.raises(ForgeFailed) as refusal:
         Forge(GITHUB, address, token).ask("GET", "/issues")
-    assert str(refusal.value) == f"GitHub gave no answer that can be read: {why}"
+    assert str(refusal.value) == f"GitHub gave no readable answer: {why}"
 
 
 def test_an_answer_that_is_no_json_is_no_answer() -> None:

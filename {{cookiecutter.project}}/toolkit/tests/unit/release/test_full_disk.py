@@ -13,7 +13,7 @@ from toolkit.release.progress import Progress
 from toolkit.release.records import Record
 from toolkit.release.status import look
 from toolkit.tests.disks import SmallDisk
-from toolkit.tests.shelf import Shelf
+from toolkit.tests.in_memory import InMemoryPlatform
 from toolkit.tests.workshop import Workshop, git
 
 
@@ -32,7 +32,7 @@ def impatient(shop: Workshop) -> Workshop:
 
 @pytest.mark.parametrize("has_remote", [False, True])
 def test_17_a_disk_that_is_full_at_any_write_stops_a_promotion_before_it_touches_anything(
-    disk: SmallDisk, tmp_path: Path, shelf: Shelf, has_remote: bool
+    disk: SmallDisk, tmp_path: Path, platform: InMemoryPlatform, has_remote: bool
 ) -> None:
     remote = tmp_path / "remote.git" if has_remote else None
     shop = impatient(Workshop.open(disk.folder / "clone", remote))
@@ -51,7 +51,7 @@ def test_17_a_disk_that_is_full_at_any_write_stops_a_promotion_before_it_touches
             refusals += 1
         finally:
             disk.make_room()
-        assert shelf.release == first
+        assert platform.release == first
         assert git(shop.folder, "fsck", "--no-dangling") == ""
         after = shop.ledger().history("staging")
         if after != before:
@@ -62,11 +62,11 @@ def test_17_a_disk_that_is_full_at_any_write_stops_a_promotion_before_it_touches
             assert shop.machine.recover(shop.staging, Progress()).outcome == "aborted"
     assert refusals >= 3, "blob, commit and reference each need room"
     assert look(shop.machine, shop.ledger(), shop.staging).release == second.version
-    assert shelf.release == second
+    assert platform.release == second
 
 
 def test_17_an_outcome_that_finds_no_room_is_recorded_by_recover(
-    disk: SmallDisk, shelf: Shelf
+    disk: SmallDisk, platform: InMemoryPlatform
 ) -> None:
     shop = impatient(Workshop.open(disk.folder / "clone", None))
     first, second = shop.release(b"one"), shop.release(b"two")
@@ -75,7 +75,7 @@ def test_17_an_outcome_that_finds_no_room_is_recorded_by_recover(
     def fill_the_disk(record: Record) -> None:
         disk.fill()
 
-    shelf.before_apply = fill_the_disk
+    platform.before_apply = fill_the_disk
     with pytest.raises(PreconditionFailed, match="could not be recorded") as refusal:
         shop.promote(second, shop.staging)
     assert refusal.value.state.startswith(f"{second.version} in staging: verified; locked until")

@@ -74,7 +74,7 @@ def test_37_what_cannot_have_been_counted_is_no_reading(line: str) -> None:
 def verdicts(slowdown: float, trials: int = 20) -> list[str]:
     """Judge a canary by histograms, wherever its latencies lie between their bounds."""
     rng = random.Random(37)
-    said = []
+    output = []
     for _ in range(trials):
         median_ms = 20 * rng.uniform(1, 2)
         windows = [
@@ -86,8 +86,8 @@ def verdicts(slowdown: float, trials: int = 20) -> list[str]:
             )
             for _ in range(10)
         ]
-        said.append(judge(windows, Rules()).verdict)
-    return said
+        output.append(judge(windows, Rules()).verdict)
+    return output
 
 
 def test_38_a_histogram_shows_a_tail_that_is_slower_and_no_other() -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C at the worst moment: what was begun is undone, or what is left is said."""
+"""Ctrl-C at the worst moment: what was begun is undone, or what is left is output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from toolkit.release.errors import Interrupted
 from toolkit.release.progress import Progress
 from toolkit.release.records import Record
 from toolkit.release.status import look
-from toolkit.tests.shelf import Shelf
+from toolkit.tests.in_memory import InMemoryPlatform
 from toolkit.tests.workshop import Workshop
 
 
@@ -26,7 +26,7 @@ def releases(workshop: Workshop) -> list[Record]:
 
 @pytest.mark.parametrize("command", ["promote", "rollback"])
 def test_22_what_an_interrupted_command_has_begun_is_undone(
-    workshop: Workshop, shelf: Shelf, releases: list[Record], command: str
+    workshop: Workshop, platform: InMemoryPlatform, releases: list[Record], command: str
 ) -> None:
     target = releases[2] if command == "promote" else releases[0]
 
@@ -34,7 +34,7 @@ def test_22_what_an_interrupted_command_has_begun_is_undone(
         if record == target:
             raise KeyboardInterrupt
 
-    shelf.before_apply = interrupt
+    platform.before_apply = interrupt
     with pytest.raises(Interrupted) as refusal:
         if command == "promote":
             workshop.promote(target, workshop.staging)
@@ -49,7 +49,7 @@ def test_22_what_an_interrupted_command_has_begun_is_undone(
 
 
 def test_22_a_second_interrupt_leaves_the_lock_and_says_so(
-    workshop: Workshop, shelf: Shelf, releases: list[Record]
+    workshop: Workshop, platform: InMemoryPlatform, releases: list[Record]
 ) -> None:
     policy = replace(workshop.machine.policy, lease_s=-60)
     impatient = replace(workshop, machine=replace(workshop.machine, policy=policy))
@@ -57,7 +57,7 @@ def test_22_a_second_interrupt_leaves_the_lock_and_says_so(
     def interrupt(record: Record) -> None:
         raise KeyboardInterrupt
 
-    shelf.before_apply = interrupt
+    platform.before_apply = interrupt
     with pytest.raises(Interrupted) as refusal:
         impatient.promote(releases[2], workshop.staging)
     assert refusal.value.exit_code == 130
@@ -65,7 +65,7 @@ def test_22_a_second_interrupt_leaves_the_lock_and_says_so(
     assert "invoke recover --env staging" in refusal.value.next_step
     with pytest.raises(Interrupted, match="the recover to .* was interrupted"):
         impatient.machine.recover(workshop.staging, Progress())
-    shelf.before_apply = lambda record: None
+    platform.before_apply = lambda record: None
     assert workshop.machine.recover(workshop.staging, Progress()).outcome == "aborted"
     seen = look(workshop.machine, workshop.ledger(), workshop.staging)
     assert (seen.release, seen.drift) == (releases[1].version, "")
@@ -77,7 +77,7 @@ def test_22_an_interrupt_after_the_record_says_that_there_is_no_lock(
     def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(notice, "tell", interrupt)
+    monkeypatch.setattr(notice, "notify", interrupt)
     with pytest.raises(Interrupted, match="was interrupted at its end") as refusal:
         workshop.promote(releases[2], workshop.staging)
     assert refusal.value.state == "staging is not locked by this command"

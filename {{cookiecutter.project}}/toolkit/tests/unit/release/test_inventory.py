@@ -1,4 +1,4 @@
-"""What a release is made of is told alike for an image and for an environment."""
+"""The inventory of a release has one form for an image and for an environment."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_bill_of_materials_names_every_component_and_is_the_same_twice() -> No
 def test_licences_and_sizes_are_of_the_release_s_own_packages() -> None:
     table = inventory.licences(COMPONENTS).decode()
     assert "| numpy | 2.0 | BSD-3-Clause |" in table
-    assert "| anyio | 4.0 | not told |" in table
+    assert "| anyio | 4.0 | unknown |" in table
     assert "libc6" not in table
     assert [one.name for one in inventory.largest(COMPONENTS, 5)] == ["numpy", "anyio"]
 

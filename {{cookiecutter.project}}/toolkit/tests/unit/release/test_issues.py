@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from toolkit.release.forge.client import GITHUB, GITLAB, Forge, ForgeFailed
-from toolkit.release.forge.issues import open_issue, tell
+from toolkit.release.forge.issues import open_issue, publish
 from toolkit.release.git import Repository
 from toolkit.release.progress import Progress
 from toolkit.tests.listener import listening
@@ -51,23 +51,28 @@ def test_a_pull_request_of_the_same_title_is_no_issue() -> None:
 
 @pytest.mark.parametrize("answer", [b"{}", b"[1]", b'[{"title": "Promote"}]', b"null"])
 def test_an_answer_of_another_kind_is_a_failure(answer: bytes) -> None:
-    with listening(body=answer) as listener, pytest.raises(ForgeFailed, match="something else"):
+    with (
+        listening(body=answer) as listener,
+        pytest.raises(ForgeFailed, match="did not answer"),
+    ):
         open_issue(Forge(GITHUB, listener.address, TOKEN), "Promote", "text")
 
 
-def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, Any]) -> str:
+def publish_from_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, Any]
+) -> str:
     """Tell the forge of some variables, and return the issue's address."""
     git(tmp_path, "init", "--quiet")
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    return tell(Repository(tmp_path), "The drill failed", "9 s", Progress())
+    return publish(Repository(tmp_path), "The drill failed", "9 s", Progress())
 
 
 def test_a_job_says_where_its_issue_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with listening(answer=StandInForge()) as listener:
-        address = told(tmp_path, monkeypatch, job(GITLAB, listener.address))
+        address = publish_from_job(tmp_path, monkeypatch, job(GITLAB, listener.address))
     assert address == "https://forge.example/1"
     assert f"issue: {address}" in capsys.readouterr().err
 
@@ -75,8 +80,8 @@ def test_a_job_says_where_its_issue_is(
 def test_without_a_forge_nothing_but_a_line_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert told(tmp_path, monkeypatch, {}) == ""
-    assert "no issue: there is no forge to open one at" in capsys.readouterr().err
+    assert publish_from_job(tmp_path, monkeypatch, {}) == ""
+    assert "no issue was opened: no forge was found" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("refused", ["GET /issues", "POST /issues"])
@@ -87,14 +92,14 @@ def test_a_forge_that_refuses_is_told_without_the_token(
     refused: str,
 ) -> None:
     with listening(answer=StandInForge(refused=refused)) as listener:
-        assert told(tmp_path, monkeypatch, job(GITHUB, listener.address)) == ""
-    said = capsys.readouterr().err
-    assert "no issue: GitHub answered 403: not with ***" in said
-    assert TOKEN not in said
+        assert publish_from_job(tmp_path, monkeypatch, job(GITHUB, listener.address)) == ""
+    output = capsys.readouterr().err
+    assert "no issue was opened: GitHub answered 403: not with ***" in output
+    assert TOKEN not in output
 
 
 def test_a_dead_forge_breaks_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert told(tmp_path, monkeypatch, job(GITHUB, "http://127.0.0.1:9")) == ""
-    assert "no issue: GitHub gave no answer" in capsys.readouterr().err
+    assert publish_from_job(tmp_path, monkeypatch, job(GITHUB, "http://127.0.0.1:9")) == ""
+    assert "no issue was opened: GitHub gave no readable answer" in capsys.readouterr().err

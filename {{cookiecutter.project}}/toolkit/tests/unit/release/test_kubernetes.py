@@ -27,7 +27,7 @@ from toolkit.release.policy import ClusterEnvironment
 from toolkit.release.policy_file import load
 from toolkit.release.records import Record, sha256
 from toolkit.tests.clusters import DEPLOYMENT, NAME, SERVICE, ClusterShop, base, opened
-from toolkit.tests.door import write_policy
+from toolkit.tests.command_line import write_policy
 from toolkit.tests.kubectl import CLUSTER, IMAGE
 from toolkit.tests.listener import listening
 
@@ -66,7 +66,7 @@ def render(shop: ClusterShop, release: Record, **changes: str) -> dict[str, byte
 
 
 def applied(shop: ClusterShop) -> bool:
-    """Tell whether a cluster was told to change anything."""
+    """Return whether a command has asked the cluster for any change."""
     return bool(shop.cluster.applied() or shop.cluster.calls("delete"))
 
 
@@ -139,13 +139,13 @@ def with_a_narrow_service(objects: Base) -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (with_another_name, "kustomize replaces the image that is called"),
+        (with_another_name, "kustomize replaces only the image"),
         (with_a_second_container, "the containers are server, second"),
         (with_a_stranger, "container 'proxy' of Deployment churn runs example.com/proxy:1"),
         (with_an_init_container, "initContainer 'first' of Deployment churn runs"),
         (with_a_job, "container 'job' of CronJob job runs"),
         (with_a_second_deployment, "there are 2 Deployments"),
-        (without_a_port, "no port called http"),
+        (without_a_port, "no port named http"),
         (without_a_track, "does not select track: stable"),
         (with_a_narrow_service, "the Service selects on track"),
     ],
@@ -166,7 +166,7 @@ def test_35_manifests_that_would_run_anything_else_are_refused(
 
 @pytest.mark.parametrize(
     ("digest", "why"),
-    [("sha256:0123", "'sha256:0123' is not whole"), ("", "'' is not whole")],
+    [("sha256:0123", "'sha256:0123' is incomplete"), ("", "'' is incomplete")],
 )
 def test_35_a_digest_that_is_cut_short_is_refused(
     shared: ClusterShop, release: Record, digest: str, why: str
@@ -290,7 +290,7 @@ def test_26_an_image_that_is_nowhere_is_found_out_before_anything_is_touched(
         }
         shop.cluster.apply([node])
         platform(shop).require(release, files)
-    # A registry that is silent has not said that it is gone.
+    # A registry that is silent has not output that it is gone.
     platform(shop).require(release, files)
 
 
@@ -315,21 +315,21 @@ def test_36_what_a_runtime_has_chosen_of_an_index_belongs_to_it(shop: ClusterSho
     with listening(body=index) as registry:
         repository = registry.address.removeprefix("http://") + "/models/churn"
         digest = f"sha256:{sha256(index)}"
-        shop.cluster.know(digest, told(release))
+        shop.cluster.know(digest, answers_of(release))
         desired = render(shop, release, repository=repository, digest=digest)
         here = platform(shop)
         here.apply(desired, "an-event", lambda: None, lambda text: None)
         shop.cluster.fault(runs=chosen)
         assert here.observe().trouble == ""
         shop.cluster.fault(runs=f"sha256:{'1' * 64}")
-        assert "which is not of it" in here.observe().trouble
-    assert "the registry does not say whether that is of it" in here.observe().trouble
+        assert "which does not belong to it" in here.observe().trouble
+    assert "the registry does not answer whether it belongs to it" in here.observe().trouble
 
 
-def told(release: Record) -> dict[str, str]:
+def answers_of(release: Record) -> dict[str, str]:
     """Return what a server of a release says."""
-    said = {"digest": release.digest, "model_sha256": release.model_sha256}
-    return said | {"release": release.version, "model": "good"}
+    output = {"digest": release.digest, "model_sha256": release.model_sha256}
+    return output | {"release": release.version, "model": "good"}
 
 
 def test_the_proxy_is_asked_for_a_pod_s_port_by_its_number(shop: ClusterShop) -> None:
@@ -359,7 +359,7 @@ def test_37_metrics_that_cannot_be_read_are_no_measurement(shop: ClusterShop, fa
 
 
 def test_a_state_of_another_platform_or_a_damaged_one_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="holds no kubernetes.yaml"):
+    with pytest.raises(ConfigurationError, match="has no kubernetes.yaml"):
         manifests.read({"process.json": b"{}"})
     for damaged in (b"kind: [", b"- 1", b"\xff"):
         with pytest.raises(HistoryCorrupt):

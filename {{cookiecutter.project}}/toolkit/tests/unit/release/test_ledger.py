@@ -98,14 +98,14 @@ def test_45_without_a_name_nobody_writes(shop: Workshop, monkeypatch: pytest.Mon
     for name in ("GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL", "EMAIL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
-    with pytest.raises(PreconditionFailed, match="does not know who you are"):
+    with pytest.raises(PreconditionFailed, match="has no name and e-mail address for you"):
         Ledger.open(Repository(shop.folder)).repository.identity()
 
 
 def test_credentials_of_the_remote_are_never_repeated() -> None:
-    said = "fatal: unable to access 'https://bot:s3cret@example.com/repo.git/': timed out"
-    assert "s3cret" not in without_credentials(said)
-    assert "example.com/repo.git" in without_credentials(said)
+    output = "fatal: unable to access 'https://bot:s3cret@example.com/repo.git/': timed out"
+    assert "s3cret" not in without_credentials(output)
+    assert "example.com/repo.git" in without_credentials(output)
 
 
 def _release(shop: Workshop) -> tuple[Record, dict[str, bytes], str]:

@@ -12,7 +12,7 @@ from toolkit.release.errors import Locked
 from toolkit.release.progress import Progress
 from toolkit.release.records import Record
 from toolkit.release.status import look
-from toolkit.tests.shelf import Shelf
+from toolkit.tests.in_memory import InMemoryPlatform
 from toolkit.tests.workshop import Workshop
 
 # Somebody else's push has the branch for so many moments; each push that is refused is counted.
@@ -54,7 +54,7 @@ def test_46_a_push_refused_in_passing_is_tried_again(
 
 @pytest.mark.parametrize("command", ["promote", "hold"])
 def test_46_after_three_refusals_a_command_gives_up_and_nothing_has_changed(
-    shared_workshop: Workshop, shelf: Shelf, busy: Callable[[int], Path], command: str
+    shared_workshop: Workshop, platform: InMemoryPlatform, busy: Callable[[int], Path], command: str
 ) -> None:
     first, second = shared_workshop.release(b"one"), shared_workshop.release(b"two")
     shared_workshop.promote(first, shared_workshop.staging)
@@ -64,16 +64,16 @@ def test_46_after_three_refusals_a_command_gives_up_and_nothing_has_changed(
         if command == "promote":
             shared_workshop.promote(second, shared_workshop.staging)
         else:
-            shared_workshop.hold(shared_workshop.staging, "a test said so")
+            shared_workshop.hold(shared_workshop.staging, "a test output so")
     assert refusal.value.exit_code == 13
     assert refusal.value.state == "staging unchanged by this command"
     assert count(pushes) == 3
     assert shared_workshop.ledger().head("staging") == before
-    assert shelf.release == first
+    assert platform.release == first
 
 
 def test_46_an_outcome_refused_in_passing_is_written_all_the_same(
-    shared_workshop: Workshop, shelf: Shelf, busy: Callable[[int], Path]
+    shared_workshop: Workshop, platform: InMemoryPlatform, busy: Callable[[int], Path]
 ) -> None:
     first, second = shared_workshop.release(b"one"), shared_workshop.release(b"two")
     shared_workshop.promote(first, shared_workshop.staging)
@@ -81,7 +81,7 @@ def test_46_an_outcome_refused_in_passing_is_written_all_the_same(
     def be_busy(record: Record) -> None:
         busy(2)
 
-    shelf.before_apply = be_busy
+    platform.before_apply = be_busy
     assert shared_workshop.promote(second, shared_workshop.staging).outcome == "verified"
     seen = look(shared_workshop.machine, shared_workshop.ledger(), shared_workshop.staging)
     assert (seen.release, seen.owed) == (second.version, 0)

@@ -1,4 +1,4 @@
-"""Whoever wants to know is told how a change has ended, and never stands in its way."""
+"""The outcome of a change is sent to a webhook, whose failure never fails the change."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import pytest
 
 from toolkit.release.event import Event
-from toolkit.release.notice import VARIABLE, tell
+from toolkit.release.notice import VARIABLE, notify
 from toolkit.release.progress import Progress
 from toolkit.tests.listener import listening
 
@@ -27,15 +27,19 @@ def test_a_notice_has_a_text_for_people_and_fields_for_machines(
 ) -> None:
     with listening() as listener:
         monkeypatch.setenv(VARIABLE, f"{listener.address}/hooks/secret")
-        tell("prod", EVENT, Progress())
+        notify("prod", EVENT, Progress())
     ((path, headers, body),) = listener.requests
-    told = json.loads(body)
+    document = json.loads(body)
     assert (path, headers["Content-Type"]) == ("/hooks/secret", "application/json")
-    assert told["text"] == (
+    assert document["text"] == (
         "prod: rollback of 0123456789ab-01234567: verified (customers complained)"
     )
-    assert (told["environment"], told["kind"], told["outcome"]) == ("prod", "rollback", "verified")
-    assert told["previous"] == "ba9876543210-76543210"
+    assert (document["environment"], document["kind"], document["outcome"]) == (
+        "prod",
+        "rollback",
+        "verified",
+    )
+    assert document["previous"] == "ba9876543210-76543210"
 
 
 @pytest.mark.parametrize(
@@ -51,24 +55,24 @@ def test_a_dead_or_senseless_address_breaks_nothing_and_is_never_shown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], address: str, why: str
 ) -> None:
     monkeypatch.setenv(VARIABLE, address)
-    tell("prod", EVENT, Progress())
-    said = capsys.readouterr().err
-    assert "the notice did not arrive: " in said and why in said
-    assert "planted" not in said
+    notify("prod", EVENT, Progress())
+    output = capsys.readouterr().err
+    assert "the notification failed: " in output and why in output
+    assert "planted" not in output
 
 
-def test_an_answer_that_is_an_error_is_said(
+def test_an_error_of_the_webhook_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with listening(status=500) as listener:
         monkeypatch.setenv(VARIABLE, listener.address)
-        tell("prod", EVENT, Progress())
-    assert "it was answered with 500" in capsys.readouterr().err
+        notify("prod", EVENT, Progress())
+    assert "the webhook answered 500" in capsys.readouterr().err
 
 
-def test_nobody_is_told_where_nobody_wants_to_know(
+def test_without_an_address_nothing_is_sent(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
-    tell("prod", EVENT, Progress())
+    notify("prod", EVENT, Progress())
     assert capsys.readouterr().err == ""

@@ -9,11 +9,11 @@ from toolkit.release.errors import ArtifactGone, CrashResidue, Locked
 from toolkit.release.event import Event, lease
 from toolkit.release.plan import known_good
 from toolkit.release.records import Record
-from toolkit.tests.shelf import Shelf
+from toolkit.tests.in_memory import InMemoryPlatform
 from toolkit.tests.workshop import Workshop, git
 
 
-def told(*events: tuple[str, str, str, str]) -> list[Event]:
+def history_of(*events: tuple[str, str, str, str]) -> list[Event]:
     """Return a history, newest first, from (kind, release, outcome, from) in order of time."""
     return [
         Event(kind, release, "", outcome, previous) for kind, release, outcome, previous in events
@@ -21,12 +21,12 @@ def told(*events: tuple[str, str, str, str]) -> list[Event]:
 
 
 def test_last_known_good_is_the_newest_other_verified_release() -> None:
-    history = told(("promote", "A", "verified", ""), ("promote", "B", "verified", "A"))
+    history = history_of(("promote", "A", "verified", ""), ("promote", "B", "verified", "A"))
     assert known_good(history, "B") == ["A"]
 
 
 def test_a_release_that_failed_is_never_known_good() -> None:
-    history = told(
+    history = history_of(
         ("promote", "A", "verified", ""),
         ("promote", "B", "verified", "A"),
         ("promote", "C", "rolled-back", "B"),
@@ -35,7 +35,7 @@ def test_a_release_that_failed_is_never_known_good() -> None:
 
 
 def test_a_second_rollback_goes_further_back() -> None:
-    history = told(
+    history = history_of(
         ("promote", "A", "verified", ""),
         ("promote", "B", "verified", "A"),
         ("promote", "C", "verified", "B"),
@@ -45,7 +45,7 @@ def test_a_second_rollback_goes_further_back() -> None:
 
 
 def test_a_rollback_s_own_failed_target_is_passed_over() -> None:
-    history = told(
+    history = history_of(
         ("promote", "A", "verified", ""),
         ("promote", "B", "verified", "A"),
         ("promote", "C", "verified", "B"),
@@ -55,7 +55,7 @@ def test_a_rollback_s_own_failed_target_is_passed_over() -> None:
 
 
 def test_what_was_rolled_back_from_stays_bad_when_promoted_again() -> None:
-    history = told(
+    history = history_of(
         ("promote", "A", "verified", ""),
         ("promote", "B", "verified", "A"),
         ("rollback", "A", "verified", "B"),
@@ -73,9 +73,9 @@ def test_a_pending_event_is_the_lock_until_its_lease_runs_out() -> None:
     held = Event("promote", "B", "", "pending", actor="Ada", time="now", lease_until=lease(60))
     with pytest.raises(Locked, match="locked by a promote of B") as refusal:
         refuse_a_lock([held], "prod")
-    assert refusal.value.why.startswith("Ada holds it since now")
+    assert refusal.value.why.startswith("Ada took the lock at now")
     left = Event("promote", "B", "", "pending", lease_until=lease(-1))
-    with pytest.raises(CrashResidue, match="died half-way"):
+    with pytest.raises(CrashResidue, match="was killed before its end"):
         refuse_a_lock([left], "prod")
     refuse_a_lock([Event("promote", "B", "", "verified")], "prod")
 
@@ -89,22 +89,22 @@ def served(workshop: Workshop) -> tuple[Record, Record, Record]:
 
 
 def test_26_a_release_that_is_gone_is_passed_over_and_the_plan_says_so(
-    workshop: Workshop, shelf: Shelf
+    workshop: Workshop, platform: InMemoryPlatform
 ) -> None:
     first, second, _ = served(workshop)
-    shelf.gone.append(second)
+    platform.gone.append(second)
     plan = workshop.machine.plan_rollback(workshop.staging, None)
     assert plan.record == first
-    assert f"warning   {second.version} cannot be had: it fell off the shelf" in str(plan)
+    assert f"warning   {second.version} is not available: its registry has lost it" in str(plan)
 
 
 def test_26_a_named_release_that_is_gone_is_refused_with_the_next_best(
-    workshop: Workshop, shelf: Shelf
+    workshop: Workshop, platform: InMemoryPlatform
 ) -> None:
     first, second, _ = served(workshop)
-    shelf.gone.append(second)
+    platform.gone.append(second)
     before = workshop.ledger().head("staging")
-    with pytest.raises(ArtifactGone, match=f"cannot go back to {second.version}") as refusal:
+    with pytest.raises(ArtifactGone, match=f"cannot be rolled back to {second.version}") as refusal:
         workshop.rollback(workshop.staging, second.version)
     assert refusal.value.exit_code == 41
     assert refusal.value.state == "staging unchanged"
@@ -112,16 +112,18 @@ def test_26_a_named_release_that_is_gone_is_refused_with_the_next_best(
     assert workshop.ledger().head("staging") == before
 
 
-def test_26_without_its_bundle_in_git_a_release_is_gone(workshop: Workshop, shelf: Shelf) -> None:
+def test_26_without_its_bundle_in_git_a_release_is_gone(
+    workshop: Workshop, platform: InMemoryPlatform
+) -> None:
     first, second, third = served(workshop)
     git(workshop.folder, "tag", "--delete", f"release/{second.version}")
     assert workshop.machine.plan_rollback(workshop.staging, None).record == first
     git(workshop.folder, "tag", "--delete", f"release/{first.version}")
-    with pytest.raises(ArtifactGone, match="cannot go back to any release") as refusal:
+    with pytest.raises(ArtifactGone, match="cannot be rolled back to any release") as refusal:
         workshop.rollback(workshop.staging)
     assert f"no tag release/{second.version}" in refusal.value.why
     assert f"no tag release/{first.version}" in refusal.value.why
-    assert shelf.release == third
+    assert platform.release == third
 
 
 def test_05_what_is_odd_about_a_release_is_said_in_the_plan_of_its_promotion(

@@ -143,12 +143,16 @@ def test_an_environment_may_be_in_a_cluster(tmp_path: Path) -> None:
         ("timeout_s = 60", 'host = "127.0.0.1"', "europe.host is not a setting"),
         ("timeout_s = 60", "instances = 2", "europe.instances is not a setting"),
         ("timeout_s = 60", "ready_timeout_s = 2", "europe.ready_timeout_s is not a setting"),
-        ("timeout_s = 60", "timeout_s = 300", "a change may take 1110 s with its way back"),
+        ("timeout_s = 60", "timeout_s = 300", "a change may take 1110 s with its undoing"),
         ('namespace = "churn-europe"\n', "", "europe.namespace is missing"),
         ("cluster = ", "cluters = ", "europe.cluters is not a setting"),
         ("timeout_s = 60", 'gitops = "jenkins"', "gitops must be argocd or flux, not 'jenkins'"),
-        ("timeout_s = 60", 'gitops = "flux"', "europe.canary cannot be: flux changes all pods"),
-        (IMAGE, "", "europe wants the image of a release"),
+        (
+            "timeout_s = 60",
+            'gitops = "flux"',
+            "europe.canary is not possible: flux updates all pods",
+        ),
+        (IMAGE, "", "europe needs the image of a release"),
     ],
 )
 def test_an_environment_in_a_cluster_that_is_not_understood_is_refused(
@@ -200,7 +204,7 @@ def test_a_policy_may_have_freezes(tmp_path: Path) -> None:
         ("Europe/Berlin", "Europe/Atlantis", "'Europe/Atlantis' is not a time zone"),
         ("Fri 16:00", "Friday 16:00", "'Friday 16:00' is not a weekday with a time"),
         ("Fri 16:00", "Mon 07:00", "the same time of the week"),
-        ('"Fri 16:00"', "2026-12-20T18:00:00", "must be of one kind"),
+        ('"Fri 16:00"', "2026-12-20T18:00:00", "must be two dates, or two weekdays"),
         ('["prod"]', '["production"]', "freeze 'weekend' names production"),
         ('name = "weekend"\n', "", "freezes.name is missing"),
     ],

@@ -23,12 +23,12 @@ def propose(workshop: Workshop, version: str | None = None) -> Proposal:
     return proposal.propose(workshop.ledger(), workshop.machine.policy, workshop.prod, version)
 
 
-def night(workshop: Workshop, record: Record, **told: Any) -> None:
+def night(workshop: Workshop, record: Record, **fields: Any) -> None:
     """Leave what the nightly training of a release's model leaves."""
     path = workshop.folder / "reports" / "nightly.json"
     path.parent.mkdir(exist_ok=True)
-    told = {"sentence": "proposed: it is better", "model_sha256": record.model_sha256} | told
-    path.write_text(json.dumps(told), encoding="utf-8")
+    fields = {"sentence": "proposed: it is better", "model_sha256": record.model_sha256} | fields
+    path.write_text(json.dumps(fields), encoding="utf-8")
 
 
 def test_a_release_that_staging_serves_is_proposed_with_all_that_one_must_know(
@@ -60,23 +60,23 @@ def test_the_gate_s_figures_stand_beside_the_champion_s(workshop: Workshop) -> N
     assert "| brier | none | 0.1 |" in str(replace(found, figures={"brier": (None, 0.1)}))
 
 
-@pytest.mark.parametrize("told", [{"model_sha256": "f" * 64}, {"model_sha256": None}])
+@pytest.mark.parametrize("fields", [{"model_sha256": "f" * 64}, {"model_sha256": None}])
 def test_the_decision_about_another_model_is_no_reason(
-    workshop: Workshop, told: dict[str, Any]
+    workshop: Workshop, fields: dict[str, Any]
 ) -> None:
     release = workshop.release()
     workshop.promote(release, workshop.staging)
-    night(workshop, release, **told)
+    night(workshop, release, **fields)
     assert propose(workshop).why == ""
     (workshop.folder / "reports" / "nightly.json").write_text("{", encoding="utf-8")
     assert propose(workshop).why == ""
 
 
-def test_a_hold_is_said_and_keeps_nothing_from_being_proposed(workshop: Workshop) -> None:
+def test_a_hold_is_listed_and_prevents_no_proposal(workshop: Workshop) -> None:
     workshop.promote(workshop.release(), workshop.staging)
     workshop.hold(workshop.prod, "the sale begins")
     held, approval = propose(workshop).obstacles
-    assert held.startswith("prod is on hold since a hold") and "invoke unhold" in held
+    assert held.startswith("prod has been on hold since a hold") and "invoke unhold" in held
     assert "not approved" in approval
 
 
@@ -106,7 +106,7 @@ def test_what_was_not_verified_before_or_has_no_passed_gate_is_refused(workshop:
         propose(workshop, failed.version)
 
 
-def test_a_proposal_is_an_issue_and_is_told(
+def test_a_proposal_is_published_as_an_issue_and_to_the_webhook(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workshop.promote(workshop.release(), workshop.staging)
@@ -116,10 +116,10 @@ def test_a_proposal_is_an_issue_and_is_told(
         for name, value in job("GitHub", forge.address).items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv(VARIABLE, chat.address)
-        told = proposal.tell(workshop.machine.repository, found, Progress())
+        published = proposal.publish(workshop.machine.repository, found, Progress())
     (issue,) = stand_in.lists["issues"]
     assert (issue["title"], issue["body"]) == (found.title, str(found))
-    assert told == replace(found, issue=issue["html_url"])
+    assert published == replace(found, issue=issue["html_url"])
     ((_, _, notice),) = chat.requests
-    text = f"prod: propose of {found.release}: proposed ({told.issue})"
+    text = f"prod: propose of {found.release}: proposed ({published.issue})"
     assert json.loads(notice)["text"] == text

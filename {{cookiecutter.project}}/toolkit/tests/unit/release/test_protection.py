@@ -101,9 +101,9 @@ def test_a_plan_writes_nothing(root: Path) -> None:
         assert stand_in.written() == []
 
 
-def test_a_forge_that_does_not_show_its_rules_is_a_refusal(root: Path) -> None:
+def test_a_forge_that_does_not_return_its_rules_is_an_error(root: Path) -> None:
     with at(GITHUB, StandInForge(refused="GET /rulesets")) as forge:
-        with pytest.raises(PreconditionFailed, match="does not show its rules") as refusal:
+        with pytest.raises(PreconditionFailed, match="did not return its rules") as refusal:
             plan(forge, root)
     assert (refusal.value.exit_code, refusal.value.state) == (14, "nothing was changed")
     assert refusal.value.why == "GitHub answered 403: not with ***"
@@ -115,9 +115,9 @@ def test_a_refusal_half_way_says_what_is_not_protected_now(root: Path) -> None:
         outcomes(forge, root)
         stand_in.lists["protected_branches"][0]["allow_force_push"] = True
         stand_in.refused = "POST /protected_branches"
-        with pytest.raises(PreconditionFailed, match="does not take protected branches env") as no:
+        with pytest.raises(PreconditionFailed, match="did not accept protected branches env") as no:
             outcomes(forge, root)
-    taken = "it has taken: DELETE /protected_branches/env%2F%2A; the rest is as it was"
+    taken = "it has accepted: DELETE /protected_branches/env%2F%2A; the rest is unchanged"
     assert no.value.state == taken
 
 

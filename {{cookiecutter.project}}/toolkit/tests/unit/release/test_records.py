@@ -34,9 +34,9 @@ def test_a_record_survives_its_own_file() -> None:
         ({"schema": 2}, "schema is not 1"),
         ({"surprise": 1}, "keys are not those"),
         ({"version": "latest"}, "'latest' is no version"),
-        ({"version": "ffffffffffff-00000000"}, "does not belong to its commit and model"),
-        ({"digest": "sha256:" + "0" * 64}, "digest does not belong to its artifacts"),
-        ({"artifacts": ARTIFACTS | {"model.onnx": sha256(b"other")}}, "digest does not belong"),
+        ({"version": "ffffffffffff-00000000"}, "does not match its commit and model"),
+        ({"digest": "sha256:" + "0" * 64}, "digest does not match its artifacts"),
+        ({"artifacts": ARTIFACTS | {"model.onnx": sha256(b"other")}}, "digest does not match"),
         ({"artifacts": None}, "items"),
     ],
 )

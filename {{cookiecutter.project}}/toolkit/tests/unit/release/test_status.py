@@ -32,8 +32,8 @@ def test_a_change_is_told_once_and_says_when_it_has_no_end() -> None:
     ended = Event("promote", "A", "", "verified", sha="2", caused_by="1")
     preempted = Event("promote", "B", "", "pending", sha="3")
     held = Event("rollback", "A", "", "pending", sha="4")
-    told = [(event.sha, event.outcome) for event in story([held, preempted, ended, begun])]
-    assert told == [("4", "pending"), ("3", "unfinished"), ("2", "verified")]
+    outcomes = [(event.sha, event.outcome) for event in story([held, preempted, ended, begun])]
+    assert outcomes == [("4", "pending"), ("3", "unfinished"), ("2", "verified")]
 
 
 def test_drift_says_what_runs_instead() -> None:
@@ -41,7 +41,7 @@ def test_drift_says_what_runs_instead() -> None:
     serving = Observation("http://127.0.0.1:8", (READY, READY), "")
     assert serving.drift("A") == ""
     assert serving.drift("B") == "A runs"
-    assert serving.drift("") == "servers run, though git says nothing should"
+    assert serving.drift("") == "servers run, though none should"
     assert Observation("", (), "").drift("A") == "nothing runs"
     assert Observation("", (), "nothing runs").drift("") == ""
     assert Observation("", (READY, unready), "").drift("A") == "http://127.0.0.1:2 not ready"

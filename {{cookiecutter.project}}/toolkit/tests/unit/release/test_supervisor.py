@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from toolkit.release.platforms.supervisor import cut, remove_oldest
+from toolkit.release.platforms.supervisor import truncate, remove_oldest
 
 
-def test_a_long_log_is_cut_while_its_server_writes_on(tmp_path: Path) -> None:
+def test_a_long_log_is_truncated_while_its_server_writes_on(tmp_path: Path) -> None:
     log = tmp_path / "server.log"
     with log.open("ab", buffering=0) as server:
         server.write(b"x" * 100)
-        cut(log, max_bytes=100)
+        truncate(log, max_bytes=100)
         assert log.stat().st_size == 100
         server.write(b"y")
-        cut(log, max_bytes=100)
+        truncate(log, max_bytes=100)
         server.write(b"z")
     assert log.read_bytes() == b"z"
     assert (tmp_path / "server.log.old").read_bytes() == b"x" * 100 + b"y"

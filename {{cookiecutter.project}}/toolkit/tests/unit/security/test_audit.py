@@ -75,7 +75,7 @@ def test_a_service_that_cannot_be_reached_is_no_answer(monkeypatch: pytest.Monke
 )
 def test_a_package_that_was_skipped_is_not_passed(answers: list[dict[str, Any]]) -> None:
     answers.append({"name": "jinja2", "version": "3.1.0", "vulns": []})
-    with pytest.raises(CannotTell, match="1 of 2 packages were not answered for: click"):
+    with pytest.raises(CannotTell, match="did not answer for 1 of 2 packages: click"):
         audit.understand([JINJA, CLICK], answers)
 
 
@@ -100,10 +100,10 @@ def test_a_vulnerability_is_told_with_place_names_and_fixed_version() -> None:
 def test_a_vulnerability_fails_until_it_is_waived_by_any_of_its_names(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert report([HOLE], [], TODAY, audit.MENDED) == 1
+    assert report([HOLE], [], TODAY, audit.FIX) == 1
     assert str(HOLE) in capsys.readouterr().out
     for id in ("PYSEC-1", "CVE-2026-1"):
-        assert report([HOLE], [waiver(id=id)], TODAY, audit.MENDED) == 0
+        assert report([HOLE], [waiver(id=id)], TODAY, audit.FIX) == 0
         out = capsys.readouterr().out
         assert (
             f"{id} of jinja2 is waived until 2026-11-24, because our templates are our own" in out
@@ -114,7 +114,7 @@ def test_a_vulnerability_fails_until_it_is_waived_by_any_of_its_names(
 def test_a_waiver_is_for_one_vulnerability_of_one_package(
     other: Waiver, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert report([HOLE], [other], TODAY, audit.MENDED) == 1
+    assert report([HOLE], [other], TODAY, audit.FIX) == 1
     assert "not needed here: remove it" in capsys.readouterr().out
 
 
@@ -123,7 +123,7 @@ def test_an_expired_waiver_fails_with_what_it_was_for_and_without(
 ) -> None:
     expired = waiver(until=date(2026, 11, 23))
     for found in ([HOLE], []):
-        assert report(found, [expired], TODAY, audit.MENDED) == 1
+        assert report(found, [expired], TODAY, audit.FIX) == 1
         out = capsys.readouterr().out
         assert "audit.toml:4: CVE-2026-1: the waiver for jinja2 expired on 2026-11-23" in out
         assert (str(HOLE) in out) == bool(found)
@@ -148,8 +148,8 @@ def test_a_waiver_is_read_with_its_line() -> None:
     [
         ("schema = 1", "schema = 2", "schema must be 1"),
         ("schema = 1", "", "schema must be 1"),
-        ("[[waiver]]", "[[waver]]", r"only be \[\[waiver\]\] tables"),
-        ("[[waiver]]", "[waiver]", r"only be \[\[waiver\]\] tables"),
+        ("[[waiver]]", "[[waver]]", r"\[\[waiver\]\] tables, and nothing else"),
+        ("[[waiver]]", "[waiver]", r"\[\[waiver\]\] tables, and nothing else"),
         ("[[waiver]]", "[[waiver", "line 2"),
         ('reason = "our templates are our own"', "", "waiver 1: must have package, id, until"),
         ("reason", "resaon", "waiver 1: must have package, id, until and reason"),

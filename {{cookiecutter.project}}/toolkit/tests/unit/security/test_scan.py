@@ -53,8 +53,8 @@ def built(version: str = "01234567") -> Release:
 
 def known(package: str, **more: object) -> dict[str, object]:
     """Return what trivy says of one vulnerability."""
-    said = {"VulnerabilityID": "CVE-2026-1", "InstalledVersion": "1", "FixedVersion": "2"}
-    return said | {"PkgName": package, "Severity": "HIGH", "Title": "A way out"} | more
+    output = {"VulnerabilityID": "CVE-2026-1", "InstalledVersion": "1", "FixedVersion": "2"}
+    return output | {"PkgName": package, "Severity": "HIGH", "Title": "A way out"} | more
 
 
 def answer(*known_of_python: object, known_of_system: object = ()) -> dict[str, Any]:
@@ -78,8 +78,8 @@ def answer(*known_of_python: object, known_of_system: object = ()) -> dict[str, 
 def test_a_python_package_and_one_of_the_system_are_told_with_where_they_are_chosen() -> None:
     python = known("NumPy", PkgPath=NUMPY, VendorIDs=["GHSA-1"], InstalledVersion="2.5.1")
     system = known("libssl3", Severity="CRITICAL", VulnerabilityID="CVE-2026-2")
-    said = understand(answer(python, known_of_system=[system]), built())
-    assert list(map(str, said)) == [
+    output = understand(answer(python, known_of_system=[system]), built())
+    assert list(map(str, output)) == [
         "Dockerfile:2: CVE-2026-2: libssl3 1 in debian 12.5 (CRITICAL): fixed in 2: A way out",
         "requirements/serving.txt:3: "
         f"CVE-2026-1: numpy 2.5.1 in {NUMPY} (HIGH, GHSA-1): fixed in 2: "
@@ -88,22 +88,22 @@ def test_a_python_package_and_one_of_the_system_are_told_with_where_they_are_cho
 
 
 def test_a_python_package_that_is_the_base_s_is_chosen_with_the_base() -> None:
-    [said] = understand(answer(known("pip", PkgPath="usr/lib/pip/METADATA")), built())
-    assert str(said).startswith("Dockerfile:2: CVE-2026-1: pip 1 in usr/lib/pip/METADATA")
+    [output] = understand(answer(known("pip", PkgPath="usr/lib/pip/METADATA")), built())
+    assert str(output).startswith("Dockerfile:2: CVE-2026-1: pip 1 in usr/lib/pip/METADATA")
 
 
 def test_of_a_lock_there_is_only_the_line() -> None:
     lock = Release(built().folder, "")
-    [said] = understand({"Results": [answer(known("numpy"))["Results"][1]]}, lock)
+    [output] = understand({"Results": [answer(known("numpy"))["Results"][1]]}, lock)
     where = "requirements/serving.txt:3"
-    assert str(said) == f"{where}: CVE-2026-1: numpy 1 (HIGH): fixed in 2: A way out"
+    assert str(output) == f"{where}: CVE-2026-1: numpy 1 (HIGH): fixed in 2: A way out"
 
 
 def test_a_package_that_trivy_has_not_seen_is_not_passed() -> None:
-    said = answer()
-    said["Results"][1]["Packages"].pop()
+    output = answer()
+    output["Results"][1]["Packages"].pop()
     with pytest.raises(CannotTell, match="has not seen 1 packages: numpy"):
-        understand(said, built())
+        understand(output, built())
     with pytest.raises(CannotTell, match="has not seen 2 packages: jinja2, numpy"):
         understand({}, Release(next(Path("dist").iterdir()), ""))
 
@@ -111,11 +111,11 @@ def test_a_package_that_trivy_has_not_seen_is_not_passed() -> None:
 @pytest.mark.parametrize(
     ("metadata", "why"),
     [
-        ({"ImageID": "sha256:" + "b" * 64}, "looked into the image sha256:bbb"),
-        ({"ImageID": IMAGE}, "system, none, has no advisories"),
+        ({"ImageID": "sha256:" + "b" * 64}, "has scanned another image, sha256:bbb"),
+        ({"ImageID": IMAGE}, "no advisories, or none any more, for the image's system, none"),
         (
             {"ImageID": IMAGE, "OS": {"Family": "debian", "Name": "9", "EOSL": True}},
-            "system, debian 9, has no advisories, or none any more",
+            "no advisories, or none any more, for the image's system, debian 9",
         ),
     ],
 )
@@ -166,33 +166,33 @@ def test_what_was_built_of_head_is_found() -> None:
 
 
 def test_nothing_of_head_and_two_of_it_cannot_be_told() -> None:
-    with pytest.raises(CannotTell, match="nothing in dist was built of HEAD"):
+    with pytest.raises(CannotTell, match="no release in dist was built from HEAD"):
         Release.of_head()
     built()
     built("89abcdef")
-    with pytest.raises(CannotTell, match="more than one release was built of HEAD"):
+    with pytest.raises(CannotTell, match="more than one release was built from HEAD"):
         Release.of_head()
 
 
-def run(monkeypatch: pytest.MonkeyPatch, said: object) -> int:
+def run(monkeypatch: pytest.MonkeyPatch, output: object) -> int:
     """Run the check where trivy says something, and left something the last time."""
     scan.EVIDENCE.parent.mkdir()
     scan.EVIDENCE.write_text("{}")
-    monkeypatch.setattr(trivy, "scan", lambda *_: said)
+    monkeypatch.setattr(trivy, "scan", lambda *_: output)
     monkeypatch.setattr(trivy, "ask_versions", lambda: ("0.76.0", "today"))
     return scan.main()
 
 
-@pytest.mark.parametrize(("said", "verdict"), [((), "passed"), ([known("libssl3")], "failed")])
+@pytest.mark.parametrize(("output", "verdict"), [((), "passed"), ([known("libssl3")], "failed")])
 def test_it_leaves_which_image_was_scanned_and_how_it_ended(
-    monkeypatch: pytest.MonkeyPatch, said: object, verdict: str
+    monkeypatch: pytest.MonkeyPatch, output: object, verdict: str
 ) -> None:
     release = built()
-    assert run(monkeypatch, answer(known_of_system=said)) == (verdict == "failed")
+    assert run(monkeypatch, answer(known_of_system=output)) == (verdict == "failed")
     evidence = json.loads(scan.EVIDENCE.read_bytes())
     assert (evidence["verdict"], evidence["image_id"]) == (verdict, IMAGE)
     assert (evidence["release"], evidence["tree_clean"]) == (release.folder.name, True)
-    assert len(evidence["vulnerabilities"]) == len(list(said))  # type: ignore[call-overload]
+    assert len(evidence["vulnerabilities"]) == len(list(output))  # type: ignore[call-overload]
 
 
 def test_it_says_that_its_waivers_are_not_committed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,14 +202,16 @@ def test_it_says_that_its_waivers_are_not_committed(monkeypatch: pytest.MonkeyPa
     assert json.loads(scan.EVIDENCE.read_bytes())["tree_clean"] is False
 
 
-@pytest.mark.parametrize("said", [None, [], {}, {"Metadata": {}}, answer(), answer({"PkgName": 1})])
+@pytest.mark.parametrize(
+    "output", [None, [], {}, {"Metadata": {}}, answer(), answer({"PkgName": 1})]
+)
 def test_what_is_not_understood_leaves_nothing(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], said: Any
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], output: Any
 ) -> None:
     release = built()
-    if said == answer():
+    if output == answer():
         (release.folder / "image.json").unlink()
-    assert run(monkeypatch, said) == 1
+    assert run(monkeypatch, output) == 1
     assert "could not tell: " in capsys.readouterr().out
     assert not scan.EVIDENCE.exists()
 
@@ -222,5 +224,5 @@ def test_an_old_database_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trivy, "_run", lambda *_: database(days=1))
     assert trivy.ask_versions()[0] == "0.76.0"
     monkeypatch.setattr(trivy, "_run", lambda *_: database(days=8))
-    with pytest.raises(CannotTell, match="may be 7 days old"):
+    with pytest.raises(CannotTell, match="must not be older than 7 days"):
         trivy.ask_versions()

@@ -42,7 +42,7 @@ def commit(folder: Path, name: str, text: str) -> str:
     return git(folder, "rev-parse", "--short", "HEAD")
 
 
-def said(capsys: pytest.CaptureFixture[str], code: int, *arguments: str) -> str:
+def output(capsys: pytest.CaptureFixture[str], code: int, *arguments: str) -> str:
     """Return what a search says, which never is the secret."""
     capsys.readouterr()
     assert secrets.main(list(arguments)) == code
@@ -52,7 +52,7 @@ def said(capsys: pytest.CaptureFixture[str], code: int, *arguments: str) -> str:
 
 
 def test_nothing_is_found_in_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "searched 2 files, of which 0 hold no text, and what was added to main" in said(
+    assert "searched 2 files, of which 0 hold no text, and what was added to main" in output(
         capsys, 0
     )
 
@@ -61,7 +61,7 @@ def test_a_token_in_a_file_is_named_before_it_is_committed(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "notes.md").write_text(f"# Notes\n\n{TOKEN}\n")
-    out = said(capsys, 1)
+    out = output(capsys, 1)
     assert "notes.md:3: Access Token: in the file as it is now\n" in out
     assert "revoke it" in out and "nox -s secrets -- --update" in out
 
@@ -72,7 +72,7 @@ def test_a_token_that_the_branch_has_added_and_removed_is_named_with_its_commit(
     leak = commit(folder, "settings.py", f"DEBUG = True\nTOKEN = '{TOKEN}'\n")
     commit(folder, "settings.py", f"TOKEN = '{TOKEN}'\n")
     commit(folder, "settings.py", "DEBUG = False\n")
-    out = said(capsys, 1)
+    out = output(capsys, 1)
     assert f"settings.py:2: Access Token: added in commit {leak}, and removed since\n" in out
     assert out.count("settings.py:") == 1
 
@@ -86,7 +86,7 @@ def test_a_token_that_a_merge_has_brought_and_taken_is_found(
     git(folder, "switch", "--quiet", "work")
     commit(folder, "settings.py", "DEBUG = True\n")
     git(folder, "merge", "--quiet", "--no-edit", "side")
-    assert "other.py:1: Access Token" in said(capsys, 1)
+    assert "other.py:1: Access Token" in output(capsys, 1)
 
 
 def test_what_the_default_branch_had_already_is_not_held_against_the_one_that_removes_it(
@@ -96,9 +96,9 @@ def test_what_the_default_branch_had_already_is_not_held_against_the_one_that_re
     commit(folder, "settings.py", f"TOKEN = '{TOKEN}'\n")
     git(folder, "switch", "--quiet", "--create", "mend")
     commit(folder, "settings.py", f"TOKEN = '{TOKEN}'\nDEBUG = False\n")
-    assert "in the file as it is now" in said(capsys, 1)
+    assert "in the file as it is now" in output(capsys, 1)
     commit(folder, "settings.py", "DEBUG = False\n")
-    said(capsys, 0)
+    output(capsys, 0)
 
 
 def test_without_a_branch_to_compare_with_the_files_are_read_alone(
@@ -107,7 +107,7 @@ def test_without_a_branch_to_compare_with_the_files_are_read_alone(
     git(folder, "branch", "--quiet", "--move", "main", "trunk")
     commit(folder, "settings.py", f"TOKEN = '{TOKEN}'\n")
     commit(folder, "settings.py", "DEBUG = False\n")
-    assert "and no history: there is no branch to compare with (origin/HEAD" in said(capsys, 0)
+    assert "and no history: there is no branch to compare with (origin/HEAD" in output(capsys, 0)
 
 
 def test_ci_says_what_its_default_branch_is_called(
@@ -118,7 +118,7 @@ def test_ci_says_what_its_default_branch_is_called(
     monkeypatch.setenv("CI_DEFAULT_BRANCH", "trunk")
     commit(folder, "settings.py", f"TOKEN = '{TOKEN}'\n")
     commit(folder, "settings.py", "DEBUG = False\n")
-    assert "and removed since" in said(capsys, 1)
+    assert "and removed since" in output(capsys, 1)
 
 
 def test_a_shallow_clone_cannot_tell(
@@ -128,7 +128,7 @@ def test_a_shallow_clone_cannot_tell(
     shallow = folder.parent / "shallow"
     git(folder.parent, "clone", "--quiet", "--depth=1", folder.as_uri(), str(shallow))
     monkeypatch.chdir(shallow)
-    assert "could not tell: this clone is shallow" in said(capsys, 1)
+    assert "could not tell: this clone is shallow" in output(capsys, 1)
 
 
 def test_outside_of_git_nothing_can_be_told(
@@ -136,28 +136,28 @@ def test_outside_of_git_nothing_can_be_told(
 ) -> None:
     (tmp_path / secrets.BASELINE).write_bytes(secrets.BASELINE.read_bytes())
     monkeypatch.chdir(tmp_path)
-    assert "could not tell: git rev-parse: fatal: not a git repository" in said(capsys, 1)
+    assert "could not tell: git rev-parse: fatal: not a git repository" in output(capsys, 1)
 
 
 def test_what_was_accepted_is_accepted_on_another_line_and_in_no_other_file(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "notes.md").write_text(TOKEN)
-    assert "lists 1 findings as no secrets" in said(capsys, 0, "--update")
+    assert "lists 1 findings as no secrets" in output(capsys, 0, "--update")
     assert TOKEN not in (folder / secrets.BASELINE).read_text()
     (folder / "notes.md").write_text(f"Notes:\n\n{TOKEN}\n")
-    said(capsys, 0)
+    output(capsys, 0)
     (folder / "other.md").write_text(TOKEN)
-    assert "notes.md:" not in (out := said(capsys, 1)) and "other.md:1" in out
+    assert "notes.md:" not in (out := output(capsys, 1)) and "other.md:1" in out
 
 
 def test_a_baseline_that_is_older_than_a_token_does_not_hide_it(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "notes.md").write_text(TOKEN)
-    said(capsys, 0, "--update")
+    output(capsys, 0, "--update")
     (folder / "notes.md").write_text(ANOTHER)
-    assert "notes.md:1: Access Token" in said(capsys, 1)
+    assert "notes.md:1: Access Token" in output(capsys, 1)
 
 
 @pytest.mark.parametrize(
@@ -177,21 +177,21 @@ def test_the_tokens_of_today_are_found(
     folder: Path, token: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "notes.md").write_text(f"see {token}, which works\n")
-    assert "notes.md:1: " in (out := said(capsys, 1)) and token not in out
+    assert "notes.md:1: " in (out := output(capsys, 1)) and token not in out
 
 
 def test_what_somebody_has_called_a_secret_is_never_accepted(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "notes.md").write_text(TOKEN)
-    said(capsys, 0, "--update")
+    output(capsys, 0, "--update")
     baseline = folder / secrets.BASELINE
     document = json.loads(baseline.read_bytes())
     document["results"]["notes.md"][0]["is_secret"] = True
     baseline.write_text(json.dumps(document))
-    said(capsys, 1)
-    said(capsys, 0, "--update")
-    assert "notes.md:1" in said(capsys, 1)
+    output(capsys, 1)
+    output(capsys, 0, "--update")
+    assert "notes.md:1" in output(capsys, 1)
 
 
 def test_a_baseline_without_a_plugin_is_not_relied_on(
@@ -201,7 +201,7 @@ def test_a_baseline_without_a_plugin_is_not_relied_on(
     document = json.loads(baseline.read_bytes())
     document["plugins_used"] = []
     baseline.write_text(json.dumps(document))
-    assert "made with other plugins or filters: nox -s secrets -- --update" in said(capsys, 1)
+    assert "made with other plugins or filters: nox -s secrets -- --update" in output(capsys, 1)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{}", b"[]", b"\xff"])
@@ -212,7 +212,7 @@ def test_a_missing_or_broken_baseline_fails(
     baseline.unlink()
     if content is not None:
         baseline.write_bytes(content)
-    assert ".secrets.baseline is missing or broken" in said(capsys, 1)
+    assert ".secrets.baseline is missing or broken" in output(capsys, 1)
 
 
 def test_a_token_is_found_whatever_the_file_is_encoded_in_and_called(
@@ -222,7 +222,7 @@ def test_a_token_is_found_whatever_the_file_is_encoded_in_and_called(
     (folder / "latin.txt").write_bytes(f"caf\xe9 {TOKEN}".encode("latin-1"))
     (folder / "image.svg").write_text(f"<!-- {TOKEN} -->")
     (folder / "noise.bin").write_bytes(b"\0" + TOKEN.encode())
-    out = said(capsys, 1)
+    out = output(capsys, 1)
     for name in ("windows.env", "latin.txt", "image.svg"):
         assert f"{name}:1: Access Token" in out
     assert "of which 1 hold no text" in out
@@ -236,10 +236,10 @@ def test_what_locks_tables_and_digests_hold_is_no_secret_and_the_same_elsewhere_
     (folder / "data/sample.csv").write_text(f'id\n"{digest}"\n')
     (folder / "reference.json").write_text(json.dumps({"data_sha256": digest}, indent=2))
     (folder / "requirements.txt").write_text(f"a==1 \\\n    --hash=sha256:{digest}\n")
-    said(capsys, 0)
+    output(capsys, 0)
     (folder / "data/make.py").write_text(f'KEY = "{digest}"\n')
     (folder / "table.csv").write_text(f'id\n"{digest}"\n')
-    out = said(capsys, 1)
+    out = output(capsys, 1)
     assert "data/make.py:1: Hex High Entropy String" in out
     assert "table.csv:2: Hex High Entropy String" in out
 
@@ -266,11 +266,11 @@ def list_checksums(toolkit: Path) -> None:
 def test_a_file_that_is_as_the_template_made_it_is_left_out(
     toolkit: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = said(capsys, 0)
+    out = output(capsys, 0)
     assert "searched 3 files" in out and "but not the 1 of toolkit/ that the template has" in out
-    assert "toolkit/board.py:1: Access Token" in said(capsys, 1, "--all")
-    assert "lists 1 findings" in said(capsys, 0, "--update")
-    said(capsys, 0, "--all")
+    assert "toolkit/board.py:1: Access Token" in output(capsys, 1, "--all")
+    assert "lists 1 findings" in output(capsys, 0, "--update")
+    output(capsys, 0, "--all")
 
 
 def test_a_token_in_a_changed_file_of_the_toolkit_is_found(
@@ -278,10 +278,10 @@ def test_a_token_in_a_changed_file_of_the_toolkit_is_found(
 ) -> None:
     before = (toolkit / "board.py").read_text()
     leak = commit(folder, "toolkit/board.py", f"{before}ANOTHER = '{ANOTHER}'\n")
-    assert "toolkit/board.py:2: Access Token: in the file as it is now\n" in said(capsys, 1)
+    assert "toolkit/board.py:2: Access Token: in the file as it is now\n" in output(capsys, 1)
     commit(folder, "toolkit/board.py", before)
     added = f"toolkit/board.py:2: Access Token: added in commit {leak}, and removed since\n"
-    assert added in said(capsys, 1)
+    assert added in output(capsys, 1)
 
 
 def test_checksums_that_were_edited_along_hide_no_token(
@@ -290,7 +290,7 @@ def test_checksums_that_were_edited_along_hide_no_token(
     (toolkit / "board.py").write_text(f"ANOTHER = '{ANOTHER}'\n")
     list_checksums(toolkit)
     commit(folder, "settings.py", "DEBUG = True\n")
-    assert "toolkit/board.py:1: Access Token" in said(capsys, 1)
+    assert "toolkit/board.py:1: Access Token" in output(capsys, 1)
 
 
 @pytest.mark.parametrize("line", [TOKEN, f"{'0' * 64}  {TOKEN}", f"# {TOKEN}"])
@@ -299,16 +299,16 @@ def test_a_token_among_the_checksums_is_found(
 ) -> None:
     with (toolkit / checksums.FILE).open("a") as file:
         file.write(f"{line}\n")
-    assert "toolkit/CHECKSUMS:2: Access Token" in said(capsys, 1)
+    assert "toolkit/CHECKSUMS:2: Access Token" in output(capsys, 1)
 
 
 def test_without_a_branch_to_compare_with_the_checksums_of_now_count(
     toolkit: Path, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     git(folder, "branch", "--quiet", "--move", "main", "trunk")
-    assert "but not the 1 of toolkit/" in said(capsys, 0)
+    assert "but not the 1 of toolkit/" in output(capsys, 0)
     (toolkit / "board.py").write_text(f"ANOTHER = '{ANOTHER}'\n")
-    assert "toolkit/board.py:1: Access Token" in said(capsys, 1)
+    assert "toolkit/board.py:1: Access Token" in output(capsys, 1)
 
 
 def test_a_token_behind_lines_that_are_left_out_is_named_with_its_own_line(
@@ -316,4 +316,4 @@ def test_a_token_behind_lines_that_are_left_out_is_named_with_its_own_line(
 ) -> None:
     locked = f"a==1 \\\n    --hash=sha256:{hashlib.sha256(b'a').hexdigest()}\n"
     (folder / "requirements.txt").write_bytes(f"{locked * 3}# {TOKEN}\r\n".encode())
-    assert "requirements.txt:7: Access Token" in said(capsys, 1)
+    assert "requirements.txt:7: Access Token" in output(capsys, 1)

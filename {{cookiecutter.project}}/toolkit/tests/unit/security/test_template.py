@@ -63,7 +63,7 @@ def commit(folder: Path, message: str) -> str:
     return git(folder, "rev-parse", "HEAD")[:12]
 
 
-def said(capsys: pytest.CaptureFixture[str], code: int) -> str:
+def output(capsys: pytest.CaptureFixture[str], code: int) -> str:
     """Return what a look says, and leave the repository as it was."""
     before = git(Path.cwd(), "status", "--porcelain")
     assert template.main() == code
@@ -74,7 +74,7 @@ def said(capsys: pytest.CaptureFixture[str], code: int) -> str:
 def test_a_repository_of_today_is_up_to_date(
     made: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "the template generates the same" in said(capsys, 0)
+    assert "the template generates the same" in output(capsys, 0)
 
 
 def test_what_the_template_does_not_generate_asks_for_no_update(
@@ -83,7 +83,7 @@ def test_what_the_template_does_not_generate_asks_for_no_update(
     old = git(source, "rev-parse", "HEAD")[:12]
     (source / "README.md").write_text("About the template\n")
     new = commit(source, "say more")
-    assert f"the template generates the same at {new} as at {old}" in said(capsys, 0)
+    assert f"the template generates the same at {new} as at {old}" in output(capsys, 0)
 
 
 def test_every_file_that_an_update_changes_is_named(
@@ -93,7 +93,7 @@ def test_every_file_that_an_update_changes_is_named(
     (source / GENERATED / "new file.md").write_text("new\n")
     (source / GENERATED / "README.md").unlink()
     commit(source, "move on")
-    out = said(capsys, 1)
+    out = output(capsys, 1)
     for line in ("model.py:1: changed: ", "new file.md:1: new: ", "README.md:1: removed: "):
         assert f"\n{line}" in f"\n{out}"
     assert "cruft update, with nothing uncommitted" in out and "git ls-files -u" in out
@@ -104,7 +104,7 @@ def test_changes_of_ones_own_that_an_update_leaves_alone_are_none(
 ) -> None:
     (made / "model.py").write_text(LINES.replace("third", "3rd"))
     commit(made, "mine")
-    assert "the template generates the same" in said(capsys, 0)
+    assert "the template generates the same" in output(capsys, 0)
 
 
 @pytest.mark.parametrize("depth", [[], ["--depth=1"]])
@@ -122,7 +122,7 @@ def test_a_conflict_is_named_whatever_git_knows_of_the_past(
     commit(made, "mine")
     git(tmp_path, "clone", "--quiet", *depth, f"file://{made}", "clone")
     monkeypatch.chdir(tmp_path / "clone")
-    assert "model.py:1: conflict: " in said(capsys, 1)
+    assert "model.py:1: conflict: " in output(capsys, 1)
 
 
 def test_files_of_the_toolkit_that_are_the_template_s_are_not_named(
@@ -130,7 +130,7 @@ def test_files_of_the_toolkit_that_are_the_template_s_are_not_named(
 ) -> None:
     (made / "toolkit" / "engine.pyc").write_bytes(b"ignored")
     (made / "model.py").write_text("the owner's")
-    assert "own" not in said(capsys, 0)
+    assert "own" not in output(capsys, 0)
 
 
 def test_a_change_of_the_toolkit_is_named_as_the_owner_s_also_with_its_checksum_edited_along(
@@ -139,7 +139,7 @@ def test_a_change_of_the_toolkit_is_named_as_the_owner_s_also_with_its_checksum_
     commit = json.loads((made / ".cruft.json").read_bytes())["commit"][:12]
     for name in ("engine.py", "CHECKSUMS"):
         (made / "toolkit" / name).write_text(LINES.replace("third", "3rd"))
-    out = said(capsys, 0)
+    out = output(capsys, 0)
     for name in ("engine.py", "CHECKSUMS"):
         assert f"toolkit/{name}:1: own: changed here, not by the template at {commit}\n" in out
     assert out.count(": own: ") == 2 and "\n2 files of toolkit/ are your own" in out
@@ -151,7 +151,7 @@ def test_new_and_removed_files_of_the_toolkit_are_named_as_the_owner_s(
     (made / "toolkit" / "gate.py").unlink()
     (made / "toolkit" / "mine.py").write_text("mine\n")
     commit(made, "mine")
-    out = said(capsys, 0)
+    out = output(capsys, 0)
     assert "toolkit/gate.py:1: own: removed here" in out
     assert "toolkit/mine.py:1: own: new here" in out
 
@@ -163,7 +163,7 @@ def test_the_toolkit_is_compared_with_the_template_of_the_recorded_commit(
     commit(source, "move on")
     (made / "toolkit" / "gate.py").write_text(LINES.replace("third", "3rd"))
     commit(made, "mine")
-    out = said(capsys, 1)
+    out = output(capsys, 1)
     assert "toolkit/engine.py:1: changed: by the template" in out
     assert "toolkit/gate.py:1: own: changed here" in out and out.count("toolkit/") == 3
 
@@ -180,7 +180,7 @@ def test_a_template_may_be_in_a_folder_of_its_repository(
     (made / ".cruft.json").write_text(json.dumps(link | moved))
     (made / "toolkit" / "gate.py").write_text("mine\n")
     commit(made, "follow it")
-    assert "toolkit/gate.py:1: own: changed here" in said(capsys, 0)
+    assert "toolkit/gate.py:1: own: changed here" in output(capsys, 0)
 
 
 def test_a_repository_that_is_not_linked_is_told_how_to_be(
@@ -188,7 +188,7 @@ def test_a_repository_that_is_not_linked_is_told_how_to_be(
 ) -> None:
     (made / ".cruft.json").unlink()
     commit(made, "unlink")
-    out = said(capsys, 1)
+    out = output(capsys, 1)
     assert "could not tell: there is no committed .cruft.json" in out
     assert "cruft link ADDRESS" in out
 
@@ -214,6 +214,6 @@ def test_what_cannot_be_compared_is_no_pass(
     link = json.loads((made / ".cruft.json").read_bytes())
     (made / ".cruft.json").write_text(json.dumps(link | {name: value}))
     commit(made, "another link")
-    out = said(capsys, 1)
+    out = output(capsys, 1)
     assert out.startswith("could not tell: ") and reason in out
     assert LOGIN not in out and len(out) < 500

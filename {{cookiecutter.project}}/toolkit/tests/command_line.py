@@ -56,32 +56,32 @@ def write_policy(folder: Path, policy: Policy) -> None:
 
 
 @dataclass(frozen=True)
-class Door:
-    """The release door of a workshop's clone.
+class CommandLine:
+    """The command line in a workshop's clone.
 
     Parameters
     ----------
     folder : pathlib.Path
         Where the commands are typed: a clone with a ``release.toml``.
-    inside : tuple of str
-        What stands before each command, to let it see another disk, say.
+    prefix : tuple of str
+        What precedes each command, to let it see another disk for instance.
     """
 
     folder: Path
-    inside: tuple[str, ...] = ()
+    prefix: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, shop: Workshop) -> Door:
-        """Open the door of a workshop; other clones find the same policy."""
+    def of(cls, shop: Workshop) -> CommandLine:
+        """Commit the policy of a workshop, which other clones then find, and use it."""
         write_policy(shop.folder, shop.machine.policy)
         if shop.machine.repository.has_remote:
             git(shop.folder, "push", "--quiet", "origin", "main")
         return cls(shop.folder)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Begin a command."""
+        """Start a command."""
         return subprocess.Popen(
-            [*self.inside, *INVOKE, *arguments],
+            [*self.prefix, *INVOKE, *arguments],
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -89,15 +89,15 @@ class Door:
             text=True,
         )
 
-    def type(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command and return its exit code and what it printed; never a traceback."""
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command, and make sure that it prints no traceback."""
         run = self.start(*arguments)
-        output, said = run.communicate(timeout=60)
-        assert "Traceback" not in said, said
-        return subprocess.CompletedProcess(run.args, run.returncode, output, said)
+        output, errors = run.communicate(timeout=60)
+        assert "Traceback" not in errors, errors
+        return subprocess.CompletedProcess(run.args, run.returncode, output, errors)
 
-    def ask(self, *arguments: str) -> Any:
-        """Run a command that must go well, and return its JSON."""
-        done = self.type(*arguments, "--json")
+    def json(self, *arguments: str) -> Any:
+        """Run a command that must succeed, and return its JSON."""
+        done = self.run(*arguments, "--json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)

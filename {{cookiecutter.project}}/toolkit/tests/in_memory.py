@@ -1,4 +1,4 @@
-"""A platform in memory: what is put on the shelf is served over HTTP by a thread of the test.
+"""A platform in memory: a thread of the test serves the release over HTTP.
 
 It lets the engine's decisions be tested without starting a process for each. The `process` platform
 has tests of its own.
@@ -21,7 +21,7 @@ from toolkit.release.smoke import ask_over_http
 from .stand_in_server import Handler
 
 
-class Shelf:
+class InMemoryPlatform:
     """Serves one release at a time, and breaks where a test says so."""
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Shelf:
         self.lock = threading.Lock()
 
         class OwnHandler(Handler):
-            """What it answers with belongs to this shelf alone."""
+            """Its answers belong to this platform alone."""
 
         self.handler = OwnHandler
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), OwnHandler)
@@ -55,14 +55,14 @@ class Shelf:
     def render(
         self, record: Record, bundle: Callable[[], Mapping[str, bytes]], event: str
     ) -> dict[str, bytes]:
-        return {"shelf.txt": record.version.encode()}
+        return {"in_memory.txt": record.version.encode()}
 
     def examine(self, desired: Mapping[str, bytes]) -> None:
         pass
 
     def require(self, record: Record, bundle: Mapping[str, bytes]) -> None:
         if record in self.gone:
-            raise ArtifactGone("it fell off the shelf")
+            raise ArtifactGone("its registry has lost it")
 
     def warning(self, record: Record, bundle: Mapping[str, bytes]) -> str:
         return "it looks odd" if bundle["model.onnx"] == b"odd" else ""
@@ -75,10 +75,12 @@ class Shelf:
         desired: Mapping[str, bytes],
         event: str,
         guard: Callable[[], None],
-        told: Callable[[str], None],
+        report: Callable[[str], None],
     ) -> None:
         record = parse(desired[FILE_NAME], "a test")
-        assert desired["shelf.txt"] == record.version.encode(), "the state was not rendered here"
+        assert desired["in_memory.txt"] == record.version.encode(), (
+            "the state was not rendered here"
+        )
         self.before_apply(record)
         with self.lock:
             guard()
@@ -95,12 +97,12 @@ class Shelf:
         instances: int,
         event: str,
         guard: Callable[[], None],
-        told: Callable[[str], None],
+        report: Callable[[str], None],
     ) -> None:
-        raise AssertionError("a shelf has one server, and no canary")
+        raise AssertionError("this platform has one server, and no canary")
 
     def answered(self, address: str, mark: str) -> tuple[Side, str]:
-        raise AssertionError("a shelf remembers nothing")
+        raise AssertionError("this platform keeps no log")
 
     def replay(self, requests: Sequence[Any], per_second: int) -> Replay:
         return Replay(self.address, requests, per_second)

@@ -1,6 +1,6 @@
-"""Runs inside an image or an environment, by its own Python, and prints what is in it as JSON.
+"""A script that lists the packages of an image or an environment as JSON, run by its own Python.
 
-It is handed over as a text, so it imports the standard library alone.
+It is passed on as text, so it imports the standard library alone.
 """
 
 import importlib.metadata
@@ -26,17 +26,17 @@ def distributions() -> list[dict[str, Any]]:
 
 
 def licence(one: importlib.metadata.Distribution) -> str:
-    """Return what a package says of its licence, in the newest of the three ways to say it."""
+    """Return a package's licence, from the newest of three metadata fields that it fills."""
     expressions = one.metadata.get_all("License-Expression") or [""]
     classifiers = one.metadata.get_all("Classifier") or []
     named = [text.rpartition(" :: ")[2] for text in classifiers if text.startswith("License ::")]
     texts = one.metadata.get_all("License") or [""]
-    said: str = expressions[0] or ", ".join(named) or texts[0]
-    return said.partition("\n")[0][:100]
+    found: str = expressions[0] or ", ".join(named) or texts[0]
+    return found.partition("\n")[0][:100]
 
 
 def size(one: importlib.metadata.Distribution) -> int:
-    """Return the bytes of a package's files, and of the bytecode beside them."""
+    """Return the bytes of a package's files, with their bytecode."""
     files = {Path(str(one.locate_file(file))) for file in one.files or ()}
     caches = {file.parent / "__pycache__" for file in files if file.suffix == ".py"}
     for cache in caches:
@@ -45,7 +45,7 @@ def size(one: importlib.metadata.Distribution) -> int:
 
 
 def debian_packages() -> list[dict[str, Any]]:
-    """Return the packages of a Debian base; their licences stand in files, not in the list."""
+    """Return the packages of a Debian base; the list names no licences."""
     found = []
     for entry in DEBIAN.read_text(encoding="utf-8").split("\n\n") if DEBIAN.exists() else ():
         lines = [line.partition(": ") for line in entry.splitlines() if not line.startswith(" ")]

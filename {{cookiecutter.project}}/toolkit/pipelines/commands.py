@@ -1,4 +1,4 @@
-"""What nox and Invoke themselves say can be called."""
+"""The sessions and tasks of a repository, as nox and Invoke list them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .calls import Call
 
 
 @dataclass(frozen=True)
-class Doors:
+class Commands:
     """The sessions and tasks of a repository.
 
     Parameters
@@ -36,9 +36,9 @@ class Doors:
     flags: Mapping[str, frozenset[str]]
 
     @classmethod
-    def of(cls, root: Path) -> Doors:
-        """Ask nox for its sessions, and Invoke for its tasks and each task's flags."""
-        # As JSON, nox lists only what it would run; as text, also what runs on request.
+    def of(cls, root: Path) -> Commands:
+        """Read nox's sessions, and Invoke's tasks with their flags."""
+        # As JSON, nox lists only what it would run by default; as text, every session.
         listed = re.findall(r"^[*-] (\S+)", _ask_nox(root, "--list"), flags=re.MULTILINE)
         checks = json.loads(_ask_nox(root, "--tags", "ci", "--list", "--json"))
         tasks, _ = FilesystemLoader(start=str(root)).load("tasks")
@@ -53,7 +53,7 @@ class Doors:
 
 
 def _ask_nox(root: Path, *options: str) -> str:
-    # It takes no wish for colours beside the one for none.
+    # It refuses FORCE_COLOR beside NO_COLOR.
     plain = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
     done = subprocess.run(
         [sys.executable, "-m", "nox", *options],
@@ -68,23 +68,23 @@ def _ask_nox(root: Path, *options: str) -> str:
     return done.stdout
 
 
-def mistakes(calls: Sequence[Call], doors: Doors) -> Iterator[str]:
-    """Yield a sentence with file and line for each call that a door does not know."""
+def mistakes(calls: Sequence[Call], commands: Commands) -> Iterator[str]:
+    """Yield a finding for each call of a session, a task or a flag that does not exist."""
     for call in calls:
         match call.words:
-            case ("nox", "-s", session) if session not in doors.sessions:
+            case ("nox", "-s", session) if session not in commands.sessions:
                 yield f"{call.place}: session: nox has no session {session!r}"
-            case ("invoke", task, *_) if task not in doors.flags:
+            case ("invoke", task, *_) if task not in commands.flags:
                 yield f"{call.place}: task: invoke has no task {task!r}"
             case ("invoke", task, *arguments):
                 for flag in arguments:
-                    if flag.startswith("-") and flag not in doors.flags[task]:
+                    if flag.startswith("-") and flag not in commands.flags[task]:
                         yield f"{call.place}: flag: invoke {task} has no flag {flag!r}"
 
 
-def unreached(calls: Sequence[Call], doors: Doors) -> Iterator[str]:
-    """Yield a sentence for each session tagged ``ci`` that the calls of one forge leave out."""
+def unreached(calls: Sequence[Call], commands: Commands) -> Iterator[str]:
+    """Yield a finding for each session tagged ``ci`` that the calls of one forge leave out."""
     run = {call.words[2] for call in calls if call.words[:2] == ("nox", "-s")}
-    for session in doors.checks:
+    for session in commands.checks:
         if session not in run:
             yield f"{calls[0].file}:1: session: {session!r} is tagged ci, and nothing here runs it"

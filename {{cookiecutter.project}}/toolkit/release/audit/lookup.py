@@ -1,4 +1,4 @@
-"""Everything that an audit looks up: chains, releases and policies, each read once."""
+"""What the rules of the audit need: chains, releases and policies, each read once."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from .chain import Chain
 
 @dataclass(frozen=True)
 class Release:
-    """What its tag holds of a release.
+    """A release, as its tag holds it.
 
     Parameters
     ----------
     record : Record or None
-        None where it cannot be had.
+        None where it cannot be read.
     damage : str
-        Why its bytes are not those that were released, or empty.
+        How its files differ from those that were released, or empty.
     ungated : str
-        Why its evidence does not say that the gate let it pass, or empty.
+        Why its evidence is not that of a passed gate, or empty.
     """
 
     record: Record | None
@@ -40,8 +40,8 @@ class Release:
 
 
 @dataclass(frozen=True)
-class Books:
-    """What git says, now and at the commits of the releases.
+class Lookup:
+    """Reads from git, now and at the commits of the releases.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class Books:
     )
 
     def release(self, version: str) -> Release:
-        """Return a release as its tag has it, read and proved one time."""
+        """Return a release as its tag holds it, read and checked once."""
         if version not in self._releases:
             self._releases[version] = self._read_release(version)
         return self._releases[version]
@@ -76,8 +76,8 @@ class Books:
         if tag is None:
             return Release(None, f"there is no tag release/{version}")
         if self.ledger.remote is not None and here and here != there:
-            said = f"another one, {there[:12]}" if there else "none"
-            return Release(None, f"the tag release/{version} is {tag[:12]}, origin has {said}")
+            other = f"another one, {there[:12]}" if there else "none"
+            return Release(None, f"the tag release/{version} is {tag[:12]}, origin has {other}")
         try:
             commit = self.objects.commit(self.objects.commit(tag).named("object")[0])
             blobs = self.objects.tree(commit.named("tree")[0])
@@ -88,18 +88,18 @@ class Books:
         except HistoryCorrupt as error:
             return Release(None, f"{error.what}: {error.why}")
         except IndexError:
-            return Release(None, f"the tag release/{version} is not one of a release")
+            return Release(None, f"the tag release/{version} is not that of a release")
         damage = record.damage(files) or ""
         if record.version != version:
             damage = f"the tag release/{version} holds release {record.version}"
         elif commit.named("parent") != (record.commit,):
-            damage = "the release's commit does not follow the commit that it was built from"
+            damage = "the parent of the release's commit is not the commit that it was built from"
         return Release(record, damage, _ungated(record, files))
 
     def policy_of(self, record: Record) -> Policy:
         """Return the policy at a release's own commit; today's where that cannot be read.
 
-        A policy that was relaxed on the way to production, unnoticed, is found out by that.
+        So a policy that was relaxed only for one release's way to production is found.
         """
         commit = record.commit
         if commit not in self._policies:
@@ -108,7 +108,7 @@ class Books:
         return self._policies[commit]
 
     def environment(self, name: str, record: Record) -> Environment | None:
-        """Return what the policy at a release's commit says of an environment, or today's does."""
+        """Return an environment of the policy at a release's commit, or of today's policy."""
         for policy in (self.policy_of(record), self.policy):
             for environment in policy.environments:
                 if environment.name == name:
@@ -118,7 +118,7 @@ class Books:
     def approvals(
         self, environment: str, record: Record, policy: ApprovalPolicy
     ) -> tuple[list[str], list[str]]:
-        """Weigh the approvals that there are today; whose word counts, and why others' does not."""
+        """Return who has approved a release, by today's tags, and why others do not count."""
         key = (environment, record.version, policy)
         if key not in self._approvals:
             self._approvals[key] = self._weigh(environment, record, policy)
@@ -144,7 +144,7 @@ class Books:
 
     @cached_property
     def ids(self) -> dict[str, str]:
-        """Return ``{event id: commit}``, of each id the first event that has it."""
+        """Return ``{event id: commit}``, with the first event of each id."""
         found: dict[str, str] = {}
         for chain in self.chains.values():
             for link in chain.links:
@@ -154,7 +154,7 @@ class Books:
 
 
 def _ungated(record: Record, files: Mapping[str, bytes]) -> str:
-    """Say why the evidence in a bundle is not that of a passed gate for this model, or nothing."""
+    """Return why a bundle's evidence is not that of this model's passed gate, or an empty text."""
     if record.gate != PASSED:
         return f"its gate's verdict is {record.gate!r}"
     if EVIDENCE_NAME not in record.evidence:
@@ -163,7 +163,7 @@ def _ungated(record: Record, files: Mapping[str, bytes]) -> str:
         evidence = json.loads(files.get(EVIDENCE_NAME, b""))
         verdict, model = evidence["verdict"], evidence["model_sha256"]
     except (ValueError, TypeError, KeyError) as error:
-        return f"its {EVIDENCE_NAME} is no evidence: {error!r}"
+        return f"its {EVIDENCE_NAME} cannot be read: {error!r}"
     if verdict != PASSED:
         return f"the verdict in its {EVIDENCE_NAME} is {verdict!r}"
     if model != record.model_sha256:
