@@ -1,15 +1,15 @@
-"""Business metrics: what the model is worth to you, measured beside scikit-learn's metrics.
+"""Business metrics: the value of the model to you, measured beside scikit-learn's metrics.
 
 Add a function and an entry in `METRICS`; the gate, its report and the model card then show the
-metric with a 95 % interval, and quality.toml can name it in any rule. A function is given
+metric with a 95 % interval, and quality.toml can name it in any rule. The function's arguments are
 
 - ``y_true``: 1 for a customer who churned, 0 for one who was retained, [n]
 - ``y_prob``: the predicted probability of churn, [n], highest first
-- ``sample_weight``: how often each customer counts, [n]; the interval comes from some hundred calls
-  with other weights, so leave out no weight and sort nothing
+- ``sample_weight``: how often each customer counts, [n]; for the interval the function is called
+  hundreds of times with other weights, so use them in every sum, and do not sort
 - its parameters, which quality.toml gives under ``[metrics.<name>]``
 
-and returns a number, or NaN where these customers leave the metric undefined.
+It returns a number, or NaN where the metric is undefined for these customers.
 """
 
 import numpy as np
@@ -19,10 +19,10 @@ TOP_SHARE = 0.1
 
 
 def top_decile_lift(y_true: Vector, y_prob: Vector, sample_weight: Vector) -> float:
-    """Return the churn rate of the 10 % with the highest probability, over the rate of all.
+    """Return the churn rate of the 10 % with the highest probability, divided by that of all.
 
-    1 is what random guessing reaches. Where customers with the same probability lie on both sides
-    of the 10 %, each counts by the same share: their order in the table decides nothing.
+    Random guessing reaches 1. Where the boundary of the 10 % lies among customers with the same
+    probability, each of them counts by the same share: the order of the table has no influence.
     """
     counted = np.cumsum(sample_weight)
     churned = sample_weight * y_true
@@ -47,8 +47,8 @@ def campaign_profit(
 ) -> float:
     """Return the expected profit of a retention campaign, in EUR per customer of the table.
 
-    It contacts every customer from whom it expects more than the contact costs. Of the contacted
-    who would have churned it retains `success_rate`; the others cost a contact, and bring nothing.
+    The campaign contacts every customer whose expected value exceeds the cost of the contact. It
+    retains the share `success_rate` of the contacted churners; every contact has its cost.
     """
     if sample_weight.sum() == 0:
         return float("nan")

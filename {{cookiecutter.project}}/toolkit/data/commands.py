@@ -48,7 +48,7 @@ def check_data(places: Places) -> bool:
         raise
     finally:
         page = data_report.to_markdown(document, columns)
-        reports.leave(places.reports, "data", document, page)
+        reports.write_report(places.reports, "data", document, page)
         html = data_report.to_html(document, columns)
         reports.write_bytes(places.reports / "data.html", html.encode())
     for sentence in (*examined.failures, *examined.warnings):

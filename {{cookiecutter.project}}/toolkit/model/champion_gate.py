@@ -1,108 +1,109 @@
-"""The part of the gate that is about the champion: every case of it has its own sentence."""
+"""The champion's part of the gate: each case of a champion has its own sentence."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from . import champion as champions
 from .policy import ChampionRule, Policy, SliceRule
-from .verdicts import OK, WARN, Outcome, failed, held, named, number
+from .verdicts import OK, WARN, Outcome, checked, listed, not_checked, number
 
 
 def outcomes(evidence: Mapping[str, Any], policy: Policy) -> Iterator[Outcome]:
-    """Yield what comes of a champion; a case that is not known here fails."""
-    told = evidence.get("champion")
-    state = told.get("state") if isinstance(told, dict) else None
-    why = told.get("why") if isinstance(told, dict) else None
-    if not isinstance(told, dict) or state not in champions.STATES:
-        yield failed("champion", "told", "nothing is told of the champion")
+    """Yield the outcomes of the rules about the champion; an unknown state of it fails."""
+    champion = evidence.get("champion")
+    state = champion.get("state") if isinstance(champion, dict) else None
+    why = champion.get("why") if isinstance(champion, dict) else None
+    if not isinstance(champion, dict) or state not in champions.STATES:
+        sentence = "the evidence does not say what became of the champion"
+        yield not_checked("champion", "compared", sentence)
     elif state == champions.NONE_YET:
         yield Outcome("champion", "none yet", None, OK, f"there is no champion yet: {why}")
     elif state == champions.NOT_FETCHED:
-        sentence = f"the model was compared with no champion: {why}"
+        sentence = f"the model was not compared with a champion: {why}"
         yield Outcome("champion", "fetched", None, WARN, sentence)
     elif state == champions.UNSCORABLE:
-        sentence = f"the champion {told.get('release')} cannot be scored any more: {why}"
-        yield held("champion", "scored", None, False, sentence, policy.champion.other_features)
+        sentence = f"the champion {champion.get('release')} cannot be scored any more: {why}"
+        yield checked("champion", "scored", None, False, sentence, policy.champion.other_features)
     else:
-        yield from _met(told, policy)
+        yield from _scored(champion, policy)
 
 
-def _met(told: Mapping[str, Any], policy: Policy) -> Iterator[Outcome]:
-    release, rules = told.get("release"), policy.champion
-    age = number(told, "age_days")
-    yield held(
+def _scored(champion: Mapping[str, Any], policy: Policy) -> Iterator[Outcome]:
+    release, rules = champion.get("release"), policy.champion
+    age = number(champion, "age_days")
+    yield checked(
         "champion: age",
-        f"fetched no longer than {rules.max_age_days:g} days ago",
+        f"fetched at most {rules.max_age_days:g} days ago",
         age,
         age is not None and age <= rules.max_age_days,
-        f"the champion {release} was fetched {_days(age)} ago, and something else may serve now: "
-        "invoke champion --env prod",
+        f"the champion {release} was fetched {_days(age)} ago, and prod may serve another release "
+        "now: invoke champion --env prod",
     )
-    rows, refused = number(told, "rows"), number(told, "refused")
+    rows, refused = number(champion, "rows"), number(champion, "refused")
     share = refused / (rows + refused) if rows and refused is not None else None
-    yield held(
-        "champion: answers",
-        f"refuses at most {rules.max_refused:.0%} of the customers",
+    yield checked(
+        "champion: refused customers",
+        f"at most {rules.max_refused:.0%}",
         share,
         share is not None and share <= rules.max_refused,
-        f"the champion {release} refuses to answer {_percent(share)} of the held-out customers: "
-        "the rest is another clientele",
+        f"the champion {release} refuses {_percent(share)} of the held-out customers: the others "
+        "do not represent all",
     )
-    then, now = number(told, "rows_when_released"), number(told, "held_out")
-    kept = then is None or (now is not None and now >= rules.min_rows_share * then)
-    yield held(
-        "champion: hold-out",
-        f"at least {rules.min_rows_share:.0%} of the customers that the champion was judged by",
+    then, now = number(champion, "rows_when_released"), number(champion, "held_out")
+    passed = then is None or (now is not None and now >= rules.min_rows_share * then)
+    yield checked(
+        "champion: holdout",
+        f"at least {rules.min_rows_share:.0%} of the champion's when it was released",
         now,
-        kept,
-        f"the hold-out has shrunk from {then} customers to {now}: it proves less than it did",
+        passed,
+        f"the holdout has shrunk from {_count(then)} to {_count(now)} customers, and proves less",
     )
-    missing, new = told.get("missing_features"), told.get("new_features")
-    yield held(
+    missing, new = champion.get("missing_features"), champion.get("new_features")
+    yield checked(
         "champion: features",
-        "asked with the same columns",
+        "the same input features",
         None,
         missing == [] and new == [],
-        f"the champion {release} is asked with other columns: "
-        f"{_features('no more', missing)}, {_features('new', new)}",
+        f"the champion {release} has other input features: "
+        f"{_features('removed', missing)}; {_features('new', new)}",
         rules.other_features,
     )
     for rule in rules.rules:
-        yield _loss(rule, told, policy)
+        yield _loss(rule, champion, policy)
 
 
-def _loss(rule: ChampionRule, told: Mapping[str, Any], policy: Policy) -> Outcome:
-    found = _comparison(told.get("comparisons"), rule.metric)
-    candidate, champion, loss, p_value = (
+def _loss(rule: ChampionRule, champion: Mapping[str, Any], policy: Policy) -> Outcome:
+    found = _comparison(champion.get("comparisons"), rule.metric)
+    ours, theirs, loss, p_value = (
         number(found, key) for key in ("candidate", "champion", "loss", "p_value")
     )
     subject = f"champion: {rule.metric}"
     relative = rule.kind == "max_relative_loss"
     unit = " of the champion's" if relative else ""
-    words = f"no certain loss above {rule.threshold:g}{unit}"
-    if candidate is None or champion is None or loss is None or p_value is None:
-        return failed(subject, words, f"{rule.metric} was not compared with the champion's")
-    size = loss / abs(champion) if relative and champion else loss
+    words = f"no significant loss above {rule.threshold:g}{unit}"
+    if ours is None or theirs is None or loss is None or p_value is None:
+        return not_checked(subject, words, f"{rule.metric} was not compared with the champion's")
+    size = loss / abs(theirs) if relative and theirs else loss
     worse = size > rule.threshold and p_value < policy.champion.significance
     sentence = (
-        f"{rule.metric} is {candidate:.4f}, worse than the {champion:.4f} of the champion "
-        f"{told.get('release')} on the same customers by {size:.4f}{unit} "
+        f"{rule.metric} is {ours:.4f}, worse than the {theirs:.4f} of the champion "
+        f"{champion.get('release')} on the same customers by {size:.4f}{unit} "
         f"(p {p_value:.2g}): {rule.reason}"
     )
-    return held(subject, words, size, not worse, sentence, rule.level)
+    return checked(subject, words, size, not worse, sentence, rule.level)
 
 
 def slice_losses(rule: SliceRule, evidence: Mapping[str, Any], policy: Policy) -> Iterator[Outcome]:
-    """Yield what comes of a rule about losses in slices."""
-    told = evidence.get("champion")
-    if not isinstance(told, dict) or told.get("state") != champions.SCORED:
-        return  # That there is no champion to compare with is said once, elsewhere.
-    subject = f"slices against the champion: {rule.metric}"
-    slices = told.get("slices")
-    if not isinstance(slices, list):
-        yield failed(subject, "compared", "the slices were not compared with the champion's")
+    """Yield the outcome of a rule about losses in slices; none without a scored champion."""
+    champion = evidence.get("champion")
+    if not isinstance(champion, dict) or champion.get("state") != champions.SCORED:
         return
-    words = f"no certain loss above {rule.threshold:g} in any of {len(slices)} slices"
+    subject = f"slices against the champion: {rule.metric}"
+    slices = champion.get("slices")
+    if not isinstance(slices, list):
+        yield not_checked(subject, "compared", "the slices were not compared with the champion's")
+        return
+    words = f"no significant loss above {rule.threshold:g} in any of {len(slices)} slices"
     broken, unknown = [], []
     for one in slices:
         entry = one if isinstance(one, Mapping) else {}
@@ -111,12 +112,12 @@ def slice_losses(rule: SliceRule, evidence: Mapping[str, Any], policy: Policy) -
         if loss is None or p_value is None:
             unknown.append(str(entry.get("name")))
         elif loss > rule.threshold and p_value < policy.slices.significance / len(slices):
-            broken.append(f"{entry.get('name')}: worse by {loss:.3f}")
+            broken.append(f"{entry.get('name')} (by {loss:.3f})")
     if unknown:
-        yield failed(subject, words, f"{rule.metric} was not compared in {named(unknown)}")
+        yield not_checked(subject, words, f"{rule.metric} was not compared in {listed(unknown)}")
     else:
-        sentence = f"{rule.metric} is worse than the champion's in {named(broken)}"
-        yield held(subject, words, None, not broken, f"{sentence}: {rule.reason}", rule.level)
+        sentence = f"{rule.metric} is worse than the champion's in {listed(broken)}"
+        yield checked(subject, words, None, not broken, f"{sentence}: {rule.reason}", rule.level)
 
 
 def _comparison(comparisons: object, metric: str) -> Mapping[str, Any]:
@@ -127,13 +128,17 @@ def _comparison(comparisons: object, metric: str) -> Mapping[str, Any]:
 
 
 def _features(what: str, features: object) -> str:
-    names = [str(name) for name, *_ in features] if isinstance(features, list) else ["?"]
+    names = [str(name) for name, *_ in features] if isinstance(features, list) else ["unknown"]
     return f"{what}: {', '.join(names) or 'none'}"
 
 
 def _days(age: float | None) -> str:
-    return "some time" if age is None else f"{age:.1f} days"
+    return "an unknown number of days" if age is None else f"{age:.1f} days"
 
 
 def _percent(share: float | None) -> str:
-    return "some" if share is None else f"{share:.1%}"
+    return "an unknown share" if share is None else f"{share:.1%}"
+
+
+def _count(rows: float | None) -> str:
+    return "an unknown number of" if rows is None else f"{rows:.0f}"

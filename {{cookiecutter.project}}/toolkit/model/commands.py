@@ -1,6 +1,6 @@
-"""The runs that train: each leaves its evidence, and returns whether it passed.
+"""The runs that train: each writes its evidence, and returns whether it passed.
 
-A run that cannot be carried out leaves a failed report too, and raises what is wrong.
+A run that cannot be carried out writes a failed report too, and raises the error.
 """
 
 import shutil
@@ -31,7 +31,7 @@ Measure = Callable[[TrainingData, Policy], Document]
 
 
 def check_features(places: Places) -> bool:
-    """Compare training, serving and contract with one another; leaves features.json and .md."""
+    """Compare training, serving and contract with one another; writes features.json and .md."""
     document: Document = {
         "schema": consistency.SCHEMA,
         "verdict": "failed",
@@ -52,7 +52,9 @@ def check_features(places: Places) -> bool:
         document["reasons"] = str(error).splitlines()
         raise
     finally:
-        reports.leave(places.reports, "features", document, features_report.to_markdown(document))
+        reports.write_report(
+            places.reports, "features", document, features_report.to_markdown(document)
+        )
     for reason in document["reasons"]:
         say(reason)
     say(
@@ -64,7 +66,7 @@ def check_features(places: Places) -> bool:
 
 
 def gate(places: Places) -> bool:
-    """Check a quick training against the policy; leaves quick-gate.json, .md and .html."""
+    """Check a quick training against the policy; writes quick-gate.json, .md and .html."""
 
     def measure(data: TrainingData, policy: Policy) -> Document:
         evaluation = training.cross_validate(data.dataset, data.contract, policy.training)
@@ -82,7 +84,7 @@ def gate(places: Places) -> bool:
 
 
 def train(places: Places) -> bool:
-    """Train fully and check the model against the policy; leaves model/, gate.* and the card."""
+    """Train fully and check the model against the policy; writes model/, gate.* and the card."""
 
     def measure(data: TrainingData, policy: Policy) -> Document:
         return _measure_fully(places, _train(places, data, policy), data, policy)
@@ -93,7 +95,7 @@ def train(places: Places) -> bool:
 def nightly(places: Places) -> bool:
     """Train fully, and decide whether the model is better than the champion of some days ago.
 
-    Leaves proposal.md only if it is. Fails only if the two could not be compared.
+    Writes proposal.md only if it is. Fails only if the two could not be compared.
     """
     earlier: Document = {}
     for name in ("nightly", "proposal"):
@@ -115,7 +117,7 @@ def nightly(places: Places) -> bool:
         "earlier_champion": earlier,
     }
     page = nights.to_markdown(decision, document)
-    reports.leave(places.reports, "nightly", report, page)
+    reports.write_report(places.reports, "nightly", report, page)
     if decision.decision == nights.PROPOSE:
         reports.write_bytes(places.reports / "proposal.md", page.encode())
     say(f"nightly: {decision.sentence}")
@@ -162,12 +164,12 @@ def _check_fully(places: Places, measure: Measure) -> Document:
     shutil.rmtree(places.model, ignore_errors=True)
     reports.remove(places.reports, model_card.NAME)
     document = _check(places, "full", "gate", measure)
-    model_card.leave(places, document)
+    model_card.write(places, document)
     return document
 
 
 def _check(places: Places, kind: str, name: str, measure: Measure) -> Document:
-    """Measure, decide, and leave the evidence, also of a run that could not be carried out."""
+    """Measure, decide, and write the evidence, also of a run that could not be carried out."""
     started = time.monotonic()
     document: Document = {
         "schema": gates.EVIDENCE_SCHEMA,
@@ -206,7 +208,7 @@ def _check(places: Places, kind: str, name: str, measure: Measure) -> Document:
         raise
     finally:
         document["seconds"] = round(time.monotonic() - started, 3)
-        reports.leave(places.reports, name, document, gate_report.to_markdown(document))
+        reports.write_report(places.reports, name, document, gate_report.to_markdown(document))
         page = gate_report.to_html(document)
         reports.write_bytes(places.reports / f"{name}.html", page.encode())
     for sentence in (*verdict.reasons, *verdict.warnings):

@@ -1,8 +1,8 @@
-"""Feature consistency: the contract promises what the model is trained on and the server computes.
+"""Feature consistency: contract, training and server agree on the features and the predictions.
 
-First the names, types and order of the features are compared wherever they are written down. Then
-the same customers go the way of training, from the table, and the way of serving, from a request's
-JSON, and must come out as the same features and the same predictions.
+First the server's JSON schema is compared with the contract: names, types, order, ranges. Then the
+features and predictions of the same customers are computed as in training, from the table, and as
+in serving, from a request's JSON, and compared.
 """
 
 import json
@@ -29,18 +29,18 @@ ANY_THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class Consistency:
-    """What the comparison has found.
+    """The result of the comparison.
 
     Attributes
     ----------
     names
-        Of the features that the model sees, in its order, [k].
+        The features in the order of the model's matrix, [k].
     differences
-        A sentence for each thing that is not the same on both sides.
+        A sentence for each difference.
     rows
-        How many customers went both ways.
+        How many customers were compared.
     feature_difference, prediction_difference
-        The largest that was seen among them, wherever both sides have a number.
+        The largest among them; of features, where both are numbers.
     """
 
     names: tuple[str, ...]
@@ -51,12 +51,12 @@ class Consistency:
 
 
 def compare(dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> Consistency:
-    """Train quickly, and hold the model, the server and the contract against one another.
+    """Train quickly, and compare the contract, the model and the server with one another.
 
     Raises
     ------
     ExportError
-        The ONNX model answers otherwise than the pipeline.
+        The ONNX model predicts otherwise than the pipeline.
     """
     features, schema = Features(contract), CustomerSchema(contract)
     few = dataset.select(quick_rows(dataset, policy.quick_rows))
@@ -64,62 +64,58 @@ def compare(dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> Con
     pipeline = training.fit(matrix, few.labels, policy)
     predictor = Predictor(contract, export(pipeline, contract, ANY_THRESHOLD, matrix))
 
-    shown = dataset.select(telling_rows(dataset, contract))
-    trained = features.matrix(shown.columns)
-    expected = pipeline.predict_proba(trained)[:, 1]
-    body = json.dumps(training.as_requests(shown, contract)).encode()
+    compared = dataset.select(representative_rows(dataset, contract))
+    in_training = features.matrix(compared.columns)
+    trained = pipeline.predict_proba(in_training)[:, 1]
+    body = json.dumps(training.as_requests(compared, contract)).encode()
     customers = schema.parse_many(body)
-    served = predictor.matrix(customers)
-    given = [answer["churn_probability"] for answer in predictor.answer(customers)]
-    prediction_gap = np.abs(given - expected)
-    feature_gap = np.abs(served - trained)
+    in_serving = predictor.matrix(customers)
+    served = np.array([answer["churn_probability"] for answer in predictor.answer(customers)])
     return Consistency(
         names=features.names,
         differences=(
-            *promised_otherwise(contract, schema.json_schema()),
-            *_computed_otherwise(features.names, shown, trained, served),
-            *_predicted_otherwise(shown, expected, given, prediction_gap),
+            *schema_differences(contract, schema.json_schema()),
+            *_feature_differences(features.names, compared, in_training, in_serving),
+            *_prediction_differences(compared, trained, served),
         ),
-        rows=len(shown),
-        feature_difference=_largest(feature_gap),
-        prediction_difference=_largest(prediction_gap),
+        rows=len(compared),
+        feature_difference=_largest(in_serving - in_training),
+        prediction_difference=_largest(served - trained),
     )
 
 
-def _largest(gap: npt.NDArray[Any]) -> float:
-    return float(np.nanmax(gap, initial=0.0))
+def _largest(difference: npt.NDArray[Any]) -> float:
+    return float(np.nanmax(np.abs(difference), initial=0.0))
 
 
-def telling_rows(dataset: Dataset, contract: Contract) -> npt.NDArray[np.int64]:
-    """Return the positions of customers who show everything that a column can be.
+def representative_rows(dataset: Dataset, contract: Contract) -> npt.NDArray[np.int64]:
+    """Return the positions of customers with every kind of value that a column has.
 
-    A fixed choice of `ROWS`, and of every feature a null, the ends of its range, and each category.
+    They are a fixed choice of `ROWS`, and for every feature a null, both ends of its range, and
+    each category.
     """
     rows = set(quick_rows(dataset, ROWS).tolist())
     for column in contract.features:
         values = dataset.columns[column.name]
         if column.is_numeric:
-            known = np.flatnonzero(~np.isnan(values))
             rows.update(np.flatnonzero(np.isnan(values))[:1].tolist())
-            if len(known):
-                rows.update(
-                    (int(known[values[known].argmin()]), int(known[values[known].argmax()]))
-                )
+            if not np.isnan(values).all():
+                rows.update((int(np.nanargmin(values)), int(np.nanargmax(values))))
         else:
             firsts = [np.flatnonzero(values == category) for category in (*column.categories, None)]
             rows.update(int(first[0]) for first in firsts if len(first))
     return np.array(sorted(rows)[:MAX_CUSTOMERS])
 
 
-def promised_otherwise(contract: Contract, schema: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what the server's JSON schema of a request says otherwise than the contract."""
+def schema_differences(contract: Contract, schema: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the differences between the server's JSON schema of a request and the contract."""
     customer = schema["anyOf"][0]
-    promised, expected = list(customer["properties"]), [column.name for column in contract.features]
-    if promised != expected:
-        yield f"/predict takes {', '.join(promised)}; the contract has {', '.join(expected)}"
+    served, expected = list(customer["properties"]), [column.name for column in contract.features]
+    if served != expected:
+        yield f"/predict takes {', '.join(served)}; the contract has {', '.join(expected)}"
         return
     if customer.get("required") != expected or customer.get("additionalProperties") is not False:
-        yield "/predict takes customers that lack a column, or have one that nobody reads"
+        yield "/predict accepts customers with a missing or an unknown column"
     for column in contract.features:
         found, wanted = _readable(customer["properties"][column.name]), _allowed(column)
         if found != wanted:
@@ -127,7 +123,7 @@ def promised_otherwise(contract: Contract, schema: Mapping[str, Any]) -> Iterato
 
 
 def _allowed(column: Column) -> dict[str, Any]:
-    """Return what the contract allows of a column, in the words of a JSON schema."""
+    """Return what the contract allows in a column, in the keywords of a JSON schema."""
     allowed: dict[str, Any] = {"null": column.max_null_rate > 0}
     if column.is_numeric:
         low, high = column.range
@@ -136,36 +132,38 @@ def _allowed(column: Column) -> dict[str, Any]:
 
 
 def _readable(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a property of a JSON schema in the same words."""
+    """Return a property of a JSON schema in the same keywords."""
     options = entry.get("anyOf", [entry])
     [value] = [option for option in options if option.get("type") != "null"]
-    words = ("type", "enum", "minimum", "maximum")
+    keywords = ("type", "enum", "minimum", "maximum")
     return {
-        **{word: value[word] for word in words if word in value},
+        **{keyword: value[keyword] for keyword in keywords if keyword in value},
         "null": len(options) > 1,
     }
 
 
-def _computed_otherwise(
-    names: tuple[str, ...], shown: Dataset, trained: Matrix, served: Matrix
+def _feature_differences(
+    names: tuple[str, ...], customers: Dataset, in_training: Matrix, in_serving: Matrix
 ) -> Iterator[str]:
-    different = ~((trained == served) | (np.isnan(trained) & np.isnan(served)))
+    both_null = np.isnan(in_training) & np.isnan(in_serving)
+    different = ~((in_training == in_serving) | both_null)
     for place in np.flatnonzero(different.any(axis=0)):
         rows = np.flatnonzero(different[:, place])
         first = rows[0]
         yield (
-            f"feature {names[place]}: {len(rows)} of {len(shown)} customers differ: customer "
-            f"{shown.ids[first]} has {trained[first, place]:.6g} in training, "
-            f"{served[first, place]:.6g} in serving"
+            f"feature {names[place]}: {len(rows)} of {len(customers)} customers differ: customer "
+            f"{customers.ids[first]} has {in_training[first, place]:.6g} in training, "
+            f"{in_serving[first, place]:.6g} in serving"
         )
 
 
-def _predicted_otherwise(
-    shown: Dataset, expected: npt.NDArray[Any], given: list[float], gap: npt.NDArray[Any]
+def _prediction_differences(
+    customers: Dataset, trained: npt.NDArray[Any], served: npt.NDArray[Any]
 ) -> Iterator[str]:
-    if not gap.max() <= TOLERANCE:  # Written so that a NaN is a difference too.
-        worst = int(gap.argmax())
+    difference = np.abs(served - trained)
+    if not difference.max() <= TOLERANCE:  # So that a NaN is a difference too.
+        worst = int(difference.argmax())
         yield (
-            f"predictions: customer {shown.ids[worst]} gets {expected[worst]:.6f} from the trained "
-            f"pipeline, {given[worst]:.6f} from the server; {TOLERANCE:.0e} is allowed"
+            f"predictions: customer {customers.ids[worst]} gets {trained[worst]:.6f} from the "
+            f"trained pipeline, {served[worst]:.6f} from the server; {TOLERANCE:.0e} is allowed"
         )

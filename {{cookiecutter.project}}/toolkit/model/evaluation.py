@@ -1,8 +1,8 @@
-"""What is measured of a model: every metric with its interval, on customers not trained on.
+"""Evaluates a model: every metric with its interval, on customers that it was not trained on.
 
 The metrics are those of `sklearn.metrics`, and the owner's. The former are computed here from one
-sorting of the customers and with weights, because an interval needs them for hundreds of resamples:
-a test holds them against scikit-learn's.
+sorting of the customers and with weights, because an interval needs them for hundreds of resamples.
+A test compares them with scikit-learn's.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ Labels = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float64]
 Weights = npt.NDArray[np.float64]
 
-# Of each built-in metric: whether more of it is better.
+# The built-in metrics.
 HIGHER_IS_BETTER = {
     "roc_auc": True,
     "average_precision": True,
@@ -119,7 +119,7 @@ class Predictions:
     def metrics(
         self, weights: Weights | None = None, business: Sequence[BusinessMetric] = ()
     ) -> dict[str, float]:
-        """Return every metric by name; one that these customers leave undefined is NaN.
+        """Return every metric by name; NaN where it is undefined for these customers.
 
         Parameters
         ----------
@@ -177,7 +177,7 @@ class Predictions:
 
 
 def resamples(rows: int, seed: int) -> Iterator[Weights]:
-    """Yield bootstrap weights, [n] each: the same ones for whatever is compared on these rows."""
+    """Yield bootstrap weights, [n] each: the same for every model compared on these rows."""
     rng = np.random.default_rng(seed)
     for _ in range(max(20, min(DRAWS, DRAWN_ROWS // max(rows, 1)))):
         yield np.bincount(rng.integers(0, rows, rows), minlength=rows).astype(np.float64)
@@ -186,7 +186,7 @@ def resamples(rows: int, seed: int) -> Iterator[Weights]:
 def evaluate(
     predictions: Predictions, seed: int, business: Sequence[BusinessMetric] = ()
 ) -> dict[str, Estimate]:
-    """Return every metric with its interval; what is undefined is NaN, and so are its ends."""
+    """Return every metric with its interval; an undefined one is NaN, and so are its ends."""
     drawn = [
         predictions.metrics(weights, business) for weights in resamples(len(predictions), seed)
     ]

@@ -1,4 +1,4 @@
-"""What a verdict is about: the commit, the bytes, and the machine."""
+"""What identifies a run: the commit, the sha256 of its files, and the machine."""
 
 import hashlib
 import platform
@@ -21,17 +21,17 @@ def now() -> str:
 
 
 def commit(root: Path) -> str | None:
-    """Return the commit that is checked out, None outside of a git repository."""
+    """Return the commit that is checked out; None outside of a git repository."""
     return _git(root, "rev-parse", "--verify", "HEAD")
 
 
 def tree_is_clean(root: Path) -> bool:
-    """Tell whether the working tree is exactly the commit: nothing changed, nothing untracked."""
+    """Return whether the working tree is the commit: nothing changed, nothing untracked."""
     return _git(root, "status", "--porcelain") == ""
 
 
 def environment(root: Path) -> dict[str, Any]:
-    """Return what the numbers may depend on beside the commit and the data."""
+    """Return what the figures may depend on besides the commit and the data."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),

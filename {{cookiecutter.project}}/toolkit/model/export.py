@@ -1,4 +1,4 @@
-"""Makes the ONNX file, whose sha256 is the model's identity, and proves that it is the pipeline."""
+"""Exports the model to ONNX, and compares the file with the pipeline that it came from."""
 
 import json
 
@@ -25,14 +25,14 @@ def export(pipeline: Pipeline, contract: Contract, threshold: float, proof: Matr
     pipeline
         Trained on the contract's features.
     threshold
-        From this probability on, the model says that a customer leaves.
+        The decision threshold.
     proof
-        Customers' features, [n, k]: the file must answer them as the pipeline does.
+        Customers' features, [n, k], for which the file must predict what the pipeline does.
 
     Raises
     ------
     ExportError
-        An answer differs by more than `TOLERANCE`.
+        A probability differs by more than `TOLERANCE`.
     """
     names = Features(contract).names
     model = to_onnx(
@@ -51,13 +51,13 @@ def export(pipeline: Pipeline, contract: Contract, threshold: float, proof: Matr
         },
     )
     content: bytes = model.SerializeToString(deterministic=True)
-    answered = Predictor(contract, content).probabilities(proof)
+    exported = Predictor(contract, content).probabilities(proof)
     expected = pipeline.predict_proba(proof)[:, 1]
-    difference = float(np.max(np.abs(answered - expected), initial=0.0))
-    if not difference <= TOLERANCE:  # Written so that a NaN is refused too.
+    difference = float(np.max(np.abs(exported - expected), initial=0.0))
+    if not difference <= TOLERANCE:  # So that a NaN is refused too.
         raise ExportError(
             f"the ONNX model differs from the pipeline by {difference:.1e} in a probability, "
             f"and {TOLERANCE:.0e} is allowed",
-            "keep the last pipeline in src, or lock other versions of skl2onnx and onnxruntime",
+            "go back to the last estimator, or lock other versions of skl2onnx and onnxruntime",
         )
     return content

@@ -1,4 +1,4 @@
-"""Business metrics: what an owner measures beside the built-in metrics, and lets quality.toml name.
+"""Business metrics: the owner's metrics, which quality.toml can name like a built-in one.
 
 The owner's metrics.py defines ``METRICS``, a tuple of `Metric`. Each is measured with a 95 %
 interval wherever a built-in metric is: in the gate, its report, the comparison with the champion
@@ -34,12 +34,12 @@ class Metric:
         it hundreds of times with other weights, whole numbers from 0. So that it need not sort
         each time, the customers come ordered by `y_prob`, highest first.
     higher_is_better
-        Which way it points, for the comparison with the champion.
+        For the comparison with the champion.
     unit
         Of its value, for the reports; empty for a ratio.
     parameters
-        By name the lowest and the highest value that quality.toml may give, under
-        ``[metrics.<name>]``. It must give all of them.
+        The names of the parameters, each with the lowest and the highest value that is allowed.
+        quality.toml must give all of them under ``[metrics.<name>]``.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The nightly decision: whether tonight's model is proposed for release."""
+"""The nightly decision: whether the night's model is proposed for release."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -10,24 +10,24 @@ from .policy import NightlyPolicy
 
 SCHEMA = 1
 METRIC = "roc_auc"
-# Worse, or no better, is not the same as: nobody could tell.
+# A model that is no better is kept back; one that could not be compared is unknown.
 PROPOSE, KEEP, UNKNOWN = "propose", "keep", "unknown"
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What is to be done with tonight's model.
+    """What to do with the night's model.
 
     Attributes
     ----------
     decision
-        propose: it should be released to staging and proposed for prod; keep: it should not;
-        unknown: it could not be compared, and is not.
+        propose: release it to staging and propose it for prod; keep: do not; unknown: do not,
+        because it could not be compared.
     sentence
-        Why, or why not.
+        The reason.
     gain, p_value
-        By how much it is better than the champion of some days ago, and how often a model that is
-        no better would look so; None where there was none to compare with.
+        How much better its ROC AUC is than that of the champion of some days ago, and the chance
+        that a model no better looks so; None where there was no champion to compare with.
     """
 
     decision: str
@@ -36,30 +36,33 @@ class Decision:
     p_value: float | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for reports/nightly.json."""
+        """Return the decision as reports/nightly.json keeps it."""
         return asdict(self)
 
 
-def decide(document: Mapping[str, Any], told: Mapping[str, Any], policy: NightlyPolicy) -> Decision:
+def decide(
+    document: Mapping[str, Any], earlier: Mapping[str, Any], policy: NightlyPolicy
+) -> Decision:
     """Decide by the gate's evidence, and by the comparison with the champion of some days ago.
 
-    Only a model that passes its gate and is certainly better is proposed: a release that changes
-    nothing is a risk for nothing.
+    Only a model that passes its gate and is significantly better is proposed: a release without a
+    gain is a risk without a reason.
     """
     if document["verdict"] != "passed":
-        return Decision(KEEP, f"kept back: the gate says {'; '.join(document['reasons'])}")
-    if told["state"] == champions.NONE_YET:
+        return Decision(KEEP, f"kept back: the gate failed: {'; '.join(document['reasons'])}")
+    if earlier["state"] == champions.NONE_YET:
         return Decision(PROPOSE, "proposed: it passes its gate, and nothing has served yet")
-    if told["state"] != champions.SCORED:
-        return Decision(UNKNOWN, f"kept back: the earlier champion could not be met: {told['why']}")
-    found = next((one for one in told["comparisons"] if one["metric"] == METRIC), None)
+    if earlier["state"] != champions.SCORED:
+        why = f"kept back: it could not be compared with the earlier champion: {earlier['why']}"
+        return Decision(UNKNOWN, why)
+    found = next((one for one in earlier["comparisons"] if one["metric"] == METRIC), None)
     if found is None or None in (found["loss"], found["p_value"]):
         return Decision(UNKNOWN, f"kept back: {METRIC} could not be compared")
-    # The comparison asks how certainly it is worse; here the same is asked the other way round.
+    # The comparison's p-value is of being worse; this one is of being better.
     gain, p_value = 0.0 - found["loss"], 1 - found["p_value"]
     figures = (
         f"{METRIC} {found['candidate']:.4f} against {found['champion']:.4f} of release "
-        f"{told['release']}, which served {policy.days_ago} days ago"
+        f"{earlier['release']}, which served {policy.days_ago} days ago"
     )
     if gain > 0 and p_value < policy.significance:
         return Decision(PROPOSE, f"proposed: {figures} (p {p_value:.2g})", gain, p_value)

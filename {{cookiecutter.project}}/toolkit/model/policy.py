@@ -1,4 +1,4 @@
-"""The policy, quality.toml: how a model is trained, and what data and model must reach."""
+"""The policy of quality.toml: how a model is trained, and what data and model must reach."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from .metrics import BusinessMetric
 
 @dataclass(frozen=True)
 class TrainingPolicy:
-    """How a model is trained and measured.
+    """How a model is trained and evaluated.
 
     Attributes
     ----------
@@ -16,13 +16,13 @@ class TrainingPolicy:
     estimator
         One of its `estimators.ESTIMATORS`.
     seed
-        Of everything that is random.
+        Of everything random.
     quick_rows
-        How many customers the quick gate looks at.
+        The number of customers of the quick gate.
     folds
-        How many folds out-of-fold predictions are made in.
+        The number of folds of a cross-validation.
     holdout_share
-        The share of customers that is never trained on, 0 to 1.
+        The share of customers that are never trained on, 0 to 1.
     """
 
     package: str
@@ -35,7 +35,7 @@ class TrainingPolicy:
 
 @dataclass(frozen=True)
 class Levels:
-    """From which effect on a significant change warns, and from which it fails."""
+    """The effects from which on a significant change warns, and from which on it fails."""
 
     warn: float
     fail: float
@@ -51,13 +51,13 @@ class DriftPolicy:
     significance
         The chance that a table in which nothing has changed gets any verdict but ``ok``.
     min_rows
-        With fewer values nothing is said.
+        With fewer values drift is unknown.
     numbers, predictions
         Wasserstein distance, in standard deviations of the reference.
     categories, target
         Total variation: the share of rows that would have to change their category.
     come_and_gone
-        The share of rows in categories that were not there before, or are there no more.
+        The share of rows in new or vanished categories.
     nulls
         The change of the share of nulls.
     """
@@ -81,7 +81,7 @@ class Rule:
     bound
         ``min`` or ``max``; the threshold itself passes.
     level
-        What breaking it means: ``fail`` or ``warn``.
+        Of a broken rule: ``fail`` or ``warn``.
     """
 
     metric: str
@@ -111,16 +111,16 @@ class SliceRule:
 
 @dataclass(frozen=True)
 class SlicePolicy:
-    """How customers are divided, and what must hold of each part.
+    """How customers are divided into slices, and the rules of each slice.
 
     Attributes
     ----------
     min_rows, min_of_each
-        A slice with fewer customers, or fewer who left or who stayed, says nothing.
+        A slice with fewer customers, or fewer churned or retained ones, is not evaluated.
     bands
-        How many parts a number is divided into.
+        The number of bands that a number is divided into.
     significance
-        The chance that a sound model breaks a rule in any slice.
+        The chance that a good model breaks a rule in any slice.
     """
 
     min_rows: int
@@ -150,7 +150,7 @@ class ChampionRule:
 
 @dataclass(frozen=True)
 class ChampionPolicy:
-    """How the candidate is compared with what serves.
+    """How the candidate is compared with the champion.
 
     Attributes
     ----------
@@ -159,11 +159,11 @@ class ChampionPolicy:
     max_age_days
         How long ago the champion may have been fetched.
     min_rows_share
-        How large the hold-out must be, as a share of what the champion was judged by.
+        The least size of the holdout, as a share of the champion's when it was released.
     max_refused
-        The share of customers that the champion may refuse to answer.
+        The largest share of customers that the champion may refuse.
     other_features
-        What it means that the champion is asked with other columns: ``fail`` or ``warn``.
+        The level where the champion has other input features: ``fail`` or ``warn``.
     """
 
     significance: float
@@ -176,7 +176,7 @@ class ChampionPolicy:
 
 @dataclass(frozen=True)
 class FairnessRule:
-    """How far the groups of a protected column may be apart in one share."""
+    """The largest gap in one metric between the groups of a protected column."""
 
     metric: str
     max_gap: float
@@ -186,16 +186,16 @@ class FairnessRule:
 
 @dataclass(frozen=True)
 class FairnessPolicy:
-    """The protected columns, and what must hold between their groups.
+    """The protected columns, and the rules about their groups.
 
     Attributes
     ----------
     columns
-        Categories of the contract; none where nothing is protected.
+        Categories of the contract; empty where none is protected.
     min_rows
-        A group with fewer customers says nothing.
+        A group with fewer customers is left out.
     significance
-        The chance that groups which are treated the same break a rule.
+        The chance that groups which are treated alike break a rule.
     """
 
     columns: tuple[str, ...]
@@ -211,7 +211,7 @@ class NightlyPolicy:
     Attributes
     ----------
     days_ago
-        Of when the champion is that it is compared with.
+        The age of the champion that the model is compared with.
     significance
         The chance that a model no better than that champion is proposed.
     """
@@ -222,7 +222,7 @@ class NightlyPolicy:
 
 @dataclass(frozen=True)
 class Policy:
-    """The whole of quality.toml; `sha256` is of its bytes."""
+    """All of quality.toml; `sha256` is that of the file."""
 
     sha256: str
     training: TrainingPolicy

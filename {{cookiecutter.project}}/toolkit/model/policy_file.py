@@ -1,4 +1,4 @@
-"""Reads quality.toml: every key is checked, and one that is missing or unknown is refused."""
+"""Reads quality.toml: every key is checked, and a missing or unknown one is refused."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,7 +47,7 @@ def load(path: Path, package: str) -> Policy:
     Raises
     ------
     ConfigurationError
-        With the file and the key that is missing, unknown or impossible.
+        With the file and the key that is missing, unknown or out of range.
     """
     top = document.read(path, SCHEMA)
     metrics = _metrics(top.table_or_empty("metrics"), package)
@@ -68,7 +68,7 @@ def load(path: Path, package: str) -> Policy:
 
 
 def _metrics(section: Section, package: str) -> tuple[BusinessMetric, ...]:
-    """Take the parameters of the owner's metrics: all that they want, and no others."""
+    """Take the parameters of the owner's metrics: all of them, and no others."""
     found: list[BusinessMetric] = []
     built_in = {*HIGHER_IS_BETTER, *FULL_TRAINING_METRICS}
     for metric in plugins.entries(package, *OWNERS, Metric):
@@ -211,7 +211,7 @@ def _fairness(section: Section) -> FairnessPolicy:
     )
     section.finish()
     if policy.columns and not policy.rules:
-        raise section.refuse("rule", "columns are protected by no rule")
+        raise section.refuse("rule", "there is no rule for the protected columns")
     return policy
 
 
@@ -233,10 +233,10 @@ def _rules(section: Section, measured: Iterable[str]) -> list[Rule]:
 
 
 def _only(section: Section, kinds: Sequence[str]) -> tuple[str, float]:
-    """Take the one bound that a rule must have."""
+    """Take the only bound of a rule."""
     found = [kind for kind in kinds if kind in section]
     if len(found) != 1:
-        raise section.refuse("metric", f"the rule must have one of {', '.join(kinds)}")
+        raise section.refuse("metric", f"the rule must have exactly one of {', '.join(kinds)}")
     return found[0], section.take(found[0], float)
 
 

@@ -1,4 +1,4 @@
-"""The trained model in use: the server, the proof of parity and the smoke cases share it."""
+"""The exported model in use: by the server, the export's comparison, and the smoke cases."""
 
 import hashlib
 import json
@@ -27,12 +27,12 @@ CONTRACT_SHA256 = "contract_sha256"
 
 
 class Predictor:
-    """A model together with the contract that it was trained under.
+    """A model and the contract that it was trained under.
 
     Parameters
     ----------
     contract
-        Whose features the model sees.
+        Whose input features the model has.
     model
         The ONNX file.
 
@@ -41,12 +41,12 @@ class Predictor:
     sha256
         Of the model's bytes: the model's identity.
     threshold
-        From this probability on, the model says that a customer leaves.
+        The decision threshold: a customer at or above it is predicted to churn.
 
     Raises
     ------
     ConfigurationError
-        The bytes are no model of ours, or of another contract.
+        The bytes are no ONNX model, or one of another contract.
     """
 
     def __init__(self, contract: Contract, model: bytes) -> None:
@@ -60,12 +60,12 @@ class Predictor:
         self.threshold = float(properties[THRESHOLD])
 
     def probabilities(self, matrix: Matrix) -> npt.NDArray[np.float32]:
-        """Return the probabilities of leaving, [n], for features as the matrix [n, k]."""
+        """Return the churn probabilities, [n], of features [n, k]."""
         answer: npt.NDArray[np.float32] = self._session.run([OUTPUT], {INPUT: matrix})[0]
         return answer[:, 1]
 
     def matrix(self, customers: Sequence[Mapping[str, Any]]) -> Matrix:
-        """Return the features of customers, each with a value (or None) for every column."""
+        """Return the features, [n, k], of n customers with a value or None in every column."""
         columns = {
             column.name: [customer[column.name] for customer in customers]
             for column in self.contract.features
@@ -73,7 +73,7 @@ class Predictor:
         return self._features.matrix(columns)
 
     def answer(self, customers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Answer customers, each with a value (or None) for every feature of the contract."""
+        """Return the answers for n customers with a value or None in every column."""
         return [
             {"churn_probability": probability, "churn": probability >= self.threshold}
             for probability in self.probabilities(self.matrix(customers)).tolist()
@@ -81,18 +81,18 @@ class Predictor:
 
 
 def load(folder: Path) -> Predictor:
-    """Load the model and the contract that stand in a folder.
+    """Load the model and the contract from a folder.
 
     Raises
     ------
     ConfigurationError
-        A file is missing or cannot be used, or the two do not belong together.
+        A file is missing or cannot be used, or the model is of another contract.
     """
     path = folder / MODEL_FILE
     try:
         model = path.read_bytes()
     except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}", "name another bundle") from None
+        raise ConfigurationError(f"{path}: {error.strerror}", "choose another bundle") from None
     return Predictor(contracts.load(folder / CONTRACT_FILE), model)
 
 

@@ -1,4 +1,4 @@
-"""Groups of customers that a model must serve well each, not only all together."""
+"""Slices: groups of customers in each of which a model must be good, not only on average."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from .features import Features
 
 @dataclass(frozen=True)
 class Slice:
-    """Customers who have something in common.
+    """Customers with a value or a range of one feature.
 
     Attributes
     ----------
     name
-        What that is, in words.
+        The feature with its value or range.
     rows
-        Who they are: a mask, [n].
+        The customers: a mask, [n].
     """
 
     name: str
@@ -32,10 +32,10 @@ class Slice:
 def slices_of(
     dataset: Dataset, contract: Contract, reference: Reference, bands: int
 ) -> list[Slice]:
-    """Divide customers by every feature: its categories, bands of its numbers, and its nulls.
+    """Divide customers by every feature: by its categories, bands of its numbers, and its nulls.
 
-    The bands end where the reference's quantiles are, so that a slice is the same customers every
-    night. A feature that is computed and is 0 or 1, as the cold start, is a slice too.
+    The bands end at quantiles of the reference, so that a slice holds the same customers every
+    night. A derived feature that is 0 or 1, such as that of new customers, is a slice too.
     """
     slices: list[Slice] = []
     for column in contract.features:
@@ -58,12 +58,12 @@ def slices_of(
 
 
 def _bands(
-    column: Column, values: npt.NDArray[np.float64], known: Numbers, bands: int
+    column: Column, values: npt.NDArray[np.float64], reference: Numbers, bands: int
 ) -> Iterator[Slice]:
-    if not known.quantiles:
+    if not reference.quantiles:
         return
-    places = (np.arange(1, bands) * len(known.quantiles)) // bands
-    edges = [None, *sorted({known.quantiles[place] for place in places}), None]
+    places = (np.arange(1, bands) * len(reference.quantiles)) // bands
+    edges = [None, *sorted({reference.quantiles[place] for place in places}), None]
     for low, high in zip(edges[:-1], edges[1:], strict=True):
         rows = ~np.isnan(values)
         words = []

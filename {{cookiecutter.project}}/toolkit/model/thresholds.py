@@ -1,4 +1,4 @@
-"""Proposes thresholds for a table: what cross-validation reaches, minus what noise may take."""
+"""Proposes thresholds for a table: the figures of cross-validation, with a margin for noise."""
 
 import math
 from dataclasses import replace
@@ -28,7 +28,7 @@ BOUNDS = {
 
 
 def propose(dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> list[Rule]:
-    """Return rules that a sound model of this table passes, quickly and fully trained.
+    """Return rules that a good model of this table passes, after a quick and a full training.
 
     Raises
     ------
@@ -67,11 +67,11 @@ def propose(dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> lis
 
 
 def _rule(metric: str, bound: str, reached: float, sd: float, evaluated: int) -> Rule:
-    """Return the rule that leaves room for noise, rounded so that it leaves a bit more."""
+    """Return the rule with a margin for noise, rounded so that the margin grows."""
     limit = reached + (MARGIN_SD * sd if bound == "max" else -MARGIN_SD * sd)
     rounded = (math.ceil if bound == "max" else math.floor)(100 * limit) / 100
     reason = (
-        f"a sound training reaches {reached:.3f}; this is {MARGIN_SD:g} standard deviations "
-        f"({sd:.3f} with {evaluated} customers) off"
+        f"cross-validation reached {reached:.3f}; the margin is {MARGIN_SD:g} standard deviations, "
+        f"each {sd:.3f} with {evaluated} customers"
     )
     return Rule(metric, bound, rounded, reason)

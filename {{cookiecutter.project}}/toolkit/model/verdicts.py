@@ -1,4 +1,4 @@
-"""What comes of rules, and how a figure is taken from evidence: nothing but a number is one."""
+"""The outcomes of rules, and how a figure is read from evidence: it must be a finite number."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,25 +6,25 @@ from dataclasses import dataclass
 from typing import Any
 
 FAIL, WARN, OK = "fail", "warn", "ok"
-NAMED = 5
+LISTED = 5
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one rule.
+    """The outcome of one rule.
 
     Attributes
     ----------
     subject
-        What the rule is about: a metric, with its slice or column, or a circumstance.
+        The metric, with its slice or column, or the circumstance that the rule is about.
     rule
-        What must hold.
+        The requirement in words.
     value
-        The figure that was held against it; None where there is none, or it is no number.
+        The figure that was checked; None where there is none, or it is no number.
     level
         ``ok``, ``warn`` or ``fail``.
     sentence
-        What a person would say.
+        The reason for people; empty where the level is ``ok``.
     """
 
     subject: str
@@ -36,7 +36,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of all rules."""
+    """The outcomes of all rules."""
 
     outcomes: tuple[Outcome, ...]
 
@@ -47,7 +47,7 @@ class Verdict:
 
     @property
     def warnings(self) -> list[str]:
-        """A sentence for each rule that only warns, and was broken."""
+        """A sentence for each broken rule that only warns."""
         return [one.sentence for one in self.outcomes if one.level == WARN]
 
     @property
@@ -56,7 +56,7 @@ class Verdict:
         return bool(self.outcomes) and not self.reasons
 
     def as_json(self) -> dict[str, Any]:
-        """Return what the evidence keeps of it."""
+        """Return the verdict as the evidence keeps it."""
         return {
             "verdict": "passed" if self.passed else "failed",
             "reasons": self.reasons,
@@ -65,20 +65,20 @@ class Verdict:
         }
 
 
-def held(
-    subject: str, rule: str, value: float | None, kept: bool, sentence: str, level: str = FAIL
+def checked(
+    subject: str, rule: str, value: float | None, passed: bool, sentence: str, level: str = FAIL
 ) -> Outcome:
-    """Return what comes of a rule that was held against a figure."""
-    return Outcome(subject, rule, value, OK if kept else level, "" if kept else sentence)
+    """Return the outcome of a rule whose figure was checked; `level` is that of a broken rule."""
+    return Outcome(subject, rule, value, OK if passed else level, "" if passed else sentence)
 
 
-def failed(subject: str, rule: str, sentence: str) -> Outcome:
-    """Return what comes of a rule for which there was no figure."""
+def not_checked(subject: str, rule: str, sentence: str) -> Outcome:
+    """Return the outcome of a rule whose figure is missing: it fails, whatever its level."""
     return Outcome(subject, rule, None, FAIL, sentence)
 
 
 def number(evidence: object, *keys: str) -> float | None:
-    """Return a finite number from within the evidence; None where there is none."""
+    """Return the finite number at a path in the evidence; None where there is none."""
     for key in keys:
         evidence = evidence.get(key) if isinstance(evidence, Mapping) else None
     if isinstance(evidence, bool) or not isinstance(evidence, int | float):
@@ -86,7 +86,7 @@ def number(evidence: object, *keys: str) -> float | None:
     return float(evidence) if math.isfinite(evidence) else None
 
 
-def named(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     """Return the first few names, and how many more there are."""
-    first = ", ".join(names[:NAMED])
-    return f"{first} and {len(names) - NAMED} others" if len(names) > NAMED else first
+    first = ", ".join(names[:LISTED])
+    return f"{first} and {len(names) - LISTED} others" if len(names) > LISTED else first

@@ -36,7 +36,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_bytes(path, f"{text}\n".encode())
 
 
-def leave(folder: Path, name: str, document: Mapping[str, Any], page: str) -> None:
+def write_report(folder: Path, name: str, document: Mapping[str, Any], page: str) -> None:
     """Write a report: JSON for machines, and a page of Markdown for people."""
     write_bytes(folder / f"{name}.md", page.encode())
     write_json(folder / f"{name}.json", document)

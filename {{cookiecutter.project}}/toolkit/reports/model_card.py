@@ -74,7 +74,7 @@ def load(path: Path) -> Words:
     return words
 
 
-def leave(places: Places, document: Document) -> None:
+def write(places: Places, document: Document) -> None:
     """Write the card of a trained model as Markdown and as HTML."""
     words = load(places.card)
     for ending, page in (("md", to_markdown), ("html", to_html)):

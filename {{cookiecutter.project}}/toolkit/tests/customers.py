@@ -1,6 +1,6 @@
-"""A small table of customers with a contract and a policy of its own.
+"""A small table of customers with a contract and a policy.
 
-The tests must hold whatever data the repository is given, so they bring their own.
+The toolkit's tests bring their own data, because that of the repository is its owner's.
 """
 
 import csv
@@ -75,7 +75,7 @@ numbers = { warn = 0.1, fail = 0.15, reason = "numbers move" }
 categories = { warn = 0.05, fail = 0.1, reason = "categories move" }
 come_and_gone = { warn = 0.0, fail = 0.02, reason = "categories come and go" }
 nulls = { warn = 0.005, fail = 0.02, reason = "nulls come and go" }
-target = { warn = 0.02, fail = 0.05, reason = "more leave" }
+target = { warn = 0.02, fail = 0.05, reason = "more churn" }
 predictions = { warn = 0.1, fail = 0.15, reason = "it adds up" }
 
 [slices]
@@ -87,12 +87,12 @@ significance = 0.05
 [[slices.rule]]
 metric = "roc_auc"
 max_below = 0.25
-reason = "nobody is left out"
+reason = "no group is left out"
 
 [[slices.rule]]
 metric = "roc_auc"
 max_loss = 0.05
-reason = "nobody pays for it"
+reason = "no group pays for it"
 
 [champion]
 significance = 0.02
@@ -136,7 +136,7 @@ reason = "the probability matters"
 [[rule]]
 metric = "missed_cost"
 max = 30
-reason = "a customer who is missed is a customer less"
+reason = "a missed churner is a lost customer"
 
 [[rule]]
 metric = "latency_ms"
@@ -147,7 +147,7 @@ reason = "nobody waits"
 CARD = """\
 schema = 1
 name = "leavers"
-description = "Tells who leaves."
+description = "Predicts churn."
 owner = "Ada"
 contact = "ada@example.com"
 license = "mit"
@@ -163,7 +163,7 @@ Row = dict[str, str]
 
 
 def make(count: int = 400) -> list[Row]:
-    """Return customers who rather leave when they are new and pay much; some have no age."""
+    """Return customers who churn rather when they are new and pay much; some have no age."""
     rng = random.Random(7)
     rows = []
     for number in range(count):

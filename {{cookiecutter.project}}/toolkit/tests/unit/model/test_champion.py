@@ -1,4 +1,4 @@
-"""The champion is scored as it serves, by its own code; what was altered or is gone is named."""
+"""The champion is scored by its own code, as it serves; altered and missing files are named."""
 
 import json
 import re
@@ -43,7 +43,7 @@ def folder(tmp_path: Path, files: dict[str, bytes]) -> Path:
     return tmp_path / "champion"
 
 
-def test_a_champion_answers_as_it_does_when_it_serves(
+def test_a_champion_predicts_what_it_serves(
     folder: Path, requests: Requests, predictor: Predictor, contract: Contract
 ) -> None:
     champion = champions.load(folder, requests)
@@ -58,14 +58,14 @@ def test_a_champion_answers_as_it_does_when_it_serves(
     assert champion.age_days == pytest.approx(0, abs=0.01)
 
 
-def test_it_is_told_how_long_ago_it_was_fetched(
+def test_its_age_is_the_time_since_it_was_fetched(
     tmp_path: Path, files: dict[str, bytes], requests: Requests
 ) -> None:
     releases.lay_out(tmp_path / "old", files, fetched=timedelta(days=3))
     assert champions.load(tmp_path / "old", requests).age_days == pytest.approx(3, abs=0.01)
 
 
-def test_no_folder_means_that_nobody_has_fetched_it(tmp_path: Path) -> None:
+def test_without_a_folder_it_was_not_fetched(tmp_path: Path) -> None:
     champion = champions.load(tmp_path / "champion", [])
     assert champion.state == champions.NOT_FETCHED
     assert "invoke champion --env prod" in champion.why
@@ -101,7 +101,9 @@ def test_a_champion_with_other_features_is_scored_by_its_own_code(
     np.testing.assert_array_equal(champion.probabilities, expected)
 
 
-def test_customers_whom_it_would_refuse_have_no_answer(folder: Path, requests: Requests) -> None:
+def test_customers_whom_it_would_refuse_have_no_prediction(
+    folder: Path, requests: Requests
+) -> None:
     changed = [dict(request) for request in requests]
     changed[0]["plan type"] = "gold"
     changed[1]["age"] = 7
@@ -112,21 +114,19 @@ def test_customers_whom_it_would_refuse_have_no_answer(folder: Path, requests: R
     assert len(champion.predictions(labels)) == len(changed) - 3
 
 
-def test_columns_that_it_does_not_know_are_not_shown_to_it(
-    folder: Path, requests: Requests
-) -> None:
+def test_it_is_not_given_columns_that_it_does_not_know(folder: Path, requests: Requests) -> None:
     wider = [request | {"region": "north"} for request in requests]
     assert champions.load(folder, wider).is_scored.all()
 
 
-def test_whole_numbers_may_have_become_fractions_since(folder: Path, requests: Requests) -> None:
+def test_integers_may_have_become_floats_since(folder: Path, requests: Requests) -> None:
     as_floats = [
         request | {"tenure_months": float(request["tenure_months"])} for request in requests
     ]
     assert champions.load(folder, as_floats).is_scored.all()
 
 
-def test_a_champion_that_wants_a_column_which_is_gone_cannot_be_scored(
+def test_a_champion_that_needs_a_removed_column_cannot_be_scored(
     folder: Path, requests: Requests
 ) -> None:
     narrower = [{"age": request["age"]} for request in requests]
@@ -155,7 +155,7 @@ def test_a_champion_whose_code_breaks_cannot_be_scored(
     assert "something_that_was_never_installed" in champion.why
 
 
-def test_a_champion_that_answers_too_few_cannot_be_scored(
+def test_a_champion_with_too_few_predictions_cannot_be_scored(
     tmp_path: Path, files: dict[str, bytes], requests: Requests
 ) -> None:
     code = {"serving/scoring.py": ('"probabilities": probabilities', '"probabilities": [0.5]')}
@@ -204,7 +204,7 @@ def test_a_release_without_a_model_is_refused(tmp_path: Path, requests: Requests
         ("{", "", "JSONDecodeError"),
     ],
 )
-def test_what_was_fetched_must_be_understood(
+def test_a_champion_file_that_cannot_be_read_is_refused(
     folder: Path, requests: Requests, old: str, new: str, message: str
 ) -> None:
     path = folder / "champion.json"

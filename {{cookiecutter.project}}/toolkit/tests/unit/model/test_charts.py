@@ -1,4 +1,4 @@
-"""Pictures are drawn to scale, say what they show, and let no text out of its place."""
+"""Pictures are drawn to scale and labelled, and a text in them cannot become markup."""
 
 from xml.etree import ElementTree
 

@@ -1,4 +1,4 @@
-"""Two models are compared on the same customers, and only what is certain counts."""
+"""Two models are compared on the same customers, with intervals and p-values."""
 
 import numpy as np
 import pytest
@@ -10,15 +10,14 @@ from toolkit.model.evaluation import Predictions
 def two_models(
     noise: float, worse_by: float, seed: int, rows: int = 1000
 ) -> tuple[Predictions, Predictions]:
-    """Return a candidate and a champion that see the same customers, the candidate less clearly."""
+    """Return a candidate and a champion of the same customers, the candidate with more noise."""
     rng = np.random.default_rng(seed)
-    labels = (rng.random(rows) < 0.3).astype(np.int64)
-    signal = rng.normal(size=rows) + 1.6 * labels
+    y_true = (rng.random(rows) < 0.3).astype(np.int64)
+    signal = rng.normal(size=rows) + 1.6 * y_true
     models = []
     for extra in (worse_by, 0.0):
         score = signal + rng.normal(size=rows) * (noise + extra)
-        given = 1 / (1 + np.exp(-score))
-        models.append(Predictions(labels, given, (given > 0.7).astype(np.int64)))
+        models.append(Predictions.at_threshold(y_true, 1 / (1 + np.exp(-score)), 0.7))
     return models[0], models[1]
 
 
@@ -33,14 +32,14 @@ def test_a_model_is_exactly_as_good_as_itself() -> None:
         assert comparison.low == comparison.high == 0
 
 
-def test_a_worse_model_is_certainly_worse() -> None:
+def test_a_worse_model_is_significantly_worse() -> None:
     candidate, champion = two_models(0.1, 1.0, seed=2)
     auc = of("roc_auc", compare(candidate, champion, seed=1))
     assert auc.loss > 0.03 and auc.p_value < 1e-4
     assert auc.low > 0
 
 
-def test_a_better_model_is_certainly_no_worse() -> None:
+def test_a_better_model_is_not_worse() -> None:
     champion, candidate = two_models(0.1, 1.0, seed=2)
     auc = of("roc_auc", compare(candidate, champion, seed=1))
     assert auc.loss < -0.03 and auc.p_value > 0.999
@@ -54,7 +53,7 @@ def test_a_loss_is_a_loss_whichever_way_the_metric_points() -> None:
     assert by_name["brier"].candidate > by_name["brier"].champion
 
 
-def test_equal_models_are_seldom_certainly_worse() -> None:
+def test_equal_models_are_seldom_significantly_worse() -> None:
     alarms = 0
     for seed in range(200):
         candidate, champion = two_models(0.3, 0.0, seed, rows=300)
@@ -64,7 +63,7 @@ def test_equal_models_are_seldom_certainly_worse() -> None:
     assert 2 <= alarms <= 20
 
 
-def test_delong_agrees_with_what_many_samples_show() -> None:
+def test_delong_s_standard_deviation_is_that_of_many_samples() -> None:
     losses = []
     for seed in range(300):
         candidate, champion = two_models(0.5, 0.0, seed, rows=400)
@@ -75,6 +74,6 @@ def test_delong_agrees_with_what_many_samples_show() -> None:
 
 
 def test_ties_are_compared_too() -> None:
-    labels = np.array([0, 1, 0, 1, 0, 1, 0, 1])
+    y_true = np.array([0, 1, 0, 1, 0, 1, 0, 1])
     coarse = np.array([0.2, 0.8, 0.8, 0.8, 0.2, 0.2, 0.2, 0.8])
-    assert delong_sd(labels, coarse, np.full(8, 0.5)) > 0
+    assert delong_sd(y_true, coarse, np.full(8, 0.5)) > 0

@@ -1,4 +1,4 @@
-"""What is promised, trained on and served must be the same, and each difference is named."""
+"""Contract, training and server must agree, and each difference between them is named."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from toolkit.model.predictor import Predictor
 from toolkit.serving.customer import CustomerSchema
 
 
-def test_the_same_customers_come_out_the_same_both_ways(
+def test_training_and_serving_compute_the_same(
     dataset: Dataset, contract: Contract, policy: Policy
 ) -> None:
     compared = consistency.compare(dataset, contract, policy.training)
@@ -24,14 +24,14 @@ def test_the_same_customers_come_out_the_same_both_ways(
     assert compared.names[0] == "age"
 
 
-def test_the_rows_show_all_that_a_column_can_be(
+def test_the_rows_have_every_kind_of_value_of_a_column(
     dataset: Dataset, contract: Contract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consistency, "ROWS", 10)
-    shown = dataset.select(consistency.telling_rows(dataset, contract))
-    assert len(shown) < 25
+    compared = dataset.select(consistency.representative_rows(dataset, contract))
+    assert len(compared) < 25
     for column in contract.features:
-        here, there = shown.columns[column.name], dataset.columns[column.name]
+        here, there = compared.columns[column.name], dataset.columns[column.name]
         if column.is_numeric:
             assert np.nanmin(here) == np.nanmin(there) and np.nanmax(here) == np.nanmax(there)
             assert np.isnan(here).any() == np.isnan(there).any()
@@ -39,7 +39,7 @@ def test_the_rows_show_all_that_a_column_can_be(
             assert set(here) == set(there)
 
 
-def test_a_prediction_that_is_served_otherwise_is_named(
+def test_a_prediction_that_differs_in_serving_is_named(
     dataset: Dataset, contract: Contract, policy: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = Predictor.answer
@@ -70,27 +70,27 @@ def test_a_null_that_is_filled_before_serving_is_named(
     assert "has nan in training, -1 in serving" in differences[0]
 
 
-def promised(contract: Contract, **changes: Any) -> list[str]:
-    """Return what is promised otherwise when the server's schema is changed."""
+def differences(contract: Contract, **changes: Any) -> list[str]:
+    """Return the differences from the contract when the server's schema is changed."""
     schema = CustomerSchema(contract).json_schema()
     schema["anyOf"][0].update(changes)
-    return list(consistency.promised_otherwise(contract, schema))
+    return list(consistency.schema_differences(contract, schema))
 
 
-def test_the_server_promises_what_the_contract_does(contract: Contract) -> None:
-    assert promised(contract) == []
+def test_the_server_s_schema_is_that_of_the_contract(contract: Contract) -> None:
+    assert differences(contract) == []
 
 
 def test_a_field_that_the_server_does_not_take_is_named(contract: Contract) -> None:
     properties = dict(CustomerSchema(contract).json_schema()["anyOf"][0]["properties"])
     del properties["age"]
-    [difference] = promised(contract, properties=properties)
+    [difference] = differences(contract, properties=properties)
     assert difference.startswith("/predict takes tenure_months, monthly_spend, plan type; ")
 
 
 def test_fields_in_another_order_are_named(contract: Contract) -> None:
     properties = CustomerSchema(contract).json_schema()["anyOf"][0]["properties"]
-    [difference] = promised(contract, properties=dict(reversed(properties.items())))
+    [difference] = differences(contract, properties=dict(reversed(properties.items())))
     assert difference.endswith("the contract has age, tenure_months, monthly_spend, plan type")
 
 
@@ -107,18 +107,18 @@ def test_fields_in_another_order_are_named(contract: Contract) -> None:
         ("plan type", {"type": "string", "enum": ["basic", "full"]}, "'null': False"),
     ],
 )
-def test_a_field_that_the_server_takes_otherwise_is_named(
+def test_a_field_that_the_server_restricts_otherwise_is_named(
     contract: Contract, name: str, entry: dict[str, Any], difference: str
 ) -> None:
     properties = CustomerSchema(contract).json_schema()["anyOf"][0]["properties"]
-    [found] = promised(contract, properties=properties | {name: entry})
+    [found] = differences(contract, properties=properties | {name: entry})
     assert found.startswith(f"/predict takes as {name} ")
     assert difference in found and "; the contract allows {" in found
 
 
 @pytest.mark.parametrize("changes", [{"required": []}, {"additionalProperties": True}])
-def test_a_server_that_takes_more_or_less_than_a_customer_is_named(
+def test_a_server_that_accepts_missing_or_unknown_columns_is_named(
     contract: Contract, changes: dict[str, Any]
 ) -> None:
-    [difference] = promised(contract, **changes)
-    assert "lack a column, or have one that nobody reads" in difference
+    [difference] = differences(contract, **changes)
+    assert "a missing or an unknown column" in difference

@@ -35,7 +35,7 @@ for name in estimators.ESTIMATORS:
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_an_estimator_learns_and_answers_as_it_was_trained(
+def test_an_estimator_is_trained_and_exported(
     dataset: Dataset, contract: Contract, policy: Policy, estimator: str
 ) -> None:
     chosen = replace(policy.training, estimator=estimator)
@@ -61,7 +61,7 @@ def test_another_process_gives_the_same_bytes(
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_nulls_in_a_column_that_had_none_in_training_are_answered(
+def test_nulls_in_a_column_that_had_none_in_training_have_a_prediction(
     dataset: Dataset, contract: Contract, policy: Policy, estimator: str
 ) -> None:
     complete = dataset.select(~np.isnan(dataset.columns["age"]))

@@ -1,4 +1,4 @@
-"""The ONNX file is the pipeline, or it is refused."""
+"""The ONNX file predicts what the pipeline does, or it is refused."""
 
 from collections.abc import Iterator
 
@@ -18,12 +18,12 @@ from toolkit.model.predictor import Predictor
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Let no threads wait for one another while other tests need the cores."""
+    """Limit the threads, which would wait for one another while other tests need the cores."""
     with threadpool_limits(training.THREADS):
         yield
 
 
-def test_the_file_answers_every_customer_as_the_pipeline(
+def test_the_file_predicts_every_customer_as_the_pipeline_does(
     contract: Contract, dataset: Dataset, policy: Policy
 ) -> None:
     matrix = Features(contract).matrix(dataset.columns)
@@ -34,7 +34,7 @@ def test_the_file_answers_every_customer_as_the_pipeline(
     assert predictor.threshold == 0.4
 
 
-def test_a_file_that_answers_otherwise_is_refused(
+def test_a_file_that_predicts_otherwise_is_refused(
     contract: Contract, dataset: Dataset, policy: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     matrix = Features(contract).matrix(dataset.columns)

@@ -1,4 +1,4 @@
-"""What a gate has found is shown verdict first, beside the champion, and in pictures."""
+"""A gate's report begins with the verdict, and shows candidate and champion side by side."""
 
 import json
 from datetime import timedelta
@@ -18,7 +18,7 @@ Document = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return what a training leaves that has met a champion: the same model, fetched long ago."""
+    """Return the reports of a training that was compared with itself, fetched long ago."""
     folder = tmp_path_factory.mktemp("repository")
     (folder / "data").mkdir()
     customers.write(folder / "data", customers.make(1500))
@@ -40,20 +40,20 @@ def document(reports: Path) -> Document:
     return loaded
 
 
-STALE = "the champion c0ffeec0ffee-01234567 was fetched 3.0 days ago, and something else may serve"
+STALE = "the champion c0ffeec0ffee-01234567 was fetched 3.0 days ago, and prod may serve another"
 
 
 def test_the_markdown_begins_with_the_verdict_and_the_reasons(reports: Path) -> None:
     page = (reports / "gate.md").read_text(encoding="utf-8")
     assert page.startswith(f"# Quality gate (full training): failed\n\n- **fails**: {STALE}")
-    assert "| champion: age | fetched no longer than 1 days ago | **fail** |" in page
+    assert "| champion: age | fetched at most 1 days ago | **fail** |" in page
 
 
 def test_candidate_and_champion_stand_side_by_side(document: Document) -> None:
     [auc] = [row for row in gate_report.metric_rows(document) if row["name"] == "roc_auc"]
     assert auc["value"] == auc["champion"] != ""
     assert auc["difference"] == "equal ± 0.0000"
-    assert auc["rules"] == "certainly better than guessing; at least 0.7"
+    assert auc["rules"] == "significantly better than random guessing; at least 0.7"
     assert auc["level"] == "ok"
 
 
@@ -99,7 +99,7 @@ def test_of_many_input_features_the_20_most_important_are_shown(document: Docume
     )
 
 
-def test_the_page_needs_nothing_from_elsewhere(reports: Path) -> None:
+def test_the_page_loads_nothing_else(reports: Path) -> None:
     for name in ("gate.html", "model_card.html"):
         page = Page((reports / name).read_text(encoding="utf-8"))
         assert page.addresses == []
@@ -107,7 +107,7 @@ def test_the_page_needs_nothing_from_elsewhere(reports: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "sentence"),
+    ("champion", "sentence"),
     [
         (None, "Not compared with a champion."),
         ({"state": "none yet", "why": "prod has served nothing yet"}, "There is no champion yet: "),
@@ -118,14 +118,16 @@ def test_the_page_needs_nothing_from_elsewhere(reports: Path) -> None:
         ),
     ],
 )
-def test_every_case_of_a_champion_is_told(document: Document, told: object, sentence: str) -> None:
-    without = document | {"champion": told}
+def test_every_state_of_a_champion_is_reported(
+    document: Document, champion: object, sentence: str
+) -> None:
+    without = document | {"champion": champion}
     assert gate_report.champion_sentence(without).startswith(sentence)
     assert sentence in Page(gate_report.to_html(without)).text
     assert sentence in gate_report.to_markdown(without)
 
 
-def test_a_run_that_measured_nothing_has_a_page_too(document: Document) -> None:
+def test_a_run_without_measurements_has_a_page_too(document: Document) -> None:
     nothing: Document = {"metrics": {}, "rules": [], "slices": [], "fairness": [], "curves": {}}
     broken = (
         document
@@ -164,7 +166,7 @@ def test_the_card_has_the_sections_of_the_hub_and_the_owner_s_words(reports: Pat
             "## How to reproduce",
         ),
     ]
-    for words in ("Tells who leaves.", "Calling people.", "Punishing people.", "It is small."):
+    for words in ("Predicts churn.", "Calling people.", "Punishing people.", "It is small."):
         assert words in text
 
 
@@ -187,7 +189,7 @@ def test_every_figure_of_the_card_is_the_evidence_s(reports: Path, document: Doc
     assert table[4].startswith(f"| {worst['name']} | {worst['rows']} | {worst['churned']} |")
 
 
-def test_the_card_names_who_is_too_few_and_the_cold_start(document: Document) -> None:
+def test_the_card_names_the_slices_that_are_too_small(document: Document) -> None:
     small = {"name": "is_new_customer", "rows": 9, "churned": 2, "metrics": None}
     words = model_card.Words(*9 * ("x",))
     card = model_card.to_markdown(words, document | {"slices": [small]})
@@ -223,7 +225,7 @@ def test_no_word_of_the_owner_becomes_markup(document: Document) -> None:
         ("schema = 1", "schema = 1\nauthor = 'me'", "author: unknown key"),
     ],
 )
-def test_words_that_are_not_understood_are_refused(
+def test_a_mistake_in_the_owner_s_words_is_refused(
     tmp_path: Path, old: str, new: str, message: str
 ) -> None:
     path = tmp_path / "model_card.toml"

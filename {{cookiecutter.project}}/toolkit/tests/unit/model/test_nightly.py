@@ -1,4 +1,4 @@
-"""Tonight's model is proposed only if it passes its gate and is certainly better."""
+"""The night's model is proposed only if it passes its gate and is significantly better."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ def scored(candidate: float, champion: float, p_value: float) -> dict[str, Any]:
     return {"state": "scored", "release": "c0ffee", "comparisons": [comparison]}
 
 
-def test_a_certainly_better_model_is_proposed() -> None:
+def test_a_significantly_better_model_is_proposed() -> None:
     decision = nightly.decide(PASSED, scored(0.87, 0.85, 0.99), POLICY)
     assert decision.decision == nightly.PROPOSE
     assert decision.sentence == (
@@ -42,7 +42,7 @@ def test_a_certainly_better_model_is_proposed() -> None:
     [(0.85, 0.5), (0.852, 0.7), (0.83, 0.01)],
     ids=["tie", "luck", "worse"],
 )
-def test_a_model_that_is_not_certainly_better_is_kept_back(
+def test_a_model_that_is_not_significantly_better_is_kept_back(
     candidate: float, p_value: float
 ) -> None:
     decision = nightly.decide(PASSED, scored(candidate, 0.85, p_value), POLICY)
@@ -54,7 +54,7 @@ def test_a_model_that_fails_its_gate_is_kept_back_however_much_better() -> None:
     failed = PASSED | {"verdict": "failed", "reasons": ["brier is 0.3"]}
     decision = nightly.decide(failed, scored(0.95, 0.85, 0.999), POLICY)
     assert (decision.decision, decision.sentence) == (
-        *(nightly.KEEP, "kept back: the gate says brier is 0.3"),
+        *(nightly.KEEP, "kept back: the gate failed: brier is 0.3"),
     )
 
 
@@ -63,16 +63,18 @@ def test_the_first_model_is_proposed_when_it_passes() -> None:
 
 
 @pytest.mark.parametrize("state", ["not fetched", "unscorable"])
-def test_without_a_champion_to_meet_nothing_is_proposed(state: str) -> None:
+def test_without_a_champion_to_compare_with_nothing_is_proposed(state: str) -> None:
     decision = nightly.decide(PASSED, {"state": state, "why": "it is gone"}, POLICY)
     assert decision.decision == nightly.UNKNOWN
-    assert decision.sentence.endswith("could not be met: it is gone")
+    assert decision.sentence == (
+        "kept back: it could not be compared with the earlier champion: it is gone"
+    )
 
 
 @pytest.mark.parametrize("comparisons", [[], [{"metric": "roc_auc", "loss": None, "p_value": 0.9}]])
 def test_without_a_comparison_nothing_is_proposed(comparisons: list[dict[str, Any]]) -> None:
-    told = {"state": "scored", "release": "c0ffee", "comparisons": comparisons}
-    assert nightly.decide(PASSED, told, POLICY).decision == nightly.UNKNOWN
+    earlier = {"state": "scored", "release": "c0ffee", "comparisons": comparisons}
+    assert nightly.decide(PASSED, earlier, POLICY).decision == nightly.UNKNOWN
 
 
 @pytest.fixture
@@ -86,7 +88,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def told(repository: Path) -> dict[str, Any]:
+def report(repository: Path) -> dict[str, Any]:
     assert (repository / "reports" / "nightly.md").read_text().startswith("# Nightly training: ")
     document: dict[str, Any] = json.loads((repository / "reports" / "nightly.json").read_bytes())
     return document
@@ -98,7 +100,7 @@ def test_the_night_before_the_first_release_proposes_it(
     releases.lay_out(repository / "reports" / "champion-7-days-ago", {}, release=None)
     assert main(["nightly"]) == 0
     assert "nightly: proposed: " in capsys.readouterr().err
-    document = told(repository)
+    document = report(repository)
     gate = json.loads((repository / "reports" / "gate.json").read_bytes())
     assert (document["decision"], document["model_sha256"]) == ("propose", gate["model_sha256"])
     assert (repository / "reports" / "model" / "model.onnx").is_file()
@@ -117,7 +119,7 @@ def test_the_same_model_again_is_kept_back_which_is_no_failure(
     assert main(["nightly"]) == 0
     assert "nightly: kept back: no better: roc_auc" in capsys.readouterr().err
     assert not (repository / "reports" / "proposal.md").exists()
-    document = told(repository)
+    document = report(repository)
     assert (document["decision"], document["gain"], document["earlier_champion"]["state"]) == (
         *("keep", 0.0, "scored"),
     )
@@ -131,7 +133,7 @@ def test_a_model_that_fails_its_gate_is_a_report_and_no_failure(repository: Path
     rule = '\n[[rule]]\nmetric = "model_mb"\nmax = 0.000001\nreason = "none is that small"\n'
     quality.write_text(quality.read_text() + rule)
     assert main(["nightly"]) == 0
-    assert told(repository)["sentence"].startswith("kept back: the gate says model_mb")
+    assert report(repository)["sentence"].startswith("kept back: the gate failed: model_mb")
     assert not (repository / "reports" / "proposal.md").exists()
 
 
@@ -139,9 +141,9 @@ def test_a_night_that_finds_nothing_to_compare_with_fails_and_keeps_its_model_ba
     repository: Path,
 ) -> None:
     assert main(["nightly"]) == 1
-    document = told(repository)
+    document = report(repository)
     assert document["decision"] == "unknown"
-    assert "could not be met" in document["sentence"]
+    assert "could not be compared with the earlier champion" in document["sentence"]
     assert not (repository / "reports" / "proposal.md").exists()
 
 

@@ -1,4 +1,4 @@
-"""The policy says what it means, and what is not understood is refused with its place."""
+"""A policy that cannot be read is refused, with the file and the key."""
 
 from pathlib import Path
 
@@ -46,8 +46,16 @@ def metric(name: str) -> Metric:
         ("[nightly]", "[nighty]", "nightly: missing"),
         ("bands = 2", "bands = 1", "slices.bands: must be at least 2"),
         ("min_of_each = 5", "min_of_each = 0", "slices.min_rows: must be at least 1, and min_of"),
-        ("max_below = 0.25", "below = 0.25", "slices.rule[1].metric: the rule must have one of"),
-        ("max_below = 0.25", "max_below = 0.25\nmin = 0.5", "the rule must have one of min, max_b"),
+        (
+            "max_below = 0.25",
+            "below = 0.25",
+            "slices.rule[1].metric: the rule must have exactly one of",
+        ),
+        (
+            "max_below = 0.25",
+            "max_below = 0.25\nmin = 0.5",
+            "the rule must have exactly one of min, max_b",
+        ),
         (
             'metric = "roc_auc"\nmax_loss = 0.05',
             'metric = "f1"\nmax_loss = 0.05',
@@ -57,7 +65,11 @@ def metric(name: str) -> Metric:
         ("min_rows_share = 0.8", "min_rows_share = 2", "champion.min_rows_share: must be a share"),
         ('other_features = "warn"', 'other_features = "ok"', "must be one of fail, warn, not 'ok'"),
         ("max_loss = 0.005", "max_loss = -1", "champion.rule[1].max_loss: must not be negative"),
-        ("max_loss = 0.005", "max_los = 0.005", "champion.rule[1].metric: the rule must have one"),
+        (
+            "max_loss = 0.005",
+            "max_los = 0.005",
+            "champion.rule[1].metric: the rule must have exactly one",
+        ),
         ("columns = []", 'columns = ["age", 1]', "fairness.columns: must be a list of strings"),
         ("max_gap = 0.2", "max_gap = 2", "fairness.rule[1].max_gap: must be a share"),
         ("days_ago = 7", "days_ago = 0", "nightly.days_ago: must be at least 1"),
@@ -85,10 +97,10 @@ def metric(name: str) -> Metric:
             'metric = "missed_cost"\nmax_below = 0.25',
             "slices.rule[1].metric: slices have lower bounds, and missed_cost is better low",
         ),
-        (', reason = "more leave"', "", "drift.target.reason: missing"),
+        (', reason = "more churn"', "", "drift.target.reason: missing"),
     ],
 )
-def test_a_policy_that_is_not_understood_is_refused_with_its_place(
+def test_a_mistake_in_a_policy_is_refused_with_its_key(
     tmp_path: Path, old: str, new: str, message: str
 ) -> None:
     assert old in QUALITY
@@ -120,7 +132,7 @@ def test_a_champion_rule_may_name_a_metric_of_the_owner_s(tmp_path: Path) -> Non
         (("lift",), "entry 1 must be a Metric, not str"),
     ],
 )
-def test_metrics_that_are_not_understood_are_refused_with_their_module(
+def test_a_mistake_in_the_metrics_is_refused_with_its_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metrics: object, message: str
 ) -> None:
     monkeypatch.setattr("toolkit.tests.example.metrics.METRICS", metrics)
@@ -152,5 +164,5 @@ def test_a_protected_column_wants_a_rule(tmp_path: Path) -> None:
     rest = tail.partition("[nightly]")[2]
     text = head.replace("columns = []", 'columns = ["plan type"]') + "[nightly]" + rest
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigurationError, match="columns are protected by no rule"):
+    with pytest.raises(ConfigurationError, match="there is no rule for the protected columns"):
         policy_file.load(path, "toolkit.tests.example")

@@ -1,4 +1,4 @@
-"""Slices are the same customers every night: categories, bands, nulls, and the cold start."""
+"""Slices hold the same customers every night: categories, bands, nulls, and new customers."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_the_slices_of_a_feature_hold_each_customer_once(
         assert (np.sum(parts, axis=0) == 1).all()
 
 
-def test_the_cold_start_is_a_slice(slices: dict[str, Slice], dataset: Dataset) -> None:
+def test_new_customers_are_a_slice(slices: dict[str, Slice], dataset: Dataset) -> None:
     new = dataset.columns["tenure_months"] == 0
     assert new.any()
     np.testing.assert_array_equal(slices["is_new_customer"].rows, new)
