@@ -85,16 +85,11 @@ class Repository:
 
     @classmethod
     def generate(cls, into: Path, programs: Path | None = None, **answers: str) -> Repository:
-        """Bake the template into a folder, with ports that are free on this machine.
-
-        Its canaries are short, and let a release be twice as slow: the machine that is measured is
-        also the one that measures, trains and tests.
-        """
+        """Bake the template into a folder, with free ports and short canaries."""
         folder = bake(into, **answers)
         repository = cls(folder, into / "state", programs or folder / ".venv" / "bin")
         repository.take_free_ports()
-        repository.replace("release.toml", "window_s = 10\n", "window_s = 1\nrequests_per_s = 40\n")
-        repository.replace("release.toml", "max_slowdown = 0.1\n", "max_slowdown = 1.0\n")
+        repository.make_canaries_short()
         return repository
 
     def take_free_ports(self) -> None:
@@ -104,6 +99,14 @@ class Repository:
         for before, port in zip(old, free_ports(len(old)), strict=True):
             self.replace("release.toml", f"port = {before}\n", f"port = {port}\n")
 
+    def make_canaries_short(self) -> None:
+        """Let its canaries take seconds, and let a release be twice as slow.
+
+        The machine that is measured is also the one that measures, trains and tests.
+        """
+        self.replace("release.toml", "window_s = 10\n", "window_s = 1\nrequests_per_s = 40\n")
+        self.replace("release.toml", "max_slowdown = 0.1\n", "max_slowdown = 1.0\n")
+
     def begin(self, remote: Path) -> None:
         """Make it a git repository with a bare remote."""
         self.git("init", "--quiet", "--initial-branch=main")
@@ -112,18 +115,19 @@ class Repository:
         self.git("remote", "add", "origin", str(remote))
         self.git("push", "--quiet", "--set-upstream", "origin", "main")
 
-    def install_tools(self) -> None:
+    def install_tools(self, lock: str = "requirements/tools.txt") -> None:
         """Install nox and invoke as the repository's README says, with uv where it is installed."""
         folder, python = str(self.programs.parent), str(self.programs / "python")
-        lock = ["--quiet", "--require-hashes", "--requirement", "requirements/tools.txt"]
+        wanted = ["--quiet", "--require-hashes", "--requirement", lock]
         beside = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         uv = shutil.which("uv", path=beside)
         if uv:
-            self.run([uv, "venv", "--quiet", "--no-project", "--python", sys.executable, folder])
-            self.run([uv, "pip", "install", "--compile-bytecode", "--python", python, *lock])
+            make = [uv, "venv", "--quiet", "--clear", "--no-project", "--python", sys.executable]
+            self.run([*make, folder])
+            self.run([uv, "pip", "install", "--compile-bytecode", "--python", python, *wanted])
         else:
-            self.run([sys.executable, "-m", "venv", folder])
-            self.run([python, "-m", "pip", "install", *lock])
+            self.run([sys.executable, "-m", "venv", "--clear", folder])
+            self.run([python, "-m", "pip", "install", *wanted])
 
     @property
     def environment(self) -> dict[str, str]:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from demo.repository import FOREIGN, TEMPLATE, Repository
+from demo.repository import ENVIRONMENTS, FOREIGN, TEMPLATE, Repository
 
 BINARIES = Path(sys.executable).parent
 GENERATED = "{{cookiecutter.project}}"
+# The last commit whose generated repository held as its owner's what is the toolkit's now.
+BEFORE_TOOLKIT = "85ba6ce888d674d1b96f5677c37f21e1a6bd84c0"
 ADA = {"GIT_AUTHOR_NAME": "Ada", "GIT_AUTHOR_EMAIL": "ada@example.com"}
 
 
@@ -83,9 +88,47 @@ class Source:
         return repository
 
 
+def copy_what_stands_here(folder: Path) -> None:
+    """Copy the template's files, uncommitted work and all."""
+    listed = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    for name in subprocess.check_output(listed, cwd=TEMPLATE, text=True).split("\0")[:-1]:
+        if (TEMPLATE / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(TEMPLATE / name, folder / name)
+
+
+def settings_of_nobody(folder: Path) -> Path:
+    """Return a file with the settings of somebody who has none."""
+    settings = folder / "settings.yaml"
+    settings.write_text(f"replay_dir: {folder}\n", encoding="utf-8")
+    return settings
+
+
 @pytest.fixture
 def source(tmp_path: Path) -> Source:
-    return Source.of_template(tmp_path)
+    """The template as it stands here, in a new history."""
+    source = Source(tmp_path / "template", settings_of_nobody(tmp_path))
+    copy_what_stands_here(source.folder)
+    source.git("init", "--quiet", "--initial-branch=main")
+    source.git("add", "--all")
+    source.git("commit", "--quiet", "--message=the template")
+    return source
+
+
+@pytest.fixture
+def source_with_history(tmp_path: Path) -> Source:
+    """The template as it stands here, after the history that it has."""
+    known = ("git", "cat-file", "-e", f"{BEFORE_TOOLKIT}^{{commit}}")
+    if subprocess.run(known, cwd=TEMPLATE, capture_output=True).returncode:
+        pytest.skip(f"commit {BEFORE_TOOLKIT} is not in this clone: git fetch --unshallow")
+    source = Source(tmp_path / "template", settings_of_nobody(tmp_path))
+    clone = ("git", "clone", "--quiet", str(TEMPLATE), str(source.folder))
+    subprocess.run(clone, check=True, env=os.environ | {"GIT_CONFIG_GLOBAL": os.devnull})
+    source.git("rm", "-r", "--quiet", ".")
+    copy_what_stands_here(source.folder)
+    source.git("add", "--all")
+    source.git("commit", "--quiet", "--allow-empty", "--message=as it stands here")
+    return source
 
 
 def told(repository: Repository) -> dict[str, str]:
@@ -167,3 +210,126 @@ def test_a_repository_without_a_link_or_without_its_template_cannot_tell(
     unlinked = repository.nox("-s", "template")
     assert unlinked.returncode == 1
     assert "Next: .nox/template/bin/cruft link ADDRESS" in unlinked.stdout
+
+
+FEATURES = "src/churn_model/features.py"
+NIGHTLY = ".github/workflows/nightly.yml"
+IS_SENIOR = '''def is_senior(age: Vector) -> Vector:
+    """Return 1 from 65 years on, else 0; null where the age is."""
+    return np.where(np.isnan(age), np.nan, age >= 65)
+'''
+# A conflict as git writes it: the owner's lines, and the template's.
+CONFLICT = re.compile(r"<<<<<<< .*\n((?:.*\n)*?)=======\n((?:.*\n)*?)>>>>>>> .*\n")
+
+
+def edit_as_an_owner(repository: Repository) -> None:
+    """Derive a feature, relax a threshold, and let the nightly training run at another time."""
+    repository.replace(FEATURES, "\n\nDERIVED = (\n", f"\n\n{IS_SENIOR}\n\nDERIVED = (\n")
+    entry = '    Derived("is_senior", ("age",), is_senior),\n'
+    repository.replace(FEATURES, "DERIVED = (\n", f"DERIVED = (\n{entry}")
+    accuracy = '[[rule]]\nmetric = "accuracy"\nmin = 0.8'
+    repository.replace("quality.toml", f"{accuracy}5\n", f"{accuracy}4\n")
+    repository.replace(NIGHTLY, 'cron: "17 2 ', 'cron: "59 4 ')
+    repository.commit("Know seniors")
+
+
+def release(repository: Repository) -> str:
+    """Train and build what is committed, put it into staging, and return the version."""
+    repository.ask("champion", "--env", "prod")
+    trained = repository.nox("-s", "train")
+    assert trained.returncode == 0, trained.stdout + trained.stderr
+    version: str = repository.ask("build")["record"]["version"]
+    repository.ask("promote", "--env", "staging", "--version", version, "--yes")
+    return version
+
+
+def to_prod(repository: Repository, version: str) -> None:
+    """Approve a release, and promote it to prod."""
+    repository.ask("approve", "--env", "prod", "--version", version)
+    repository.ask("promote", "--env", "prod", "--version", version, "--yes")
+
+
+def do_what_the_changelog_asks(repository: Repository) -> None:
+    """Follow the section of CHANGELOG.md about the toolkit, step by step, by its numbers."""
+    # 2
+    cruft = str(repository.folder / ".nox" / "template" / "bin" / "cruft")
+    updated = repository.capture(cruft, "update", "--skip-apply-ask")
+    assert updated.returncode == 0, updated.stdout + updated.stderr
+    assert not list(repository.folder.rglob("*.rej"))
+    # 3
+    conflicts = repository.git("diff", "--name-only", "--diff-filter=U").splitlines()
+    assert conflicts == ["quality.toml", FEATURES]
+    quality, features = (repository.folder / name for name in conflicts)
+    text = quality.read_text(encoding="utf-8")
+    text = CONFLICT.sub(lambda found: found[2].replace("min = 0.85", "min = 0.84"), text)
+    quality.write_text(text, encoding="utf-8")
+    text = features.read_text(encoding="utf-8")
+    entry = '    DerivedFeature("is_senior", ("age",), is_senior),\n'
+    new = "FEATURES = (\n"
+    text = CONFLICT.sub(
+        lambda found: f"{IS_SENIOR}\n\n{found[2]}".replace(new, f"{new}{entry}"), text
+    )
+    features.write_text(text, encoding="utf-8")
+    # 4
+    contract = tomllib.loads((repository.folder / "data" / "contract.toml").read_text("utf-8"))
+    assert contract["package"] == "churn_model"
+    # 6
+    repository.commit("Follow the template")
+    # 7
+    shutil.rmtree(repository.folder / ".nox")
+    repository.install_tools()
+
+
+@pytest.fixture
+def of_before(source_with_history: Source, tmp_path: Path) -> Iterator[Repository]:
+    """A repository that was generated before there was a toolkit, edited by its owner."""
+    into = tmp_path / "made"
+    into.mkdir()
+    created = ("create", "--no-input", "--checkout", BEFORE_TOOLKIT)
+    source_with_history.cruft(into, *created, str(source_with_history.folder))
+    folder = into / "churn-model"
+    repository = Repository(folder, into / "state", folder / ".venv" / "bin")
+    repository.take_free_ports()
+    repository.make_canaries_short()
+    repository.begin(into / "remote.git")
+    repository.install_tools("requirements-doors.txt")
+    edit_as_an_owner(repository)
+    yield repository
+    for environment in ENVIRONMENTS:
+        repository.invoke("stop", "--env", environment, "--yes")
+
+
+@pytest.mark.full
+def test_a_repository_of_before_the_toolkit_is_updated_as_the_changelog_says(
+    of_before: Repository,
+) -> None:
+    repository = of_before
+    old = release(repository)
+    to_prod(repository, old)
+    coming = told(repository)
+    assert {name for name, code in coming.items() if code == "conflict"} == {
+        FEATURES,
+        "quality.toml",
+    }
+
+    do_what_the_changelog_asks(repository)
+    green = repository.nox()
+    assert green.returncode == 0, green.stdout + green.stderr
+    assert told(repository) == {}
+
+    # What the owner has changed is still there, and in use.
+    features = json.loads((repository.folder / "reports" / "features.json").read_text("utf-8"))
+    assert "is_senior" in features["names"]
+    assert 'cron: "59 4 ' in (repository.folder / NIGHTLY).read_text(encoding="utf-8")
+    new = release(repository)
+    gate = json.loads((repository.folder / "reports" / "gate.json").read_text("utf-8"))
+    assert gate["champion"]["state"] == "scored" and gate["champion"]["release"] == old
+    [accuracy] = [rule for rule in gate["rules"] if rule["subject"] == "accuracy"]
+    assert "0.84" in accuracy["rule"]
+
+    # The release of before serves again, beside code that it has never seen.
+    to_prod(repository, new)
+    repository.ask("rollback", "--env", "prod")
+    repository.ask("promote", "--env", "staging", "--version", old, "--yes")
+    for status in repository.ask("status", "--exit-code"):
+        assert status["release"] == old
