@@ -12,11 +12,11 @@ from markupsafe import Markup
 
 WIDTH, HISTOGRAM_HEIGHT, LABEL_HEIGHT = 420, 120, 16
 SQUARE, HEADING = 240, 20
-WIDE, WIDE_LABEL = 760, 260
+WIDE = 1000
 LEFT, RIGHT, TOP, BOTTOM = 40, 8, 8, 22
 BAR_HEIGHT = 22
 CHARACTER_WIDTH, FIGURES_WIDTH = 7, 150
-LONGEST_LABEL, LONGEST_WIDE_LABEL = 20, 40
+LONGEST_LABEL, LONGEST_WIDE_LABEL = 20, 60
 TICKS = 5
 
 Points = Sequence[Sequence[float]]
@@ -171,21 +171,26 @@ def intervals(
     if low == high:
         low, high = low - 0.5, high + 0.5
     svg = _svg(WIDE, BAR_HEIGHT * len(rows) + BOTTOM + LABEL_HEIGHT + 4, title)
-    size = WIDE - WIDE_LABEL - 2 * RIGHT
+    labels = [_short(name, LONGEST_WIDE_LABEL) for name, *_ in rows]
+    left = 10 + CHARACTER_WIDTH * max(map(len, labels), default=0)
+    # The first and the last tick have room for half of their label.
+    size = WIDE - left - 4 * RIGHT
 
     def place_of(figure: float) -> float:
-        return WIDE_LABEL + RIGHT + (figure - low) / (high - low) * size
+        return left + 2 * RIGHT + (figure - low) / (high - low) * size
 
     floor = BAR_HEIGHT * len(rows) + 4
     for figure in _ticks(low, high):
         x = place_of(figure)
         _add(svg, "line", "axis", x1=x, x2=x, y1=0, y2=floor)
         _text(svg, f"{figure:.6g}", x, floor + 14, "middle")
-    _text(svg, across, WIDE_LABEL + RIGHT + size / 2, floor + 30, "middle")
+    _text(svg, across, left + 2 * RIGHT + size / 2, floor + 30, "middle")
     _add(svg, "line", "axis strong", x1=place_of(mark), x2=place_of(mark), y1=0, y2=floor)
-    for place, (name, value, start, end, compared) in enumerate(rows):
+    for place, (label, (_, value, start, end, compared)) in enumerate(
+        zip(labels, rows, strict=True)
+    ):
         y = 4 + place * BAR_HEIGHT + BAR_HEIGHT / 2 - 3
-        _text(svg, _short(name, LONGEST_WIDE_LABEL), WIDE_LABEL - 6, y + 4, "end")
+        _text(svg, label, left - 6, y + 4, "end")
         _add(svg, "line", "now line", x1=place_of(start), x2=place_of(end), y1=y, y2=y)
         _add(svg, "circle", "now", cx=place_of(value), cy=y, r=4.0)
         if compared is not None:

@@ -1,6 +1,7 @@
 """Reports what a gate has found: Markdown for a CI summary, and a page with pictures."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
@@ -16,6 +17,21 @@ ZERO = "0.0000"
 MARKED = {"ok": "ok", "warn": "warn", "fail": "**fail**"}
 
 Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of the page.
+
+    Attributes
+    ----------
+    key
+        The names of what is drawn, by the classes ``now`` and ``then`` of their colours.
+    """
+
+    title: str
+    key: Mapping[str, str]
+    picture: Markup
 
 
 def metric_rows(document: Document) -> list[dict[str, Any]]:
@@ -150,38 +166,43 @@ def to_html(document: Document) -> str:
     )
 
 
-def _pictures(document: Document) -> list[tuple[str, Markup]]:
+def _pictures(document: Document) -> list[Picture]:
     now = document.get("curves") or {}
     then = _champion(document).get("curves") or {}
     if not now:
         return []
+    models = {"now": "candidate"} | ({"then": "champion"} if then else {})
     histogram = now["histogram"]
     return [
-        (
+        Picture(
             "ROC curve",
+            models,
             charts.curves(
                 *(now["roc"], then.get("roc", [])),
                 *("ROC curve", "false positive rate", "true positive rate"),
                 diagonal=True,
             ),
         ),
-        (
+        Picture(
             "Precision-recall curve",
+            models,
             charts.curves(
                 *(now["precision_recall"], then.get("precision_recall", [])),
                 *("precision-recall curve", "recall", "precision"),
             ),
         ),
-        (
+        Picture(
             "Calibration curve",
+            models,
             charts.curves(
                 *(_pairs(now["calibration"]), _pairs(then.get("calibration", []))),
                 *("calibration curve", "mean predicted probability", "observed churn rate"),
                 diagonal=True,
             ),
         ),
-        (
-            "Predicted probabilities: churned filled, retained as a line",
+        Picture(
+            "Predicted probabilities",
+            {"now": "churned", "then": "retained"},
             charts.histogram(
                 *(histogram["churned"], histogram["retained"], 0.0, 1 / len(histogram["churned"])),
                 "predicted probabilities of churned and of retained customers",

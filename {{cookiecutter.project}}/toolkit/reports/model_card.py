@@ -139,7 +139,7 @@ def front_matter(words: Words, document: Document) -> dict[str, Any]:
 
 def sections(words: Words, document: Document) -> list[tuple[str, list[Part]]]:
     """Return the card's sections: each a heading, with its texts and tables in order."""
-    rows = document["rows"]
+    rows, commit = document["rows"], document["commit"] or "the code, which was not committed,"
     return [
         (
             "Model description",
@@ -186,13 +186,17 @@ def sections(words: Words, document: Document) -> list[tuple[str, list[Part]]]:
         ("Weakest slices", _slices(document)),
         (
             "Limits",
-            [words.limits, words.ethics, *document["warnings"], *_common_limits(document)],
+            [
+                *(words.limits, words.ethics),
+                *(f"Warning of the quality gate: {one}." for one in document["warnings"]),
+                *_common_limits(document),
+            ],
         ),
         (
             "How to reproduce",
             [
-                f"With the table of the sha256 above, check out {document['commit']} and type "
-                "nox -s train. The same commit and the same data give the same bytes: the model's "
+                f"With the table of the sha256 above, check out {commit} and type nox -s train. "
+                "The same commit and the same data give the same bytes: the model's "
                 f"sha256 must be {document['model_sha256']}.",
                 Table(("environment", "value"), list(document["environment"].items())),
             ],
