@@ -229,7 +229,7 @@ def test_21_what_a_killed_promotion_left_is_recovered(empty: Living) -> None:
     ) as run:
         assert run.stderr is not None
         for line in run.stderr:
-            if "2/5 bring" in line:
+            if "2/5 stage" in line:
                 run.kill()
     assert repository.invoke(*command).returncode == LOCKED
     time.sleep(3)

@@ -1,4 +1,4 @@
-"""The releases: `invoke --list` shows what can be typed, `invoke --help TASK` explains it.
+"""The release commands: `invoke --list` lists them, `invoke --help TASK` explains one.
 
 To release: champion, build, promote, approve, propose, diff. To go back: rollback, hold, unhold.
 To look: status, history, audit. To repair and practise: recover, deploy, drill, stop, prune.

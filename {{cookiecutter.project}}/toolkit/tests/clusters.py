@@ -1,4 +1,4 @@
-"""A workshop whose production is in a cluster: the scripted kubectl of ``kubectl.py`` stands in."""
+"""A workshop whose production is in a cluster, simulated by the kubectl of ``kubectl.py``."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from .workshop import Workshop, free_port, git
 NAME = "churn"
 NAMESPACE = "churn-prod"
 DEPLOYMENT, SERVICE, CANARY = f"Deployment/{NAME}", f"Service/{NAME}", f"Deployment/{NAME}-canary"
-# Short, and longer than anything that goes well.
+# Short, but longer than any successful change takes.
 TIMEOUT_S = 10
 
 KUSTOMIZATION = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
 
 
 def base(image: str) -> list[dict[str, Any]]:
-    """Return the least that an environment's base must have."""
+    """Return a minimal base of an environment."""
     name = {"app.kubernetes.io/name": NAME}
     stable = name | {"track": "stable"}
     ports = [{"name": "http", "containerPort": 8080}]
@@ -105,7 +105,7 @@ class ClusterShop:
 
     @property
     def repository(self) -> str:
-        """Where the images are."""
+        """The repository of the images."""
         assert self.machine.policy.image
         return self.machine.policy.image.repository
 
@@ -151,15 +151,15 @@ class ClusterShop:
         return self.workshop.promote(record, self.prod)
 
     def rollback(self, version: str | None = None) -> Event:
-        """Go back."""
+        """Roll back."""
         return self.workshop.rollback(self.prod, version)
 
     def look(self) -> Status:
-        """Compare what git says with what runs."""
+        """Compare the desired state with what runs."""
         return look(self.machine, self.workshop.ledger(), self.prod)
 
     def serves(self, record: Record) -> bool:
-        """Tell whether every pod is of a release, and nothing else is there."""
+        """Return whether every pod runs a release, and no canary is left."""
         image = self.image(record)
         every = {f"{image.repository}:{image.tag}@{image.digest}"}
         return self.cluster.images() == every and CANARY not in self.cluster.objects()
@@ -177,7 +177,7 @@ class ClusterShop:
 
     @contextmanager
     def copied(self, folder: Path) -> Iterator[ClusterShop]:
-        """Return the same repository, remote and cluster elsewhere, for one test."""
+        """Return a copy of repository, remote and cluster, for one test."""
         shutil.copytree(self.folder.parent, folder, dirs_exist_ok=True)
         clone = folder / "clone"
         git(clone, "remote", "set-url", "origin", str(folder / "remote.git"))
@@ -189,7 +189,7 @@ class ClusterShop:
 
 @contextmanager
 def reached(cluster: Cluster, folder: Path) -> Iterator[None]:
-    """Let every command that is run reach a cluster."""
+    """Let every command reach a cluster, through the PATH."""
     cluster.give(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
@@ -198,7 +198,7 @@ def reached(cluster: Cluster, folder: Path) -> Iterator[None]:
 
 @contextmanager
 def opened(folder: Path) -> Iterator[ClusterShop]:
-    """Open a workshop with a cluster; without a kubectl, which renders, there is none."""
+    """Open a workshop with a cluster; skip without a kubectl, which renders the manifests."""
     real = shutil.which("kubectl")
     if real is None:
         pytest.skip("there is no kubectl here, which renders the manifests")

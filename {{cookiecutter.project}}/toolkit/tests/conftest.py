@@ -1,4 +1,4 @@
-"""What every test is kept away from: the git settings of whoever runs it, and their forge."""
+"""Keeps every test away from the git settings and the forge of the user who runs it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FORGE = ("GITHUB_", "GITLAB_", "CI_", "FORGE_")
 
 @pytest.fixture(autouse=True, scope="session")
 def own_git_settings() -> Iterator[None]:
-    """Leave git only what a test's own repository says, also where tests share one."""
+    """Leave git only the settings of a test's own repository, also where tests share one."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("GIT_")]:
             patch.delenv(name)
@@ -23,7 +23,7 @@ def own_git_settings() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def no_forge() -> Iterator[None]:
-    """Let no test speak with the forge in whose CI it runs, or to which a laptop has a token."""
+    """Keep tests from the forge in whose CI they run, or for which a laptop has a token."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(FORGE)]:
             patch.delenv(name)

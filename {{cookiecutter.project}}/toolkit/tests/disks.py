@@ -21,7 +21,7 @@ class SmallDisk:
     Parameters
     ----------
     folder : pathlib.Path
-        Where it is mounted.
+        Its mount point.
     """
 
     folder: Path
@@ -39,7 +39,7 @@ class SmallDisk:
             subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
     def fill(self, free_blocks: int = 0) -> None:
-        """Leave so many blocks of room, and no more."""
+        """Leave so many free blocks."""
         with self._ballast.open("ab", buffering=0) as file:
             try:
                 while file.write(bytes(BLOCK)) == BLOCK:
@@ -49,7 +49,7 @@ class SmallDisk:
             file.truncate(max(0, file.tell() - free_blocks * BLOCK))
 
     def make_room(self) -> None:
-        """Give back what was filled."""
+        """Free what was filled."""
         self._ballast.unlink()
 
     @property
@@ -58,7 +58,7 @@ class SmallDisk:
 
 
 def seeing_read_only(folder: Path) -> tuple[str, ...]:
-    """Return what to put before a command so that it finds a folder read-only, and nobody else."""
+    """Return a prefix for a command to which a folder is read-only."""
     namespace = ("unshare", "--user", "--map-root-user", "--mount")
     _may([*namespace, "true"])
     script = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && cd "$PWD" && exec "$@"'

@@ -1,8 +1,8 @@
-"""A kubectl without a cluster: what it is told is kept in a file, and faults come when asked for.
+"""A kubectl without a cluster: it keeps its objects in a file, and has faults on request.
 
 As a program it is the ``kubectl`` of a test: it applies, shows and deletes objects, lets
 the pods of a Deployment come and go, and answers for the servers in them. Rendering it leaves to
-the real kubectl. It wants the standard library alone, because a test starts it many times.
+the real kubectl. It needs the standard library alone, because a test starts it many times.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 CLUSTER = "11111111-2222-3333-4444-555555555555"
 PROBABILITY = 0.25
 REPLICAS = 2
-# The field that a promotion changes, whoever has set it.
+# The field that a promotion changes, whichever manager has set it.
 IMAGE = ["spec", "template", "spec", "containers", 0, "image"]
 SILENCE = "Unable to connect to the server: dial tcp 10.0.0.1:443: i/o timeout"
 # How long a pod takes to become ready.
@@ -83,7 +83,7 @@ class Cluster:
 
     @contextmanager
     def state(self) -> Iterator[Object]:
-        """Hold the state, and write down what was changed."""
+        """Lock and return the state, and write it back."""
         with self.path.open("r+", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             state: Object = json.load(file)
@@ -95,17 +95,17 @@ class Cluster:
                 json.dump(state, file)
 
     def fault(self, **faults: object) -> None:
-        """Let faults come; None mends one."""
+        """Set faults; None removes one."""
         with self.state() as state:
             state["faults"] |= faults
 
     def traffic(self, per_second: int) -> None:
-        """Let customers ask every pod so often."""
+        """Let clients send so many requests to every pod."""
         with self.state() as state:
             state["per_second"] = per_second
 
     def know(self, digest: str, release: Mapping[str, str]) -> None:
-        """Let the registry have an image."""
+        """Add an image to the registry."""
         with self.state() as state:
             state["releases"][digest] = dict(release)
 
@@ -154,7 +154,7 @@ class Cluster:
             return [call for call in state["calls"] if set(words) <= set(call)]
 
     def applied(self) -> int:
-        """Return how often something was applied, and not only tried."""
+        """Return how often something was applied, without dry runs."""
         return sum("--dry-run=server" not in call for call in self.calls("apply"))
 
 
@@ -249,7 +249,7 @@ def _roll_out(state: Object, owner: str, deployment: Object) -> None:
 
 
 def _show(state: Object, pod: Object) -> None:
-    """Let a pod be as far as it would be at its age."""
+    """Set a pod's status by its age."""
     repository, _, digest = pod["spec"]["containers"][0]["image"].partition("@")
     release = state["releases"].get(digest, {})
     model, age = release.get("model", ""), time.time() - pod["created"]
@@ -411,7 +411,7 @@ def proxied(state: Object, path: str, body: bytes) -> str:
 
 
 def metrics(state: Object, pod: Object, model: str) -> str:
-    """Return the metrics of a server that customers have asked since it began."""
+    """Return the metrics of a server with traffic since its start."""
     count = pod["asked"] + int(state["per_second"] * (time.time() - pod["created"]))
     median = next((s for name, s in MEDIANS_S.items() if model.startswith(name)), 0.001)
     rng = random.Random(pod["metadata"]["name"])
@@ -434,7 +434,7 @@ def sample(name: str, value: float, **labels: str) -> str:
 
 
 def main(where: str, given: Sequence[str]) -> None:
-    """Be kubectl."""
+    """Run kubectl."""
     path = Path(where)
     arguments = [one for one in given if not one.startswith(("--namespace=", "--context="))]
     if arguments[0] == "kustomize":

@@ -1,4 +1,4 @@
-"""A server on loopback that keeps what it was sent, and answers as a test says."""
+"""A server on loopback that keeps its requests, and answers as a test wants."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Answer = Callable[[str, str, bytes], tuple[int, bytes]]
 
 @dataclass
 class Listener:
-    """What came in, and what goes out.
+    """The requests and the answers of a listener.
 
     Parameters
     ----------

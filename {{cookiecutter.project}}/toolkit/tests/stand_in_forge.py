@@ -1,4 +1,4 @@
-"""A forge in memory, GitHub or GitLab, as far as this repository speaks with one."""
+"""A forge in memory, GitHub or GitLab, as far as this repository uses one."""
 
 from __future__ import annotations
 

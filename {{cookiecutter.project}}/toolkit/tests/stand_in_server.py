@@ -1,4 +1,4 @@
-"""A server without a model: what it does wrong is written in its model file.
+"""A server without a model: its model file names its faults.
 
 The release machine starts servers with ``--bundle DIR --fd N --fd M`` and drains them with SIGTERM;
 in a cluster they get a ``--port``. This one needs the standard library only, so that the

@@ -46,7 +46,7 @@ SMOKE = json.dumps({"tolerance": 1e-5, "cases": [CASE], "replay": [CUSTOMER]}).e
 
 
 def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
+    """Return a free port of this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -120,7 +120,7 @@ class Workshop:
         return state_directory(self.machine.policy.project)
 
     def ledger(self) -> Ledger:
-        """Read git anew."""
+        """Read git again."""
         return Ledger.open(self.machine.repository)
 
     def release(
@@ -171,7 +171,7 @@ class Workshop:
         git(self.folder, "commit", "--quiet", "--message=a package")
 
     def train(self, model: bytes, champion: dict[str, str] | None = None) -> None:
-        """Leave in reports/ what a training leaves."""
+        """Write to reports/ what a training writes."""
         reports = self.folder / "reports"
         (reports / "model").mkdir(parents=True, exist_ok=True)
         (reports / "model" / "model.onnx").write_bytes(model)
@@ -193,26 +193,28 @@ class Workshop:
         (reports / "model_card.md").write_text("# a model")
 
     def promote(self, record: Record, environment: Environment) -> Event:
-        """Promote a release, approved where that is wanted; what serves already is left alone."""
+        """Promote a release, approved where required, unless it serves already."""
         if environment.approval and not self.ledger().approvals(environment.name, record.version):
             self.ledger().add_approval(environment.name, record, "looked at it", signed=False)
         plan = self.machine.plan_promotion(environment, record.version)
         return plan.history[0] if plan.nothing_to_do else self.machine.promote(plan, Progress())
 
-    def tell(self, record: Record, environment: Environment, outcome: str = VERIFIED) -> Event:
-        """Write how a promotion ended, as if there had been one: no server is started."""
+    def record_promotion(
+        self, record: Record, environment: Environment, outcome: str = VERIFIED
+    ) -> Event:
+        """Write the outcome of a promotion that never happened: no server is started."""
         manifests = ProcessPlatform(environment, self.machine.policy).render(record, dict, "")
         event = Event("promote", record.version, record.digest, outcome, actor="Ada")
         files = {FILE_NAME: record.to_json()} | manifests
         return replace(event, sha=self.ledger().append(environment.name, event, files))
 
     def rollback(self, environment: Environment, version: str | None = None) -> Event:
-        """Go back."""
+        """Roll back."""
         plan = self.machine.plan_rollback(environment, version)
         return self.machine.rollback(plan, Progress(), "a test output so")
 
     def write_policy(self, lease_s: int) -> None:
-        """Write this workshop's policy where a command of its own process reads it."""
+        """Write this workshop's policy to release.toml, for commands in a process of their own."""
         lines = [
             f'schema = 1\nproject = "{self.machine.policy.project}"\nserve = ["{SERVER}"]',
             f"max_bundle_mb = 20\nlease_s = {lease_s}",

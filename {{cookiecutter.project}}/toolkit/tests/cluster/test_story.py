@@ -1,4 +1,4 @@
-"""The whole story of releases in a real cluster: nothing here is scripted but the server.
+"""The whole story of releases in a real cluster: only the server is a stand-in.
 
 ``KUBECONFIG`` names the cluster. It needs no more than a conformant API server and nodes that can
 pull an image with Python 3.11 or newer, which serves `stand_in_server.py`:
@@ -38,13 +38,13 @@ DIGEST = os.environ.get(
     "sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b",
 )
 NAME, PORT, REPLICAS = "churn", 8080, 2
-# The image may have to be pulled, and a pod without hope is waited for as long.
+# The image may have to be pulled, and a hopeless pod is waited for as long.
 TIMEOUT_S, HOPELESS_S = 180, 30
 CANARY = CanaryPolicy(windows=8, looks=2, window_s=5, requests_per_s=20)
 
 
 def kubectl(*arguments: str, stdin: bytes = b"") -> str:
-    """Do something by hand."""
+    """Run kubectl, as a change by hand."""
     done = subprocess.run(["kubectl", *arguments], input=stdin, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode()
@@ -63,7 +63,7 @@ class Story:
     began: float = field(default_factory=time.monotonic)
 
     def say(self, text: str) -> None:
-        """Tell what has been done, and when."""
+        """Print what has been done, and when."""
         print(f"\n== {time.monotonic() - self.began:6.1f}s  {text}", flush=True)
 
     @property
@@ -111,7 +111,7 @@ class Story:
         return Story(workshop, self.began)
 
     def promote(self, record: Record) -> str:
-        """Promote a release, and return what its canary output."""
+        """Promote a release, and return its canary's result."""
         self.write(record)
         return self.workshop.promote(record, self.prod).canary
 
@@ -122,19 +122,19 @@ class Story:
         return refusal.value.why
 
     def serves(self, record: Record) -> None:
-        """Hold the cluster against a release: the command has proved its pods already."""
+        """Compare the cluster with a release; the command has verified its pods already."""
         seen = look(self.workshop.machine, self.workshop.ledger(), self.prod)
         assert (seen.release, seen.drift) == (record.version, "")
         deployments = kubectl("get", "deployments", "-n", self.prod.namespace, "-o", "name")
         assert deployments.split() == [f"deployment.apps/{NAME}"], "a canary is left"
 
     def drift(self) -> str:
-        """Return how the cluster differs from what git says."""
+        """Return how the cluster differs from the desired state in git."""
         return look(self.workshop.machine, self.workshop.ledger(), self.prod).drift
 
 
 def image_of(record: Record) -> bytes:
-    """Return one image for all releases: what it serves is mounted into it."""
+    """Return one image for all releases, into which the release is mounted."""
     return ImageRecord(
         repository=REPOSITORY,
         tag=TAG,

@@ -12,7 +12,7 @@ from toolkit.tests.workshop import Workshop
 
 @pytest.fixture
 def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]:
-    """A repository with a bare remote; what it serves lives under the test's own folder."""
+    """A repository with a bare remote; its servers' files are in the test's own folder."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     shop = Workshop.open(tmp_path / "clone", tmp_path / "remote.git")
     yield shop

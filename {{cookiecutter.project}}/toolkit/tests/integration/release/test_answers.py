@@ -1,4 +1,4 @@
-"""What every command prints with ``--json`` is what release/answers.schema.json promises."""
+"""Every answer with ``--json`` fits release/answers.schema.json."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ TEXTS = {"name", "version", "commit", "digest", "sha256"}
 
 
 def fit(name: str, answer: Any) -> Any:
-    """Return an answer that is what its definition says; `ValidationError` names what is not."""
+    """Return an answer that fits its definition; `ValidationError` if it does not."""
     Draft202012Validator(SCHEMA | {"$ref": f"#/$defs/{name}"}).validate(answer)
     return answer
 
 
 def objects(schema: Any) -> Iterator[dict[str, Any]]:
-    """Yield every definition of an object with named properties, however deep it stands."""
+    """Yield every definition of an object with named properties, at any depth."""
     if isinstance(schema, dict):
         if "properties" in schema:
             yield schema
@@ -122,9 +122,7 @@ def test_every_answer_of_a_long_story_fits(
     assert ask("champion", *staging)["release"] == first
 
 
-def test_what_the_forge_was_asked_to_protect_fits(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_answer_of_protect_fits(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     ruleset = workshop.folder / ".github" / "rulesets" / "main.json"
     ruleset.parent.mkdir(parents=True)
     ruleset.write_text('{"name": "main", "rules": []}', encoding="utf-8")
@@ -146,7 +144,9 @@ def test_what_the_forge_was_asked_to_protect_fits(
         (["rollback", "--env", "prod"], 40),
     ],
 )
-def test_an_error_is_told_as_json_too(invoke: CommandLine, command: list[str], code: int) -> None:
+def test_an_error_is_printed_as_json_too(
+    invoke: CommandLine, command: list[str], code: int
+) -> None:
     refused = invoke.run(*command, "--json")
     answer = fit("error", json.loads(refused.stdout))
     assert refused.returncode == answer["exit_code"] == code

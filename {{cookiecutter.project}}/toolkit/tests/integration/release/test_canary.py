@@ -1,4 +1,4 @@
-"""A release is tried on one of two servers before all customers meet it: real processes."""
+"""A release is tried on one of two servers first: real processes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from toolkit.release.policy import CanaryPolicy, Environment, Policy
 from toolkit.release.status import look
 from toolkit.tests.workshop import Workshop
 
-# Short windows: the machine that tests is also the one that is asked.
+# Short windows: the test runs on the machine that serves.
 CANARY = CanaryPolicy(windows=10, window_s=1, looks=3, requests_per_s=60)
 
 
 def with_canary(workshop: Workshop, canary: CanaryPolicy = CANARY) -> Workshop:
-    """Return a workshop whose staging tries releases out."""
+    """Return a workshop whose staging has a canary."""
     policy: Policy = workshop.machine.policy
     staging = replace(workshop.staging, canary=canary, ready_timeout_s=10)
     policy = replace(policy, environments=(staging, workshop.prod))
@@ -28,7 +28,7 @@ def with_canary(workshop: Workshop, canary: CanaryPolicy = CANARY) -> Workshop:
 
 
 def serving(workshop: Workshop, environment: Environment) -> str:
-    """Return what the environment serves, if it is what git says."""
+    """Return the release that the environment serves, which must be the desired one."""
     seen = look(workshop.machine, workshop.ledger(), environment)
     assert not seen.drift
     return seen.release
@@ -45,7 +45,7 @@ def test_a_release_that_is_no_slower_passes_its_canary(workshop: Workshop) -> No
     assert analysis["verdict"] == "pass" and analysis["synthetic"]
     assert [len(analysis["quantiles_ms"][side]) for side in ("baseline", "canary")] == [101, 101]
     assert "<svg" in (shop.folder / "reports" / "canary.svg").read_text(encoding="utf-8")
-    # What was measured is evidence beside the desired state, and no part of it.
+    # The measurements are evidence beside the desired state, not part of it.
     assert "canary.json" not in shop.ledger().desired(event.sha)
     assert shop.ledger().history("staging")[-1].canary == "", "there was nothing to compare with"
 
@@ -75,7 +75,7 @@ def test_a_release_that_begins_to_fail_is_rolled_back_at_once(workshop: Workshop
     assert serving(shop, shop.staging) == first.version
 
 
-def test_37_a_canary_that_nobody_asks_never_passes(workshop: Workshop) -> None:
+def test_37_a_canary_without_requests_never_passes(workshop: Workshop) -> None:
     shop = with_canary(workshop, replace(CANARY, windows=2, looks=2, requests_per_s=1))
     first, second = shop.release(b"one"), shop.release(b"two")
     shop.promote(first, shop.staging)
@@ -115,7 +115,7 @@ def test_39_another_release_is_refused_and_a_rollback_goes_first(workshop: Works
     assert serving(shop, shop.staging) == second.version
 
 
-def test_real_customers_are_enough_where_there_are_some(workshop: Workshop) -> None:
+def test_real_traffic_is_used_where_there_is_enough(workshop: Workshop) -> None:
     shop = with_canary(workshop)
     first, second = shop.release(b"steady one"), shop.release(b"steady two")
     shop.promote(first, shop.staging)

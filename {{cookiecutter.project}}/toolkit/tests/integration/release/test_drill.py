@@ -63,7 +63,7 @@ def test_a_drill_over_its_budget_fails(workshop: Workshop) -> None:
     assert "of 0 allowed" in refusal.value.why
 
 
-def test_a_drill_whose_target_does_not_serve_any_more_finds_that_out_by_day(
+def test_a_drill_finds_a_target_that_does_not_serve_any_more(
     workshop: Workshop,
 ) -> None:
     first = workshop.release(b"one")
@@ -81,7 +81,7 @@ def test_a_drill_whose_target_does_not_serve_any_more_finds_that_out_by_day(
     assert workshop.machine.plan_rollback(workshop.staging, None).record == first
 
 
-def test_where_there_is_nothing_to_go_back_to_there_is_no_drill(workshop: Workshop) -> None:
+def test_without_a_rollback_target_there_is_no_drill(workshop: Workshop) -> None:
     workshop.promote(workshop.release(), workshop.staging)
     with pytest.raises(NoRollbackTarget):
         drill.practise(workshop.machine, workshop.staging, True, Progress())

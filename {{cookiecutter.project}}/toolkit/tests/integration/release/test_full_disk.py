@@ -1,4 +1,4 @@
-"""The disk of the machine that serves runs full: whoever serves goes on."""
+"""The disk of the serving machine is full: running servers go on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATIENCE_S = 10
 
 @pytest.fixture
 def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallDisk]:
-    """Where releases are installed and supervisors write."""
+    """The disk of releases and supervisors."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     with SmallDisk.mounted(tmp_path / "state") as disk:
         yield disk

@@ -22,7 +22,7 @@ def on_a_terminal() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_22_a_command_that_is_ended_half_way_brings_back_what_served(
+def test_22_a_command_ended_during_a_change_restores_what_served(
     workshop: Workshop, number: signal.Signals
 ) -> None:
     first, second = workshop.release(b"one"), workshop.release(b"never ready")

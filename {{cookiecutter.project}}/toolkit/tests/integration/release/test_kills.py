@@ -1,6 +1,6 @@
-"""Killed after any of its steps, a command loses nothing: `recover` ends what it began.
+"""A command that is killed after any of its steps loses nothing: `recover` ends the change.
 
-The command is the real ``invoke``, in a process of its own, and it dies by SIGKILL (failure cases
+The command is the real ``invoke``, in a process of its own, killed by SIGKILL (failure cases
 18 to 21).
 """
 
@@ -41,7 +41,7 @@ def shop(workshop: Workshop) -> Workshop:
 
 
 def begin(shop: Workshop, *command: str) -> subprocess.Popen[str]:
-    """Begin a command as a person types it."""
+    """Start a command as a person types it."""
     invoke = [sys.executable, "-m", "invoke", "--search-root", str(ROOT)]
     return subprocess.Popen(
         [*invoke, *command],
@@ -64,7 +64,7 @@ def kill_after(process: subprocess.Popen[str], step: int, delay_s: float = 0.0) 
     os.kill(process.pid, signal.SIGKILL)
     process.stderr.read()
     process.wait()
-    # A push that it had begun outlives it, and comes to its end.
+    # A push that it had started outlives it, and ends by itself.
     deadline = time.monotonic() + PATIENCE_S
     while group_lives(process.pid):
         assert time.monotonic() < deadline, "a child of the killed command does not end"
@@ -72,7 +72,7 @@ def kill_after(process: subprocess.Popen[str], step: int, delay_s: float = 0.0) 
 
 
 def group_lives(leader: int) -> bool:
-    """Tell whether a process group still has a process."""
+    """Return whether a process group still has a process."""
     try:
         os.killpg(leader, 0)
     except ProcessLookupError:
@@ -81,7 +81,7 @@ def group_lives(leader: int) -> bool:
 
 
 def recover(shop: Workshop) -> None:
-    """Wait for the lease to run out, and end what was begun; nothing may be begun any more."""
+    """Wait for the end of the lease, and recover until nothing is pending."""
     deadline = time.monotonic() + 10 * LEASE_S
     while shop.ledger().history("staging")[0].is_pending:
         assert time.monotonic() < deadline, "the lock is still there"
@@ -92,7 +92,7 @@ def recover(shop: Workshop) -> None:
 
 
 def settled(shop: Workshop) -> str:
-    """Return what staging serves: what git says, proved by sight, without a lock."""
+    """Return the release that staging serves, without a lock and without drift."""
     history = shop.ledger().history("staging")
     assert not history[0].is_pending
     seen = look(shop.machine, shop.ledger(), shop.staging)
@@ -109,7 +109,7 @@ def test_18_a_promotion_killed_after_any_step_is_ended(shop: Workshop, step: int
     )
     is_ended = not shop.ledger().history("staging")[0].is_pending
     last = STEPS["promote"]
-    # Within the last step the event may have been written before the kill came, or not.
+    # In the last step the kill may come before or after the event was written.
     assert step == last - 1 or is_ended is (step == last)
     if not is_ended:
         time.sleep(LEASE_S + 1)
@@ -117,7 +117,7 @@ def test_18_a_promotion_killed_after_any_step_is_ended(shop: Workshop, step: int
             shop.machine.plan_promotion(shop.staging, third.version)
         assert residue.value.exit_code == 51
     recover(shop)
-    # Before its servers were changed it is undone, and afterwards it is done.
+    # Killed before the servers were changed it is undone, afterwards it is completed.
     assert settled(shop) == (third.version if step >= 3 else before)
     assert len(shop.ledger().history("staging")) == heads + (2 if is_ended else 3)
     shop.promote(shop.release(b"four"), shop.staging)

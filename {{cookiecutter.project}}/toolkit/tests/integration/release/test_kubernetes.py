@@ -64,18 +64,18 @@ def shop(served: Served) -> ClusterShop:
 
 @pytest.fixture
 def second(served: Served) -> Record:
-    """What is served."""
+    """The release that serves."""
     return served.second
 
 
 @pytest.fixture
 def dead(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every lease have run out."""
+    """Let every lease have ended."""
     monkeypatch.setattr("toolkit.release.event.Event.lease_has_run_out", lambda self: True)
 
 
 def outcome(shop: ClusterShop) -> str:
-    """Return how the newest event has ended."""
+    """Return the newest event's outcome."""
     return shop.workshop.ledger().history("prod")[0].outcome
 
 
@@ -123,7 +123,7 @@ def test_14_a_release_that_answers_wrongly_is_rolled_back(
     assert shop.serves(second)
 
 
-def test_13_why_the_cluster_lets_no_pod_come_is_told(shop: ClusterShop, second: Record) -> None:
+def test_13_why_the_cluster_creates_no_pod_is_shown(shop: ClusterShop, second: Record) -> None:
     shop.cluster.fault(admission='pods "churn" is forbidden: exceeded quota')
     with pytest.raises(RolledBack) as refusal:
         shop.changed(timeout_s=2).promote(shop.release())
@@ -131,7 +131,7 @@ def test_13_why_the_cluster_lets_no_pod_come_is_told(shop: ClusterShop, second: 
     assert shop.serves(second)
 
 
-def test_15_when_the_way_back_fails_too_there_is_no_second_one(shop: ClusterShop) -> None:
+def test_15_when_undoing_fails_too_it_is_not_tried_again(shop: ClusterShop) -> None:
     shop.cluster.fault(runs=f"sha256:{'0' * 64}")
     with pytest.raises(RollbackFailed) as refusal:
         shop.promote(shop.release())
@@ -185,7 +185,7 @@ def test_26_an_image_that_no_node_can_pull_does_no_harm(served: Served) -> None:
     assert shop.serves(served.second)
 
 
-def test_29_deploy_takes_back_what_was_changed_by_hand_and_status_shows_the_drift(
+def test_29_deploy_reverts_changes_by_hand_and_status_shows_the_drift(
     served: Served,
 ) -> None:
     shop = served.shop
@@ -196,7 +196,7 @@ def test_29_deploy_takes_back_what_was_changed_by_hand_and_status_shows_the_drif
     assert shop.serves(served.second) and not shop.look().drift
 
 
-def test_what_engineers_type_has_the_exit_codes_of_every_platform(shop: ClusterShop) -> None:
+def test_the_commands_have_the_exit_codes_of_every_platform(shop: ClusterShop) -> None:
     invoke, bad = CommandLine.of(shop.workshop), shop.release(b"crash at start")
     promote = ("promote", "--env", "prod", "--yes", "--version", bad.version)
     done = invoke.run(*promote)
@@ -286,7 +286,7 @@ def test_18_a_canary_whose_command_was_killed_is_removed(
 
 @contextmanager
 def agent(shop: ClusterShop, remote: Path) -> Iterator[None]:
-    """Bring what the remote's branch says, as Argo CD and Flux do."""
+    """Apply the remote's branch, as Argo CD and Flux do."""
     stopped = threading.Event()
 
     def follow() -> None:
@@ -326,13 +326,13 @@ def test_with_an_agent_a_change_is_pushed_and_waited_for(
     assert not audit(shop.workshop.ledger(), shop.machine.policy).proofs[0].findings
 
 
-def test_an_agent_that_does_nothing_is_waited_for_no_longer_than_said(shop: ClusterShop) -> None:
+def test_an_agent_that_does_nothing_is_waited_for_until_the_limit(shop: ClusterShop) -> None:
     with pytest.raises(RolledBack) as refusal:
         shop.changed(gitops="flux", timeout_s=2).promote(shop.release())
     assert "was not ready after 2 s: waiting for flux to apply event" in refusal.value.why
 
 
-def test_27_an_agent_cannot_be_told_without_the_remote(served: Served, tmp_path: Path) -> None:
+def test_27_an_agent_gets_nothing_without_the_remote(served: Served, tmp_path: Path) -> None:
     (tmp_path / "remote.git").rename(tmp_path / "gone.git")
     with pytest.raises(PushFailed) as refusal:
         served.shop.changed(gitops="flux").rollback()

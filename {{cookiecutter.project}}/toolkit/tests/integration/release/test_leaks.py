@@ -1,4 +1,4 @@
-"""No command shows or leaves a secret of its environment: docs/secrets.md says which there are."""
+"""No command shows or stores a secret of its environment; docs/secrets.md lists them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ STAGING = ("--env", "staging")
 
 @pytest.fixture
 def forge(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
-    """A job of GitHub with every secret planted; its forge and its chat refuse, and quote them."""
+    """A job of GitHub with planted secrets; its forge and its webhook refuse, and quote them."""
     usual = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     refusal = json.dumps({"message": f"ghp_{MARK} is not welcome"}).encode()
     with listening(403, refusal) as forge:
@@ -57,7 +57,7 @@ def forge(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
 
 
 def invoke(*arguments: str) -> None:
-    """Type a command; it may fail, and prints what it prints."""
+    """Run a command, which may fail."""
     namespace = Collection.from_module(tasks)
     Program(version="1", namespace=namespace).run(["invoke", *arguments], exit=False)
 
@@ -78,8 +78,8 @@ def leaks(*folders: Path) -> list[str]:
     return found
 
 
-def tell_a_story(workshop: Workshop) -> set[str]:
-    """Type every command there is, and return their names."""
+def run_every_command(workshop: Workshop) -> set[str]:
+    """Run every command, and return their names."""
     typed = set()
 
     def type_in(task: str, *arguments: str) -> None:
@@ -119,7 +119,7 @@ def test_no_command_shows_or_leaves_a_secret(
     write_policy(workshop.folder, workshop.machine.policy)
     git(workshop.folder, "push", "--quiet", "origin", "main")
     monkeypatch.chdir(workshop.folder)
-    assert tell_a_story(workshop) == set(TASKS)
+    assert run_every_command(workshop) == set(TASKS)
     for task in TASKS:
         invoke("--help", task)
     invoke("--list")

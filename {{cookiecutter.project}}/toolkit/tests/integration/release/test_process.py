@@ -18,7 +18,7 @@ from toolkit.tests.workshop import CUSTOMER, Workshop
 
 
 def serving(environment: Environment) -> str:
-    """Ask the environment's own address which release it is."""
+    """Return the release that the environment's own address reports."""
     address = f"http://{environment.host}:{environment.port}/version"
     with urllib.request.urlopen(address, timeout=5) as response:
         return str(json.load(response)["release"])
@@ -79,7 +79,9 @@ def test_16_no_customer_is_sent_to_a_last_known_good_that_has_gone_bad(
     assert not look(workshop.machine, workshop.ledger(), workshop.staging).drift
 
 
-def test_29_deploy_brings_back_what_git_says_and_status_shows_the_drift(workshop: Workshop) -> None:
+def test_29_deploy_restores_the_desired_state_and_status_shows_the_drift(
+    workshop: Workshop,
+) -> None:
     release = workshop.release()
     workshop.promote(release, workshop.staging)
     workshop.machine.stop(workshop.staging)

@@ -16,7 +16,7 @@ PROD = ("--env", "prod")
 
 
 def join(monkeypatch: pytest.MonkeyPatch, forge: str, address: str) -> None:
-    """Let the commands that follow be those of a forge's job."""
+    """Run the following commands as a forge's job."""
     for name, value in job(forge, address).items():
         monkeypatch.setenv(name, value)
 
@@ -26,7 +26,7 @@ def test_a_proposal_opens_one_issue_however_often_it_is_typed(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch, forge: str
 ) -> None:
     release, invoke, stand_in = workshop.release(), CommandLine.of(workshop), StandInForge()
-    workshop.tell(release, workshop.staging)
+    workshop.record_promotion(release, workshop.staging)
     with listening(answer=stand_in) as listener:
         join(monkeypatch, forge, listener.address)
         assert invoke.json("propose", *PROD, "--dry-run")["issue"] == ""
@@ -44,7 +44,7 @@ def test_without_a_forge_or_with_a_dead_one_the_proposal_is_printed(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release, invoke = workshop.release(), CommandLine.of(workshop)
-    workshop.tell(release, workshop.staging)
+    workshop.record_promotion(release, workshop.staging)
     for why in ("no forge was found", "GitHub gave no readable answer"):
         output = invoke.run("propose", *PROD, "--version", release.version)
         assert output.returncode == 0
@@ -123,7 +123,7 @@ def test_the_forge_protects_what_the_files_say(
 
 
 @pytest.mark.parametrize("refused", ["GET /rulesets", "POST /rulesets"])
-def test_a_forge_that_refuses_is_told_plainly(
+def test_a_forge_that_refuses_gives_a_plain_error(
     invoke: CommandLine, monkeypatch: pytest.MonkeyPatch, refused: str
 ) -> None:
     with listening(answer=StandInForge(refused=refused)) as listener:

@@ -1,4 +1,4 @@
-"""Promotions that begin at the same moment: one wins, the others say who, a rollback goes first."""
+"""Promotions that start at the same time: one wins, the others name it, a rollback preempts all."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def clones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Wor
 
 
 def at_once(acts: list[Callable[[], object]]) -> list[object]:
-    """Do everything at the same moment; return results and refusals in the acts' order."""
+    """Run all acts at the same time; return results and errors in the acts' order."""
     results: list[object] = [None] * len(acts)
     begin = threading.Barrier(len(acts))
 
@@ -62,14 +62,14 @@ def at_once(acts: list[Callable[[], object]]) -> list[object]:
 
 
 def promotion(shop: Workshop, release: Record) -> Callable[[], object]:
-    """Return a promotion that was planned before anybody else began."""
+    """Return a promotion that was planned before any other started."""
     machine = Machine(Repository(shop.folder), shop.machine.policy)
     plan = machine.plan_promotion(shop.staging, release.version)
     return lambda: machine.promote(plan, Progress())
 
 
 def one_of(clones: list[Workshop], count: int) -> None:
-    """Let that many promotions begin at once, and see that just one of them wins."""
+    """Start so many promotions at once, and check that exactly one of them wins."""
     release = clones[0].release(b"model")
     acts = [promotion(clones[number % CLONES], release) for number in range(count)]
     results = at_once(acts)
@@ -80,7 +80,7 @@ def one_of(clones: list[Workshop], count: int) -> None:
 
 
 def a_rollback_among(clones: list[Workshop], count: int) -> None:
-    """Let a rollback begin among that many promotions, and see that it completes."""
+    """Start a rollback among so many promotions, and check that it completes."""
     shop = clones[0]
     release = shop.release(b"another model")
     machine = Machine(Repository(shop.folder), shop.machine.policy)

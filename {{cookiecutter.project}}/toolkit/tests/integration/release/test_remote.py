@@ -1,4 +1,4 @@
-"""The remote goes away, comes back, or is elsewhere: the real commands, from real clones."""
+"""The remote is gone, comes back, or has moved: real commands in real clones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def invoke(workshop: Workshop) -> CommandLine:
     """In a clone whose staging went through two releases, and that has built a third."""
     invoke = CommandLine.of(workshop)
     for release in (workshop.release(b"one"), workshop.release(b"two")):
-        workshop.tell(release, workshop.staging)
+        workshop.record_promotion(release, workshop.staging)
     workshop.release(b"three")
     git(invoke.folder, "push", "--quiet", "origin", "main")
     return invoke
@@ -27,7 +27,7 @@ def invoke(workshop: Workshop) -> CommandLine:
 
 @contextmanager
 def gone(remote: Path) -> Iterator[None]:
-    """Take the remote away for a while."""
+    """Move the remote away for a while."""
     elsewhere = remote.with_name("gone.git")
     remote.rename(elsewhere)
     try:
@@ -37,7 +37,7 @@ def gone(remote: Path) -> Iterator[None]:
 
 
 def clone(tmp_path: Path, *options: str) -> CommandLine:
-    """Clone the remote as somebody else, as CI does."""
+    """Clone the remote as another user, as CI does."""
     folder = tmp_path / "elsewhere"
     git(tmp_path, "clone", "--quiet", *options, f"file://{tmp_path}/remote.git", str(folder))
     git(folder, "config", "user.name", "Bob")
@@ -106,7 +106,7 @@ def test_28_where_ci_is_down_any_clone_can_do_what_it_does(
 
 
 @pytest.mark.parametrize("options", [["--depth=1"], ["--depth=1", "--no-single-branch"]])
-def test_44_a_shallow_clone_is_made_whole_before_it_is_believed(
+def test_44_a_shallow_clone_is_completed_before_it_is_used(
     invoke: CommandLine, tmp_path: Path, options: list[str]
 ) -> None:
     shallow = clone(tmp_path, *options)
@@ -135,7 +135,7 @@ def test_44_a_shallow_clone_without_its_remote_says_so_and_never_nothing_to_go_b
     assert "no release to roll back to" not in refused.stderr
 
 
-def test_44_a_whole_clone_knows_without_its_remote_what_that_had_when_it_was_cloned(
+def test_44_a_complete_clone_has_the_history_without_its_remote(
     invoke: CommandLine, tmp_path: Path
 ) -> None:
     whole = clone(tmp_path)

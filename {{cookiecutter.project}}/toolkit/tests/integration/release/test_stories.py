@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order, three things hold: found by hypothesis, on real git.
+"""Three things hold in every order of commands that hypothesis finds, on real git.
 
 What an environment serves has passed its gate; the last known good release is never a bad one; and
 history only grows.
@@ -39,7 +39,7 @@ from toolkit.tests.workshop import Workshop
 
 ENVIRONMENTS = st.sampled_from(["staging", "prod"])
 MODELS = st.sampled_from([b"good", b"wrong predictions", b"never ready", b"wrong version"])
-# Where a command is killed: before it does this.
+# The call before which a command is killed.
 DEATHS = st.sampled_from(["work", "bring", "close", "undo"])
 
 
@@ -71,7 +71,7 @@ class Story(RuleBasedStateMachine):
         shutil.rmtree(self.scratch)
 
     def command(self, act: Callable[[Workshop], object], expired: bool = False) -> None:
-        """Do something as one command does, which may be refused, or killed."""
+        """Run a command, which may be refused or killed."""
         machine = self.shop.machine
         policy = replace(machine.policy, lease_s=-60) if expired else machine.policy
         fresh = Machine(Repository(self.shop.folder), policy)

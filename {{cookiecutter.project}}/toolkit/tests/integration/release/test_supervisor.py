@@ -1,4 +1,4 @@
-"""The supervisor keeps an environment serving through what happens to processes."""
+"""The supervisor keeps an environment serving when processes die."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_killed_server_is_started_again_from_the_same_release(workshop: Worksh
     killed = {instance.pid for instance in instances(workshop)}
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
-    # The listening sockets never closed: a customer who asks now waits, and is answered.
+    # The listening sockets never closed: a request now waits, and is answered.
     assert answers(workshop.staging)
     until(lambda: {i.state for i in instances(workshop)} == {"ready"})
     assert {i.release for i in instances(workshop)} == {release.version}
@@ -60,7 +60,7 @@ def test_a_killed_server_is_started_again_from_the_same_release(workshop: Worksh
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent died")
-def test_without_their_supervisor_servers_end_and_deploy_brings_them_back(
+def test_without_their_supervisor_servers_end_and_deploy_starts_them_again(
     workshop: Workshop,
 ) -> None:
     workshop.promote(workshop.release(), workshop.staging)
@@ -83,15 +83,15 @@ def test_no_secret_of_the_command_reaches_a_server(
         assert b"planted-secret" not in Path(f"/proc/{instance.pid}/environ").read_bytes()
 
 
-def test_a_port_that_somebody_else_has_is_named(workshop: Workshop) -> None:
-    # Two sockets that both share their port would be let in beside one another.
+def test_a_port_that_is_in_use_is_named(workshop: Workshop) -> None:
+    # Two sockets that both share their port would be accepted.
     address = (workshop.staging.host, workshop.staging.port)
     with socket.create_server(address, reuse_port=True), pytest.raises(RolledBack) as refusal:
         workshop.promote(workshop.release(), workshop.staging)
     assert f"cannot listen on 127.0.0.1:{workshop.staging.port}" in refusal.value.why
 
 
-def test_a_killed_install_is_made_again(workshop: Workshop, tmp_path: Path) -> None:
+def test_a_killed_installation_is_repeated(workshop: Workshop, tmp_path: Path) -> None:
     release = workshop.release()
     home = tmp_path / "state" / "workshop" / "releases" / release.version
     (home / "bundle").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Who types, and where: no name, a detached HEAD, a disk that cannot be written. Real commands."""
+"""Real commands without a git identity, on a detached HEAD, and on a read-only disk."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from toolkit.tests.command_line import CommandLine
 from toolkit.tests.workshop import Workshop, git
 
 PRECONDITION = 14
-# Every command that writes, with what else it wants.
+# Every command that writes, with its required arguments.
 WRITING = [
     ["build"],
     ["promote", "--env", "staging", "--yes"],
@@ -26,7 +26,7 @@ def invoke(workshop: Workshop) -> CommandLine:
     workshop.pack()
     invoke = CommandLine.of(workshop)
     for release in (workshop.release(b"one"), workshop.release(b"two")):
-        workshop.tell(release, workshop.staging)
+        workshop.record_promotion(release, workshop.staging)
     git(invoke.folder, "commit", "--quiet", "--allow-empty", "--message=more work")
     workshop.train(b"three")
     return invoke

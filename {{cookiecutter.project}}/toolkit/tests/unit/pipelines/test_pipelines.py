@@ -1,4 +1,4 @@
-"""Every call of a CI file is found with its place, and held against the commands."""
+"""Every call of a CI file is found with its place, and checked against the commands."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read(folder: Path, file: Path, content: str) -> list[Call]:
     return calls(folder, file, COMMANDS.checks)
 
 
-def test_a_command_has_the_line_that_it_stands_in(tmp_path: Path) -> None:
+def test_a_command_has_its_line(tmp_path: Path) -> None:
     block = "run: |\n          nox -s lint\n          nox -s train"
     found = read(tmp_path, WORKFLOW, workflow(block))
     assert [(call.line, call.words[2]) for call in found] == [(6, "lint"), (7, "train")]
@@ -50,7 +50,7 @@ def test_a_matrix_of_gitlab_runs_each_of_its_values(tmp_path: Path) -> None:
     assert [call.words[2] for call in read(tmp_path, GITLAB, job)] == ["lint", "train"]
 
 
-def test_a_flag_that_is_only_there_with_a_variable_is_held_too(tmp_path: Path) -> None:
+def test_a_flag_that_depends_on_a_variable_is_checked_too(tmp_path: Path) -> None:
     found = read(tmp_path, GITLAB, 'a:\n  script:\n    - invoke promote ${V:+--version "$V"}')
     (mistake,) = mistakes(found, COMMANDS)
     assert mistake == f"{GITLAB}:3: flag: invoke promote has no flag '--version'"
@@ -64,7 +64,7 @@ def test_a_flag_that_is_only_there_with_a_variable_is_held_too(tmp_path: Path) -
         ("invoke promote -y", "flag: invoke promote has no flag '-y'"),
     ],
 )
-def test_what_no_door_knows_is_named(tmp_path: Path, command: str, mistake: str) -> None:
+def test_a_call_of_an_unknown_command_is_named(tmp_path: Path, command: str, mistake: str) -> None:
     found = read(tmp_path, WORKFLOW, workflow(f"run: {command}"))
     assert list(mistakes(found, COMMANDS)) == [f"{WORKFLOW}:5: {mistake}"]
 

@@ -1,4 +1,4 @@
-"""Whose word counts (failure case 11): real tags, and real signatures by ssh keys."""
+"""Which approvals count (failure case 11): real tags, and real signatures by ssh keys."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ needs_ssh = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-k
 
 @pytest.fixture
 def workshop(tmp_path: Path) -> Workshop:
-    """A repository without a remote; whoever works in it is Ada."""
+    """A repository without a remote, whose user is Ada."""
     return Workshop.open(tmp_path / "clone", None)
 
 
@@ -38,7 +38,7 @@ def approve(workshop: Workshop, name: str, record: Record, signed: bool = False)
 
 
 def refusal(workshop: Workshop, record: Record, policy: ApprovalPolicy) -> str:
-    """Return why a promotion to prod is refused for want of approvals."""
+    """Return why a promotion to prod lacks approvals."""
     prod = replace(workshop.prod, approval=policy, after=None)
     ledger = workshop.ledger()
     with pytest.raises(ApprovalMissing) as refused:
@@ -54,7 +54,7 @@ def test_11_nobody_has_approved(workshop: Workshop) -> None:
     assert f"there is no tag approval/prod/{record.version}" in output
 
 
-def test_11_an_author_s_own_word_does_not_count(workshop: Workshop) -> None:
+def test_11_an_author_s_own_approval_does_not_count(workshop: Workshop) -> None:
     record = workshop.release()
     approve(workshop, "Ada", record)
     assert "the author of the released commit" in refusal(workshop, record, ApprovalPolicy())
@@ -62,7 +62,7 @@ def test_11_an_author_s_own_word_does_not_count(workshop: Workshop) -> None:
     assert weigh(workshop.ledger(), "prod", record, allowed) == ([ADA], [])
 
 
-def test_11_a_stranger_s_word_does_not_count(workshop: Workshop) -> None:
+def test_11_a_stranger_s_approval_does_not_count(workshop: Workshop) -> None:
     record = workshop.release()
     approve(workshop, "Mallory", record)
     policy = ApprovalPolicy(by=("Grace@example.com",))
@@ -142,7 +142,7 @@ def delete(workshop: Workshop, record: Record, address: str) -> None:
 
 
 def break_signature(workshop: Workshop, record: Record) -> None:
-    """Write Grace's tag anew with another text under her signature."""
+    """Rewrite Grace's tag with another text under her signature."""
     name = f"approval/prod/{record.version}/grace@example.com"
     tag = git(workshop.folder, "cat-file", "tag", name) + "\n"
     forged = tag.replace("read the evidence", "read none of it")

@@ -1,4 +1,4 @@
-"""The audit proves what the machine has written, and names what somebody else has done to it."""
+"""The audit accepts what the machine has written, and names what was changed in it."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from toolkit.tests.workshop import Workshop, git
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
-    """What a good week leaves behind."""
+    """The history of a good week."""
     with good_week(tmp_path_factory.mktemp("original")) as history:
         yield history
 
 
 @pytest.fixture
 def history(original: History, tmp_path: Path) -> History:
-    """A copy of that, to do something to."""
+    """A copy of it, to change."""
     return original.copy(tmp_path)
 
 
-def test_what_the_machine_has_written_is_proved(original: History) -> None:
+def test_what_the_machine_has_written_has_no_finding(original: History) -> None:
     found = original.audit()
     assert [str(proof) for proof in found.proofs] == [
         "staging: 8 events, 3 releases, no finding; origin has the same",
@@ -58,7 +58,7 @@ def test_34_a_rewritten_event_is_found_by_what_comes_after_it(history: History) 
     assert [one.rule for one in found] == ["cause", "cause", "cause"]
 
 
-def test_34_an_end_that_says_otherwise_than_its_beginning_is_named(history: History) -> None:
+def test_34_an_outcome_that_differs_from_its_pending_event_is_named(history: History) -> None:
     commits = history.rewrite("prod", relinked(edit(3, "Approved-by: Ada", "Approved-by: Eve")))
     (finding,) = history.audit().findings
     assert (finding.rule, finding.event) == ("cause", commits[3])
@@ -94,7 +94,7 @@ def test_34_events_taken_out_of_the_middle_are_missed(history: History) -> None:
     ],
     ids=["the first release", "a later one", "an end", "a beginning"],
 )
-def test_34_so_are_those_that_a_careful_hand_took_out(
+def test_34_events_removed_with_all_references_to_them_are_missed(
     history: History, places: tuple[int, ...], first: int, rule: str, why: str
 ) -> None:
     commits = history.rewrite("staging", relinked(without(*places)))
@@ -103,7 +103,7 @@ def test_34_so_are_those_that_a_careful_hand_took_out(
     assert why in found[0].text
 
 
-def test_34_a_tail_cut_off_at_the_remote_is_found_by_who_knows_it(history: History) -> None:
+def test_34_a_tail_cut_off_at_the_remote_is_found_by_a_clone_that_has_it(history: History) -> None:
     commits = history.commits("staging")
     git(history.remote, "update-ref", "refs/heads/env/staging", commits[3])
     (finding,) = history.audit().findings
@@ -112,7 +112,7 @@ def test_34_a_tail_cut_off_at_the_remote_is_found_by_who_knows_it(history: Histo
     assert "removed, since no promote starts without origin" in finding.text
 
 
-def test_34_what_a_rollback_owes_may_be_owed_or_cut(history: History) -> None:
+def test_34_events_of_a_rollback_may_be_owed_or_removed(history: History) -> None:
     git(history.remote, "update-ref", "refs/heads/env/prod", history.commits("prod")[3])
     (finding,) = history.audit().findings
     assert finding.text.startswith("origin lacks 2 events of this clone")
@@ -125,7 +125,7 @@ def test_34_a_branch_deleted_at_the_remote_is_found(history: History) -> None:
     assert finding.text == "origin has none of the 6 events: never pushed, or deleted"
 
 
-def test_34_two_histories_that_have_parted_are_a_finding(history: History) -> None:
+def test_34_two_histories_that_have_diverged_are_a_finding(history: History) -> None:
     commits = history.commits("staging")
     history.rewrite("staging", relinked(edit(5, "Reason: ", "Reason: un")))
     git(history.shop.folder, "update-ref", "refs/heads/env/staging", commits[-1])
@@ -143,7 +143,7 @@ def test_34_a_clone_that_is_behind_is_no_finding(history: History) -> None:
     assert "8 events" in str(found.proofs[0]) and "and newer ones" in str(found.proofs[0])
 
 
-def test_34_an_end_without_a_beginning_is_forged(history: History) -> None:
+def test_34_an_outcome_without_a_pending_event_is_named(history: History) -> None:
     record = history.releases[0]
     output = Event("promote", record.version, record.digest, "verified", previous="nobody knows")
     sha = history.shop.ledger().append("staging", output, {FILE_NAME: record.to_json()})
@@ -236,7 +236,7 @@ def test_34_a_rollback_to_what_was_never_verified_is_named(history: History) -> 
     assert history.found() == [("prod", "state")]
 
 
-def test_34_a_replacement_in_this_clone_is_not_believed(history: History) -> None:
+def test_34_a_replacement_in_this_clone_is_ignored(history: History) -> None:
     commits = history.commits("prod")
     git(history.shop.folder, "replace", commits[-1], commits[-3])
     assert history.audit().trouble is None
@@ -247,7 +247,7 @@ def test_34_a_branch_that_release_toml_does_not_name_is_read_too(history: Histor
     assert {one.environment for one in history.audit().findings} == {"canary"}
 
 
-def test_no_finding_ends_the_reading(history: History) -> None:
+def test_a_finding_does_not_end_the_audit(history: History) -> None:
     history.forge("staging", history.shop.release(b"ungated", gate="failed"))
     history.forge("prod", history.releases[2], previous="")
     found = history.audit()
@@ -270,12 +270,12 @@ def test_a_remote_that_does_not_answer_is_not_taken_for_one_that_agrees(history:
     assert "origin does not answer, so only this clone was read" in str(found.proofs[0])
 
 
-def test_44_a_shallow_clone_proves_nothing(history: History, tmp_path: Path) -> None:
+def test_44_a_shallow_clone_cannot_be_audited(history: History, tmp_path: Path) -> None:
     shallow = tmp_path / "shallow"
     address = f"file://{history.remote}"
     git(history.shop.folder, "push", "--quiet", "origin", "main")
     git(tmp_path, "clone", "--quiet", "--depth=1", "--branch=main", address, str(shallow))
-    # With its remote at hand the ledger would fetch the rest.
+    # With its remote the ledger would fetch the rest.
     git(shallow, "remote", "set-url", "origin", str(tmp_path / "gone"))
     shop = Workshop(shallow, Machine(Repository(shallow), history.shop.machine.policy))
     with pytest.raises(PreconditionFailed, match="this clone is shallow") as refusal:
@@ -284,7 +284,7 @@ def test_44_a_shallow_clone_proves_nothing(history: History, tmp_path: Path) -> 
     assert refusal.value.next_step == "git fetch --unshallow"
 
 
-def test_a_repository_that_has_released_nothing_has_nothing_to_prove(tmp_path: Path) -> None:
+def test_a_repository_without_a_release_has_no_finding(tmp_path: Path) -> None:
     shop = Workshop.open(tmp_path / "clone", None)
     found = audit(shop.ledger(), shop.machine.policy)
     assert (found.proofs, found.trouble) == ((), None)

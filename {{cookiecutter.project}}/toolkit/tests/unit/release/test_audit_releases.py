@@ -1,4 +1,4 @@
-"""The audit asks of every release that served: are these its bytes, and who let it in?"""
+"""The audit checks the files and the permission of every release that served."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from toolkit.tests.workshop import git
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
-    """What a good week leaves behind."""
+    """The history of a good week."""
     with good_week(tmp_path_factory.mktemp("original")) as history:
         yield history
 
 
 @pytest.fixture
 def history(original: History, tmp_path: Path) -> History:
-    """A copy of that, to do something to."""
+    """A copy of it, to change."""
     return original.copy(tmp_path)
 
 
@@ -55,7 +55,7 @@ def test_33_a_truncated_record_in_an_event_is_named(history: History) -> None:
     assert ("prod", "record") in history.found()
 
 
-def test_33_a_release_whose_tag_is_gone_is_named_where_it_came_in(history: History) -> None:
+def test_33_a_release_whose_tag_is_gone_is_named_at_its_first_deployment(history: History) -> None:
     version = history.releases[1].version
     history.untag(f"release/{version}")
     found = history.audit().findings
@@ -68,7 +68,7 @@ def test_33_a_release_whose_tag_is_gone_is_named_where_it_came_in(history: Histo
     }
 
 
-def test_33_a_tag_that_the_remote_has_otherwise_is_named(history: History) -> None:
+def test_33_a_tag_that_differs_at_the_remote_is_named(history: History) -> None:
     version, other = history.releases[2].version, history.releases[0].version
     forged = git(history.remote, "rev-parse", f"refs/tags/release/{other}")
     git(history.remote, "update-ref", f"refs/tags/release/{version}", forged)
@@ -83,7 +83,7 @@ def test_33_a_tag_that_the_remote_has_otherwise_is_named(history: History) -> No
         (b"no object at all", "is missing"),
     ],
 )
-def test_33_an_object_edited_where_git_keeps_it_is_found(
+def test_33_an_object_edited_below_dot_git_is_found(
     history: History, content: bytes, why: str
 ) -> None:
     version = history.releases[0].version
@@ -134,7 +134,7 @@ def test_a_release_that_skipped_staging_is_named(history: History) -> None:
     assert finding.text == f"promote of {record.version}: it was never verified in staging"
 
 
-def test_a_release_that_came_to_staging_only_later_is_named(
+def test_a_release_that_was_verified_in_staging_only_later_is_named(
     history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = history.shop.release(b"in a hurry")

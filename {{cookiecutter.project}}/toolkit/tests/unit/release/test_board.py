@@ -1,4 +1,4 @@
-"""The release board: what a person sees of environments, history and findings."""
+"""The release board: environments, history and findings."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ WINTER = Freeze("winter", ("prod",), datetime(2026, 12, 20), datetime(2027, 1, 2
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
-    """What a good week leaves behind."""
+    """The history of a good week."""
     with good_week(tmp_path_factory.mktemp("original")) as history:
         yield history
 
 
 @pytest.fixture
 def history(original: History, tmp_path: Path) -> History:
-    """A copy of that, to do something to."""
+    """A copy of it, to change."""
     return original.copy(tmp_path)
 
 
@@ -117,7 +117,7 @@ def test_figures_are_shown_whatever_they_mean(history: History) -> None:
     assert "notes" not in text
 
 
-def test_evidence_that_cannot_be_had_is_said_to_be_so(history: History) -> None:
+def test_unreadable_evidence_is_shown_as_unreadable(history: History) -> None:
     history.forge("staging", with_evidence(history, ["passed"]))
     assert "✗ its evidence cannot be read" in lines(board_of(history))
 
@@ -144,7 +144,7 @@ def test_no_name_and_no_reason_becomes_markup(history: History) -> None:
     assert "script" not in page.tags and "img" not in page.tags
 
 
-def test_a_repository_that_has_released_nothing_has_a_board(history: History) -> None:
+def test_a_repository_without_a_release_has_a_board(history: History) -> None:
     for name in ("staging", "prod"):
         for repository in (history.shop.folder, history.remote):
             git(repository, "update-ref", "-d", f"refs/heads/env/{name}")

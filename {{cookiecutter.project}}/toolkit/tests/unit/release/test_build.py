@@ -1,4 +1,4 @@
-"""A bundle is made of what the gate saw, small enough for git, and once."""
+"""A bundle holds what the gate has checked, is small enough for git, and is built once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def shop(tmp_path: Path) -> Workshop:
 def serve(shop: Workshop, environment: Environment) -> str:
     """Let an environment serve a release, and return its version; HEAD is another commit then."""
     record = built(shop).record
-    shop.tell(record, environment)
+    shop.record_promotion(record, environment)
     git(shop.folder, "commit", "--quiet", "--allow-empty", "--message=more work")
     return record.version
 
@@ -50,7 +50,7 @@ def test_a_bundle_is_in_the_tag_in_dist_and_at_the_remote(shop: Workshop, tmp_pa
     assert git(shop.folder, "rev-parse", f"{tag}~") == release.record.commit
 
 
-def test_a_second_build_does_nothing_and_brings_back_the_folder(shop: Workshop) -> None:
+def test_a_second_build_does_nothing_but_write_the_folder_again(shop: Workshop) -> None:
     first = built(shop)
     (first.folder / "model.onnx").unlink()
     for path in first.folder.iterdir():
@@ -92,20 +92,20 @@ def test_09_a_model_that_the_gate_did_not_see_is_refused(shop: Workshop) -> None
 
 
 @pytest.mark.parametrize("name", ["gate.html", "model_card.md"])
-def test_09_a_release_without_its_papers_is_refused(shop: Workshop, name: str) -> None:
+def test_09_a_release_without_its_reports_is_refused(shop: Workshop, name: str) -> None:
     (shop.folder / "reports" / name).unlink()
     with pytest.raises(GateRefused) as refusal:
         built(shop)
     assert refusal.value.why == f"reports/{name} is missing"
 
 
-def test_the_papers_are_kept_with_the_release(shop: Workshop) -> None:
+def test_the_reports_are_kept_with_the_release(shop: Workshop) -> None:
     record = built(shop).record
     bundle = shop.ledger().bundle(record.version)
     assert bundle["gate.html"] == b"<p>passed" and bundle["model_card.md"] == b"# a model"
 
 
-def test_what_an_environment_is_made_of_is_kept_with_its_release(shop: Workshop) -> None:
+def test_the_inventory_of_an_environment_is_kept_with_its_release(shop: Workshop) -> None:
     record = built(shop).record
     bundle = shop.ledger().bundle(record.version)
     bill = json.loads(bundle["sbom.json"])
@@ -117,14 +117,14 @@ def test_what_an_environment_is_made_of_is_kept_with_its_release(shop: Workshop)
     assert "| stand-in | 1 | unknown |" in bundle["licences.md"].decode()
 
 
-def test_a_release_whose_packages_cannot_be_had_is_refused(
+def test_a_release_whose_packages_cannot_be_installed_is_refused(
     shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock = f"stand-in-too==1 --hash=sha256:{sha256(b'never seen')}\n"
     (shop.folder / "requirements" / "serving.txt").write_text(lock)
     git(shop.folder, "commit", "--quiet", "--all", "--message=another lock")
     shop.train(b"model")
-    # Nobody listens there.
+    # No process listens there.
     nowhere = "127.0.0.1:9"
     for name in ("UV_DEFAULT_INDEX", "PIP_INDEX_URL"):
         monkeypatch.setenv(name, f"http://{nowhere}")
@@ -165,7 +165,7 @@ def test_the_checksums_name_an_image_that_was_pushed(
     assert lines[1:] == ([f"{'a' * 64}  registry/models"] if named else [])
 
 
-def test_a_model_that_has_not_met_the_champion_is_refused(shop: Workshop) -> None:
+def test_a_model_that_was_not_compared_with_the_champion_is_refused(shop: Workshop) -> None:
     first = serve(shop, shop.prod)
     shop.train(b"another")
     with pytest.raises(
@@ -176,7 +176,7 @@ def test_a_model_that_has_not_met_the_champion_is_refused(shop: Workshop) -> Non
     assert "invoke champion --env prod" in refusal.value.next_step
 
 
-def test_a_model_that_has_met_an_older_champion_is_refused(shop: Workshop) -> None:
+def test_a_model_that_was_compared_with_an_older_champion_is_refused(shop: Workshop) -> None:
     first = serve(shop, shop.prod)
     shop.train(b"another", {"state": "scored", "release": "0123456789ab-01234567"})
     with pytest.raises(GateRefused) as refusal:
@@ -187,19 +187,21 @@ def test_a_model_that_has_met_an_older_champion_is_refused(shop: Workshop) -> No
     )
 
 
-def test_a_model_that_has_met_the_champion_is_built(shop: Workshop) -> None:
+def test_a_model_that_was_compared_with_the_champion_is_built(shop: Workshop) -> None:
     first = serve(shop, shop.prod)
     shop.train(b"another", {"state": "scored", "release": first})
     assert built(shop).is_new
 
 
-def test_what_prod_serves_may_be_built_again_though_it_met_nobody(shop: Workshop) -> None:
+def test_the_release_that_prod_serves_may_be_built_again_without_a_comparison(
+    shop: Workshop,
+) -> None:
     first = built(shop).record
-    shop.tell(first, shop.prod)
+    shop.record_promotion(first, shop.prod)
     assert not built(shop).is_new
 
 
-def test_a_bundle_that_git_should_not_carry_is_refused(shop: Workshop) -> None:
+def test_a_bundle_that_is_too_large_for_git_is_refused(shop: Workshop) -> None:
     shop.train(b"x" * 1_500_000)
     small = replace(shop.machine.policy, max_bundle_mb=1)
     with pytest.raises(BuildFailed, match=r"the bundle is 1\.5 MB"):
@@ -207,7 +209,7 @@ def test_a_bundle_that_git_should_not_carry_is_refused(shop: Workshop) -> None:
     assert shop.ledger().versions() == []
 
 
-def test_a_wheel_that_cannot_be_built_is_told_with_its_reason(shop: Workshop) -> None:
+def test_a_wheel_that_cannot_be_built_is_reported_with_its_reason(shop: Workshop) -> None:
     wrong = PYPROJECT.replace('version = "1"', 'version = "first"')
     (shop.folder / "pyproject.toml").write_text(wrong)
     git(shop.folder, "commit", "--quiet", "--all", "--message=a mistake")

@@ -1,4 +1,4 @@
-"""The canary's verdict: what fails, what passes, and what may never pass."""
+"""The canary's verdict: when it is fail, pass or inconclusive."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def traffic(
     errors: int = 0,
     windows: int = 10,
 ) -> list[Window]:
-    """Draw what both sides answered: lognormal, p95 182 ms, the canary has a fifth of the traffic.
+    """Draw latencies of both sides: lognormal, p95 182 ms, the canary has a fifth of the traffic.
 
     ``requests`` of the canary in all, ``tail`` of them three times slower, ``errors`` in its first
     window; ``pods`` is the deviation of what all requests of one window and side have in common.
@@ -191,7 +191,7 @@ def thinned(windows: list[Window], count: int) -> list[Window]:
 
 
 def test_beside_a_thin_baseline_a_canary_is_thinned_too() -> None:
-    # As where one customer keeps a connection to the canary, and asks more often than all others.
+    # As where one client keeps a connection to the canary, and sends more than all others.
     busy = traffic(2000)
     thin = thinned([Window(window.canary, window.baseline) for window in busy], 60)
     counts = [len(window.canary.latencies_ms) for window in thin]
@@ -218,7 +218,7 @@ def test_37_a_canary_without_traffic_is_inconclusive() -> None:
 
 
 @pytest.mark.parametrize("side", ["baseline", "canary"])
-def test_37_no_data_in_two_windows_running_is_inconclusive(side: str) -> None:
+def test_37_no_data_in_two_windows_in_a_row_is_inconclusive(side: str) -> None:
     windows = list(GOOD)
     windows[3] = replace(windows[3], **{side: NOTHING})
     windows[6] = replace(windows[6], **{side: NOTHING})
@@ -236,7 +236,7 @@ def test_37_no_data_in_two_windows_running_is_inconclusive(side: str) -> None:
     value=st.sampled_from([math.nan, math.inf, -math.inf, -1.0, 0.0, DAY_MS]),
 )
 @settings(STEADY, max_examples=50)
-def test_37_a_latency_that_cannot_be_never_passes(
+def test_37_an_impossible_latency_never_passes(
     window: int, side: str, place: int, value: float
 ) -> None:
     windows = list(GOOD)
@@ -351,6 +351,6 @@ def test_an_slo_cannot_be_shown_with_fewer_than_59_requests() -> None:
         ("error_floor", -0.1),
     ],
 )
-def test_a_rule_that_cannot_be_meant_is_refused(setting: str, value: Any) -> None:
+def test_an_impossible_rule_is_refused(setting: str, value: Any) -> None:
     with pytest.raises(ValueError, match=setting):
         replace(Rules(), **{setting: value})

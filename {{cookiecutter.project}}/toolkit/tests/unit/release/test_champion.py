@@ -1,4 +1,4 @@
-"""The champion is what an environment serves, or served, proved against its record."""
+"""The champion is the release that an environment serves, or served, checked against its record."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_before_the_first_release_there_is_none(shop: Workshop) -> None:
     assert (document["schema"], document["environment"], document["release"]) == (1, "prod", None)
 
 
-def test_all_files_of_the_release_are_laid_out_with_their_checksums(
+def test_all_files_of_the_release_are_written_with_their_checksums(
     shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = shop.release()

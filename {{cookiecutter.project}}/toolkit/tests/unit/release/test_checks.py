@@ -1,4 +1,4 @@
-"""What keeps a promotion out: each check, and what it says."""
+"""The checks of a promotion, and their errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def ask(
     is_named: bool = True,
     freeze: Freeze | None = None,
 ) -> dict[str, str]:
-    """Return what each check has found."""
+    """Return each check's result."""
     ledger = workshop.ledger()
     policy = replace(workshop.machine.policy, freezes=(freeze,) if freeze else ())
     history = tuple(ledger.history(environment.name))
@@ -55,7 +55,7 @@ def test_10_what_was_found_bad_in_staging_does_not_reach_prod(workshop: Workshop
     assert refusal.value.exit_code == 14
 
 
-def test_a_release_serves_long_enough_in_staging_before_it_comes_to_prod(
+def test_a_release_serves_long_enough_in_staging_before_prod(
     workshop: Workshop,
 ) -> None:
     prod = replace(workshop.prod, approval=None, soak_minutes=60)
@@ -85,7 +85,7 @@ def test_12_a_freeze_says_its_name_and_its_end(workshop: Workshop) -> None:
     assert ask(workshop, workshop.staging, release, saturday, freeze=elsewhere)["freeze"] == "none"
 
 
-def test_12_a_freeze_never_keeps_anybody_from_going_back(workshop: Workshop) -> None:
+def test_12_a_freeze_never_prevents_a_rollback(workshop: Workshop) -> None:
     first, second = workshop.release(b"one"), workshop.release(b"two")
     for release in (first, second):
         workshop.promote(release, workshop.staging)

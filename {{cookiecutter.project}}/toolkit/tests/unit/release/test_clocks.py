@@ -1,4 +1,4 @@
-"""Clocks that are an hour off: the chain gives the order of events, not they."""
+"""Clocks that are an hour off: the chain gives the order of events, not the clocks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records that somebody has cut, edited or lost: each is named, and older good ones still serve."""
+"""Truncated, edited and lost records: each is named, and a rollback uses older good ones."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def lose(files: Files) -> Files:
 
 
 def amend(shop: Workshop, reference: str, change: Callable[[Files], Files]) -> str:
-    """Change the files of a commit as somebody with an editor would, and keep its message."""
+    """Replace files of a commit, and keep its message."""
     repository = shop.machine.repository
     files = repository.read_tree(reference + "^{tree}")
     message = git(shop.folder, "log", "-1", "--format=%B", reference)
@@ -53,7 +53,7 @@ def releases(workshop: Workshop) -> list[Record]:
 
 
 @pytest.mark.parametrize("damage", [cut, redirect, lose])
-def test_33_a_damaged_release_is_named_and_a_rollback_passes_it_by(
+def test_33_a_damaged_release_is_named_and_a_rollback_skips_it(
     workshop: Workshop, releases: list[Record], damage: Callable[[Files], Files]
 ) -> None:
     version = releases[1].version
@@ -85,7 +85,7 @@ def test_33_a_damaged_state_of_what_serves_is_named_and_a_rollback_goes_on(
     assert workshop.rollback(workshop.staging).release == releases[0].version
 
 
-def test_33_a_verified_state_that_was_edited_is_passed_by(
+def test_33_a_verified_state_that_was_edited_is_skipped(
     workshop: Workshop, releases: list[Record]
 ) -> None:
     second = next(
@@ -103,7 +103,7 @@ def test_33_a_verified_state_that_was_edited_is_passed_by(
     assert workshop.rollback(workshop.staging).release == releases[0].version
 
 
-def test_33_what_serves_by_a_damaged_record_cannot_be_brought_back_and_that_is_said(
+def test_33_a_release_with_a_damaged_record_cannot_be_restored(
     workshop: Workshop, releases: list[Record], platform: InMemoryPlatform
 ) -> None:
     git(
@@ -143,7 +143,7 @@ def test_33_a_stranger_s_commit_is_named_and_a_rollback_goes_on(
     assert workshop.rollback(workshop.staging).release == releases[1].version
 
 
-def test_26_a_release_that_is_gone_is_passed_by_and_where_no_other_is_left_nothing_is_touched(
+def test_26_a_release_that_is_gone_is_skipped_and_without_another_nothing_is_touched(
     workshop: Workshop, releases: list[Record], platform: InMemoryPlatform
 ) -> None:
     git(workshop.folder, "tag", "--delete", f"release/{releases[1].version}")

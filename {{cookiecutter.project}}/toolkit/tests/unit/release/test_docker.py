@@ -1,4 +1,4 @@
-"""The ``docker`` platform and the engine that it speaks with; a stand-in answers in its place."""
+"""The ``docker`` platform, with a stand-in for the engine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from toolkit.tests.workshop import free_port
 
 
 class Engine(http.server.BaseHTTPRequestHandler):
-    """An engine without a container, which remembers what it was asked."""
+    """An engine without a container, which keeps its requests."""
 
     asked: list[str] = []
 
@@ -35,7 +35,7 @@ class Engine(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Lead the SDK to the stand-in, and return what it was asked."""
+    """Lead the SDK to the stand-in, and return its requests."""
     monkeypatch.setattr(Engine, "asked", [])
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Engine) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -52,7 +52,7 @@ def platform() -> DockerPlatform:
     return DockerPlatform(prod, Policy("churn", ("-m", "server"), 20, 600, (prod,)))
 
 
-def test_a_platform_greets_its_engine_once_and_only_when_it_has_a_question(
+def test_a_platform_connects_to_its_engine_once_and_only_when_needed(
     asked: list[str], platform: DockerPlatform
 ) -> None:
     assert asked == []
@@ -62,7 +62,7 @@ def test_a_platform_greets_its_engine_once_and_only_when_it_has_a_question(
     assert asked.count("/v1.44/_ping") == 1
 
 
-def test_without_an_engine_there_is_no_way_to_look(
+def test_without_an_engine_nothing_can_be_observed(
     platform: DockerPlatform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{free_port()}")

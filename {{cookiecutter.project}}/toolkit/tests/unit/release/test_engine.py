@@ -1,4 +1,4 @@
-"""What the engine decides, on a platform in memory and with real git."""
+"""The engine's decisions, on a platform in memory and with real git."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from toolkit.tests.workshop import Workshop, git
 
 @pytest.fixture
 def workshop(tmp_path: Path, platforms: dict[str, InMemoryPlatform]) -> Iterator[Workshop]:
-    """A repository without a remote; whatever was done in it, the audit proves its history."""
+    """A repository without a remote, whose history has no finding after the test."""
     workshop = Workshop.open(tmp_path / "clone", None)
     yield workshop
     assert audit(workshop.ledger(), workshop.machine.policy).findings == []
@@ -46,14 +46,14 @@ def workshop(tmp_path: Path, platforms: dict[str, InMemoryPlatform]) -> Iterator
 
 @pytest.fixture
 def shared_workshop(tmp_path: Path, platforms: dict[str, InMemoryPlatform]) -> Iterator[Workshop]:
-    """A repository with a bare remote; the audit proves its history too."""
+    """A repository with a bare remote, whose history has no finding after the test."""
     workshop = Workshop.open(tmp_path / "clone", tmp_path / "remote.git")
     yield workshop
     assert audit(workshop.ledger(), workshop.machine.policy).findings == []
 
 
 def serving(workshop: Workshop, environment: Environment) -> str:
-    """Return what the environment serves, if it is what git says."""
+    """Return the release that the environment serves, which must be the desired one."""
     seen = look(workshop.machine, workshop.ledger(), environment)
     assert not seen.drift
     return seen.release
@@ -73,7 +73,7 @@ def test_31_promoting_what_serves_already_writes_no_event(workshop: Workshop) ->
     assert workshop.ledger().head("staging") == before
 
 
-def test_what_should_serve_already_and_does_not_is_said_so(
+def test_a_release_that_should_serve_already_and_does_not_is_refused(
     workshop: Workshop, platform: InMemoryPlatform
 ) -> None:
     release = workshop.release()
@@ -132,7 +132,7 @@ def test_09_a_release_without_a_passed_gate_is_refused(workshop: Workshop) -> No
         workshop.promote(workshop.release(gate="failed"), workshop.staging)
 
 
-def test_07_of_two_promotions_at_once_one_wins_and_the_other_says_who_holds_it(
+def test_07_of_two_promotions_at_once_one_wins_and_the_other_names_it(
     shared_workshop: Workshop,
 ) -> None:
     release = shared_workshop.release()
@@ -164,9 +164,7 @@ def test_07_of_two_promotions_at_once_one_wins_and_the_other_says_who_holds_it(
     ]
 
 
-def test_the_whole_story_is_told_from_a_fresh_clone(
-    shared_workshop: Workshop, tmp_path: Path
-) -> None:
+def test_a_fresh_clone_shows_the_whole_history(shared_workshop: Workshop, tmp_path: Path) -> None:
     first, second = shared_workshop.release(b"one"), shared_workshop.release(b"two")
     for release in (first, second):
         shared_workshop.promote(release, shared_workshop.staging)
@@ -203,7 +201,7 @@ def test_27_without_the_remote_a_promotion_stops_and_a_rollback_goes_on(
     assert there == git(shared_workshop.folder, "rev-parse", "env/staging")
 
 
-def test_27_who_may_not_push_cannot_promote_but_can_roll_back(
+def test_27_without_the_right_to_push_a_promotion_stops_and_a_rollback_goes_on(
     shared_workshop: Workshop, platform: InMemoryPlatform, tmp_path: Path
 ) -> None:
     first, second, third = (shared_workshop.release(m) for m in (b"one", b"two", b"three"))
@@ -228,7 +226,7 @@ def test_27_who_may_not_push_cannot_promote_but_can_roll_back(
     assert there == shared_workshop.ledger().head("staging")
 
 
-def test_two_histories_that_parted_are_refused(shared_workshop: Workshop, tmp_path: Path) -> None:
+def test_two_histories_that_diverged_are_refused(shared_workshop: Workshop, tmp_path: Path) -> None:
     shared_workshop.promote(shared_workshop.release(), shared_workshop.staging)
     orphan = git(shared_workshop.folder, "commit-tree", "HEAD^{tree}", "-m", "another history")
     true_one = git(tmp_path / "remote.git", "rev-parse", "env/staging")
@@ -344,7 +342,7 @@ def test_14_a_release_that_answers_wrongly_is_rolled_back(
     assert serving(workshop, workshop.staging) == good.version
 
 
-def test_15_when_the_way_back_fails_too_there_is_no_second_one(
+def test_15_when_undoing_fails_too_it_is_not_tried_again(
     workshop: Workshop, platform: InMemoryPlatform
 ) -> None:
     good, bad = workshop.release(), workshop.release(b"never ready")
@@ -398,5 +396,5 @@ def test_21_recover_carries_a_dead_rollback_to_its_end(
 
 
 def die(change: Change, *outcome: str) -> None:
-    """Stand in for a step in which the command is killed."""
+    """A step in which the command is killed."""
     raise SystemExit

@@ -1,4 +1,4 @@
-"""The canary's exact tests, held against counts by hand."""
+"""The canary's exact tests, compared with counts by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The forge is found, asked and believed only as far as that goes; its token stays where it is."""
+"""The forge is found and called, and its token is never shown."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def running(address: str) -> dict[str, str]:
     return job(GITHUB, address) | {"GITHUB_RUN_ID": "7"}
 
 
-def test_whoever_approved_a_github_run_is_named() -> None:
+def test_the_approver_of_a_github_run_is_named() -> None:
     with listening(body=json.dumps(REVIEWS).encode()) as listener:
         assert reviewer(running(listener.address)) == "grace at GitHub"
     ((path, headers, _),) = listener.requests
@@ -44,7 +44,7 @@ def test_a_forge_that_does_not_answer_is_recorded_as_that() -> None:
     assert output == "an unknown reviewer at GitHub"
 
 
-def test_whoever_started_a_manual_gitlab_job_is_named() -> None:
+def test_the_starter_of_a_manual_gitlab_job_is_named() -> None:
     started = {"GITLAB_CI": "true", "GITLAB_USER_LOGIN": "ada"}
     assert reviewer(started) == ""
     assert reviewer(started | {"CI_JOB_MANUAL": "true"}) == "ada at GitLab"
@@ -111,7 +111,7 @@ def test_no_token_is_sent_to_an_origin_that_is_at_no_forge(
 @pytest.mark.parametrize(
     ("forge", "token"), [(GITHUB, "GITHUB_TOKEN is"), (GITLAB, "FORGE_TOKEN is")]
 )
-def test_a_job_without_its_token_is_told_which(
+def test_the_error_of_a_job_without_its_token_names_the_token(
     repository: Repository, forge: str, token: str
 ) -> None:
     variables = {**job(forge, "http://forge"), "FORGE_TOKEN": "", "GITHUB_TOKEN": ""}
@@ -138,7 +138,9 @@ def test_a_refusal_says_why_and_never_the_token() -> None:
         ("forge", TOKEN, "ValueError"),
     ],
 )
-def test_a_dead_forge_is_told_without_the_token(address: str, token: str, why: str) -> None:
+def test_the_error_of_a_dead_forge_does_not_hold_the_token(
+    address: str, token: str, why: str
+) -> None:
     with pytest.raises(ForgeFailed) as refusal:
         Forge(GITHUB, address, token).ask("GET", "/issues")
     assert str(refusal.value) == f"GitHub gave no readable answer: {why}"

@@ -1,4 +1,4 @@
-"""A freeze holds by the clock on the wall, and ends when it says."""
+"""A freeze follows the clock on the wall."""
 
 from __future__ import annotations
 

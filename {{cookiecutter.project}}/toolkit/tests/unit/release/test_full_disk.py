@@ -1,4 +1,4 @@
-"""The disk of the repository runs full: the old state is whole, and room is all that it takes."""
+"""The disk of the repository is full: the old state is intact, and works again with free space."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from toolkit.tests.workshop import Workshop, git
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    """Where the repository is."""
+    """The disk of the repository."""
     with SmallDisk.mounted(tmp_path / "disk") as disk:
         yield disk
 
 
 def impatient(shop: Workshop) -> Workshop:
-    """Return the same workshop where whoever leaves a lock counts as dead at once."""
+    """Return the workshop with a lease that ends at once."""
     policy = replace(shop.machine.policy, lease_s=-60)
     return replace(shop, machine=replace(shop.machine, policy=policy))
 
@@ -55,7 +55,7 @@ def test_17_a_disk_that_is_full_at_any_write_stops_a_promotion_before_it_touches
         assert git(shop.folder, "fsck", "--no-dangling") == ""
         after = shop.ledger().history("staging")
         if after != before:
-            # The remote had taken the lock when the disk was full.
+            # The remote had accepted the lock before the disk was full.
             assert has_remote and after[0].is_pending and after[1:] == before
             with pytest.raises(CrashResidue):
                 shop.promote(second, shop.staging)

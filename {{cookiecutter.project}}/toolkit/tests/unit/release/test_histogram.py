@@ -1,4 +1,4 @@
-"""A server's metrics become latencies, fine enough for a canary to be judged by them."""
+"""A server's metrics give latencies that are fine enough for a canary's verdict."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NONE = Counts({"+Inf": 0}, 0)
 
 
 def counted(latencies_ms: list[float], bounds: list[float] = BOUNDS_S) -> Side:
-    """Return what a histogram keeps of some latencies."""
+    """Return a histogram of some latencies."""
     ordered = sorted(latencies_ms)
     within = {str(bound): bisect_right(ordered, 1000 * bound) for bound in bounds}
     return Counts(within | {"+Inf": len(ordered)}, 0).since(NONE)
@@ -34,7 +34,7 @@ def test_what_came_between_two_readings_lies_in_its_buckets() -> None:
     assert came.latencies_ms[3] > 10
 
 
-def test_a_server_that_began_anew_has_begun_with_zero() -> None:
+def test_a_restarted_server_has_started_from_zero() -> None:
     before, after = Counts({"+Inf": 90}, 3), Counts({"+Inf": 4}, 1)
     assert (after.since(before).requests, after.since(before).errors) == (4, 1)
 
@@ -65,7 +65,7 @@ def test_only_predictions_are_read() -> None:
         "churn_requests_total 17",
     ],
 )
-def test_37_what_cannot_have_been_counted_is_no_reading(line: str) -> None:
+def test_37_impossible_counts_are_refused(line: str) -> None:
     whole = sample("churn_request_seconds_bucket", 1, le="+Inf")
     with pytest.raises(ValueError):
         counts_in(metrics(whole, line))

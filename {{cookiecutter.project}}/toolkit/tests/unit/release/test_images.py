@@ -1,4 +1,4 @@
-"""An image is believed to be at the registry when it is there, and allows what it may."""
+"""Pushes are verified at the registry, and unsafe configurations are named."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ CONFIGURATION: dict[str, Any] = {
 
 
 class Engine:
-    """Says what a Docker Engine was once seen to say."""
+    """Replays messages of a real Docker Engine."""
 
     def __init__(self, *messages: object, held: str = DIGEST) -> None:
         self.messages = messages
@@ -82,7 +82,7 @@ class Engine:
 
     def push(self) -> str:
         image: Any = SimpleNamespace(tag=lambda *_: True)
-        host: Any = Host(self)  # type: ignore[arg-type]  # it is asked nothing else
+        host: Any = Host(self)  # type: ignore[arg-type]  # nothing else is used
         digest: str = host.push(image, "registry/models", "v1", lambda _: None)
         return digest
 
@@ -137,7 +137,7 @@ def test_03_40_a_refusal_names_the_user_and_never_the_token(
 
 def test_a_build_that_fails_shows_the_engine_s_last_lines() -> None:
     engine = Engine({"stream": "Step 1/2 : FROM x\n"}, {"error": "pip exited with 1"})
-    host: Any = Host(engine)  # type: ignore[arg-type]  # it is asked nothing else
+    host: Any = Host(engine)  # type: ignore[arg-type]  # nothing else is used
     with pytest.raises(BuildFailed) as refusal:
         host.build(b"", "name", {}, lambda _: None)
     assert refusal.value.why == "Step 1/2 : FROM x\npip exited with 1"
@@ -146,7 +146,7 @@ def test_a_build_that_fails_shows_the_engine_s_last_lines() -> None:
 def test_the_size_of_an_image_that_is_not_there_is_an_error_and_not_nothing() -> None:
     engine = Engine()
     engine.images.get = engine.none
-    host: Any = Host(engine)  # type: ignore[arg-type]  # it is asked nothing else
+    host: Any = Host(engine)  # type: ignore[arg-type]  # nothing else is used
     with pytest.raises(BuildFailed, match="the engine does not know python:3.13"):
         host.size("python:3.13")
 
@@ -211,7 +211,7 @@ SCANNED = {"schema": 1, "image_id": OTHER, "verdict": "passed", "tree_clean": Tr
 
 
 def leave(root: Path, content: str) -> bytes:
-    """Leave a scan in reports/."""
+    """Write a scan's evidence to reports/."""
     file = root / "reports" / "scanned.json"
     file.parent.mkdir(exist_ok=True)
     file.write_text(content, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Ctrl-C at the worst moment: what was begun is undone, or what is left is output."""
+"""Ctrl-C at the worst moment: the change is undone, or the error says what is left."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def releases(workshop: Workshop) -> list[Record]:
 
 
 @pytest.mark.parametrize("command", ["promote", "rollback"])
-def test_22_what_an_interrupted_command_has_begun_is_undone(
+def test_22_the_change_of_an_interrupted_command_is_undone(
     workshop: Workshop, platform: InMemoryPlatform, releases: list[Record], command: str
 ) -> None:
     target = releases[2] if command == "promote" else releases[0]

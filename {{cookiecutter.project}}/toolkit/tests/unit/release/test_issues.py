@@ -1,4 +1,4 @@
-"""An issue is opened once, and nothing depends on the forge that it is opened at."""
+"""An issue is opened once, and its failure fails nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FORGES = [(GITHUB, TEAM, "body", "comments"), (GITLAB, PROJECT, "description", "
 
 
 @pytest.mark.parametrize(("name", "path", "text", "comments"), FORGES)
-def test_what_comes_up_again_is_said_below_the_issue_that_is_open(
+def test_a_repeated_subject_becomes_a_comment_on_the_open_issue(
     name: str, path: str, text: str, comments: str
 ) -> None:
     stand_in = StandInForge()
@@ -61,14 +61,14 @@ def test_an_answer_of_another_kind_is_a_failure(answer: bytes) -> None:
 def publish_from_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, Any]
 ) -> str:
-    """Tell the forge of some variables, and return the issue's address."""
+    """Publish an issue with a job's variables, and return its address."""
     git(tmp_path, "init", "--quiet")
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     return publish(Repository(tmp_path), "The drill failed", "9 s", Progress())
 
 
-def test_a_job_says_where_its_issue_is(
+def test_a_job_prints_the_address_of_its_issue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with listening(answer=StandInForge()) as listener:
@@ -77,7 +77,7 @@ def test_a_job_says_where_its_issue_is(
     assert f"issue: {address}" in capsys.readouterr().err
 
 
-def test_without_a_forge_nothing_but_a_line_is_said(
+def test_without_a_forge_one_line_is_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert publish_from_job(tmp_path, monkeypatch, {}) == ""
@@ -85,7 +85,7 @@ def test_without_a_forge_nothing_but_a_line_is_said(
 
 
 @pytest.mark.parametrize("refused", ["GET /issues", "POST /issues"])
-def test_a_forge_that_refuses_is_told_without_the_token(
+def test_the_error_of_a_forge_that_refuses_does_not_hold_the_token(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -1,4 +1,4 @@
-"""What is refused before anything is applied to a cluster, and what is seen there."""
+"""What is refused before anything is applied to a cluster, and what is observed there."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def shop(tmp_path: Path) -> Iterator[ClusterShop]:
 
 @pytest.fixture(scope="module")
 def release(shared: ClusterShop) -> Record:
-    """A release that is nowhere yet."""
+    """A release that was not promoted yet."""
     return shared.release()
 
 
@@ -70,9 +70,7 @@ def applied(shop: ClusterShop) -> bool:
     return bool(shop.cluster.applied() or shop.cluster.calls("delete"))
 
 
-def test_what_is_rendered_is_pinned_and_says_what_it_is(
-    shared: ClusterShop, release: Record
-) -> None:
+def test_rendered_manifests_are_pinned_and_labelled(shared: ClusterShop, release: Record) -> None:
     desired = render(shared, release)
     state, image = manifests.read(desired), shared.image(release)
     (container,) = state.deployment["spec"]["template"]["spec"]["containers"]
@@ -236,7 +234,7 @@ def test_41_a_context_once_found_is_kept(shop: ClusterShop) -> None:
     assert shop.cluster.calls("--context=another")
 
 
-def test_a_cluster_that_does_not_answer_is_no_place_to_begin(shop: ClusterShop) -> None:
+def test_a_cluster_that_does_not_answer_is_refused(shop: ClusterShop) -> None:
     release = shop.release()
     shop.cluster.fault(silent=True)
     with pytest.raises(PreconditionFailed, match="the cluster of prod does not answer"):
@@ -255,7 +253,7 @@ def test_42_one_rejected_object_keeps_all_others_out(shop: ClusterShop) -> None:
     assert not shop.workshop.ledger().history("prod")
 
 
-def test_fields_that_somebody_else_has_set_are_not_taken_over_in_passing(
+def test_fields_of_another_manager_are_refused(
     shop: ClusterShop,
 ) -> None:
     first, second = shop.release(), shop.release(b"two")
@@ -267,7 +265,7 @@ def test_fields_that_somebody_else_has_set_are_not_taken_over_in_passing(
     assert "invoke deploy --env prod takes over" in refusal.value.next_step
 
 
-def test_26_an_image_that_is_nowhere_is_found_out_before_anything_is_touched(
+def test_26_a_missing_image_is_found_before_anything_is_touched(
     shop: ClusterShop,
 ) -> None:
     release = shop.release()
@@ -290,7 +288,7 @@ def test_26_an_image_that_is_nowhere_is_found_out_before_anything_is_touched(
         }
         shop.cluster.apply([node])
         platform(shop).require(release, files)
-    # A registry that is silent has not output that it is gone.
+    # A registry that does not answer has not confirmed that it is gone.
     platform(shop).require(release, files)
 
 
@@ -327,12 +325,12 @@ def test_36_what_a_runtime_has_chosen_of_an_index_belongs_to_it(shop: ClusterSho
 
 
 def answers_of(release: Record) -> dict[str, str]:
-    """Return what a server of a release says."""
+    """Return the answers of a release's server."""
     output = {"digest": release.digest, "model_sha256": release.model_sha256}
     return output | {"release": release.version, "model": "good"}
 
 
-def test_the_proxy_is_asked_for_a_pod_s_port_by_its_number(shop: ClusterShop) -> None:
+def test_the_proxy_gets_a_pod_s_port_by_its_number(shop: ClusterShop) -> None:
     shop.promote(shop.release())
     for instance in platform(shop).observe().instances:
         assert instance.address.endswith(":8080")
@@ -369,7 +367,7 @@ def test_a_state_of_another_platform_or_a_damaged_one_is_refused() -> None:
 def test_29_what_was_changed_by_hand_is_named(shop: ClusterShop) -> None:
     release = shop.release()
     shop.promote(release)
-    # The autoscaler's business, because no manifest says how many.
+    # Left to the autoscaler, because no manifest sets the number.
     shop.cluster.edit(DEPLOYMENT, ("spec", "replicas"), 3)
     deadline = time.monotonic() + 20
     while (drift := shop.look().drift) and time.monotonic() < deadline:

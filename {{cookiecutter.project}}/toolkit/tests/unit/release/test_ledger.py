@@ -1,4 +1,4 @@
-"""The ledger in a real repository: what is written is what is read, and nothing can be forged."""
+"""The ledger in a real repository: what is written is read, and nothing can be forged."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_working_tree_and_the_index_are_never_touched(shop: Workshop) -> Non
     assert git(shop.folder, "status", "--porcelain=v2", "--branch") == before
 
 
-def test_46_who_writes_second_on_an_old_reading_writes_nothing(shop: Workshop) -> None:
+def test_46_a_second_writer_on_an_old_reading_writes_nothing(shop: Workshop) -> None:
     first, second = shop.ledger(), shop.ledger()
     first.append("prod", EVENT, {})
     with pytest.raises(HeadMoved):
@@ -72,7 +72,7 @@ def test_33_a_damaged_bundle_is_named(shop: Workshop) -> None:
     assert refusal.value.why == "model.onnx is not the file that was released"
 
 
-def test_a_release_that_is_not_there_is_said_so(shop: Workshop) -> None:
+def test_a_missing_release_is_named(shop: Workshop) -> None:
     with pytest.raises(ArtifactGone, match="there is no release 000000000000-00000000"):
         shop.ledger().record("000000000000-00000000")
 
@@ -85,7 +85,7 @@ def test_33_a_commit_that_is_no_event_is_named(shop: Workshop) -> None:
         shop.ledger().history("prod")
 
 
-def test_outside_of_git_the_way_in_is_said(tmp_path: Path) -> None:
+def test_outside_of_git_the_error_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(PreconditionFailed, match="not in a git repository") as refusal:
         Repository.containing(tmp_path)
     assert "git init" in refusal.value.next_step

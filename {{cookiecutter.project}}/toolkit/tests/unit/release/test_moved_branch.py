@@ -1,4 +1,4 @@
-"""The branch has moved when a command pushes: it reads again, at most three times, unforced."""
+"""The branch has moved when a command pushes: it tries again, three times, never by force."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from toolkit.release.status import look
 from toolkit.tests.in_memory import InMemoryPlatform
 from toolkit.tests.workshop import Workshop
 
-# Somebody else's push has the branch for so many moments; each push that is refused is counted.
+# Another push holds the branch for so many moments; each refused push is counted.
 BUSY = """#!/bin/sh
 echo x >> pushes
 if [ $(wc -l < pushes) -le {times} ]; then : > refs/heads/env/staging.lock
@@ -25,7 +25,7 @@ else rm -f refs/heads/env/staging.lock; fi
 
 @pytest.fixture
 def busy(shared_workshop: Workshop, tmp_path: Path) -> Callable[[int], Path]:
-    """Return a function that makes the remote's branch busy, and tells where pushes are counted."""
+    """Return a function that makes the remote's branch busy, and returns its count of pushes."""
 
     def busy(times: int) -> Path:
         remote = tmp_path / "remote.git"

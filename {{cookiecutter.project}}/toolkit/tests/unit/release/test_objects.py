@@ -1,4 +1,4 @@
-"""Objects as they are stored, each held against its name."""
+"""Objects as they are stored, each checked against its name."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_after_what_is_missing_or_no_object_the_next_one_is_read(
         assert objects.read(whole)[1] == b"whole"
 
 
-def test_a_line_break_in_a_name_asks_no_second_question(shop: Workshop, objects: Objects) -> None:
+def test_a_line_break_in_a_name_is_refused(shop: Workshop, objects: Objects) -> None:
     whole, other = store(shop, b"whole"), store(shop, b"other")
     with pytest.raises(GitFailed, match="is no object's name"):
         objects.read(f"{whole}\n{other}")

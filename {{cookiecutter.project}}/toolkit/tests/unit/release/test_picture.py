@@ -14,7 +14,7 @@ FAST = [1.0 + number / 50 for number in range(101)]
 SLOW_TAIL = [*FAST[:90], *[80.0 + number for number in range(11)]]
 
 
-# A file of its own wants it: a browser would show the picture's text otherwise.
+# Required in a file: without it a browser would show the picture's text.
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 
 
@@ -54,11 +54,11 @@ def test_a_curve_goes_from_the_fastest_answer_to_the_slowest() -> None:
 
 
 @pytest.mark.parametrize("same", [0.0, 3.0, 10_000.0])
-def test_answers_that_all_took_as_long_can_be_drawn(same: float) -> None:
+def test_equal_latencies_can_be_drawn(same: float) -> None:
     assert len(dots(drawn(baseline=[same] * 101, canary=[same] * 101))) == 2
 
 
-def test_a_side_that_nobody_asked_is_left_out() -> None:
+def test_a_side_without_requests_is_left_out() -> None:
     assert len(dots(drawn(baseline=FAST, canary=[]))) == 1
 
 
@@ -73,5 +73,5 @@ def test_a_side_that_nobody_asked_is_left_out() -> None:
         {"quantiles_ms": {"baseline": ["</svg>"] * 101}},
     ],
 )
-def test_what_is_no_measurement_is_no_picture(analysis: dict[str, Any]) -> None:
+def test_without_a_measurement_there_is_no_picture(analysis: dict[str, Any]) -> None:
     assert picture(analysis) == ""

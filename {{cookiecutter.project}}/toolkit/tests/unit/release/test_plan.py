@@ -1,4 +1,4 @@
-"""Where a rollback goes, and who may promote."""
+"""The target of a rollback, and the lock."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def served(workshop: Workshop) -> tuple[Record, Record, Record]:
     return releases
 
 
-def test_26_a_release_that_is_gone_is_passed_over_and_the_plan_says_so(
+def test_26_a_release_that_is_gone_is_skipped_and_the_plan_says_so(
     workshop: Workshop, platform: InMemoryPlatform
 ) -> None:
     first, second, _ = served(workshop)
@@ -126,7 +126,7 @@ def test_26_without_its_bundle_in_git_a_release_is_gone(
     assert platform.release == third
 
 
-def test_05_what_is_odd_about_a_release_is_said_in_the_plan_of_its_promotion(
+def test_05_a_warning_about_a_release_is_in_the_plan_of_its_promotion(
     workshop: Workshop,
 ) -> None:
     odd = workshop.release(b"odd")

@@ -1,4 +1,4 @@
-"""The release policy is understood whole, or refused."""
+"""The release policy is read completely, or refused."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_policy_without_environments_is_refused(tmp_path: Path) -> None:
 IMAGE = '[image]\nrepository = "registry.example.com/models"\nmax_mb = 600\n'
 
 
-def test_a_policy_may_want_an_image(tmp_path: Path) -> None:
+def test_a_policy_may_have_an_image(tmp_path: Path) -> None:
     path = tmp_path / "release.toml"
     path.write_text(GOOD + IMAGE, encoding="utf-8")
     assert load(path).image == ImagePolicy("registry.example.com/models", 600)

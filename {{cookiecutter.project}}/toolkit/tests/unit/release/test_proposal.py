@@ -1,4 +1,4 @@
-"""A proposal says what would change, why, what stands in the way, and what to type."""
+"""A proposal: what would change, why, what prevents it, and what to type."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def propose(workshop: Workshop, version: str | None = None) -> Proposal:
 
 
 def night(workshop: Workshop, record: Record, **fields: Any) -> None:
-    """Leave what the nightly training of a release's model leaves."""
+    """Write the result of the nightly training for a release's model."""
     path = workshop.folder / "reports" / "nightly.json"
     path.parent.mkdir(exist_ok=True)
     fields = {"sentence": "proposed: it is better", "model_sha256": record.model_sha256} | fields
     path.write_text(json.dumps(fields), encoding="utf-8")
 
 
-def test_a_release_that_staging_serves_is_proposed_with_all_that_one_must_know(
+def test_the_release_of_staging_is_proposed_with_all_that_a_reviewer_needs(
     workshop: Workshop,
 ) -> None:
     first, second = workshop.release(b"one"), workshop.release(b"two")
@@ -61,7 +61,7 @@ def test_the_gate_s_figures_stand_beside_the_champion_s(workshop: Workshop) -> N
 
 
 @pytest.mark.parametrize("fields", [{"model_sha256": "f" * 64}, {"model_sha256": None}])
-def test_the_decision_about_another_model_is_no_reason(
+def test_a_nightly_result_for_another_model_is_ignored(
     workshop: Workshop, fields: dict[str, Any]
 ) -> None:
     release = workshop.release()
@@ -80,7 +80,7 @@ def test_a_hold_is_listed_and_prevents_no_proposal(workshop: Workshop) -> None:
     assert "not approved" in approval
 
 
-def test_where_nobody_must_approve_there_is_one_command(workshop: Workshop) -> None:
+def test_without_a_required_approval_there_is_one_command(workshop: Workshop) -> None:
     workshop.promote(workshop.release(), workshop.staging)
     free = replace(workshop.prod, approval=None)
     found = proposal.propose(workshop.ledger(), workshop.machine.policy, free, None)

@@ -1,4 +1,4 @@
-"""The forge is brought to the rules in the repository's files, once, and says where it refuses."""
+"""The forge gets the rules in the repository's files, once."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def at(name: str, stand_in: StandInForge) -> Iterator[Forge]:
 
 
 def outcomes(forge: Forge, root: Path) -> list[str]:
-    """Bring the forge to the rules, and return what came of each."""
+    """Apply the rules, and return the outcome of each."""
     changes = plan(forge, root)
     apply(forge, changes, Progress())
     return [change.outcome for change in changes]
 
 
-def test_a_ruleset_that_somebody_has_weakened_is_put_right(root: Path) -> None:
+def test_a_weakened_ruleset_is_restored(root: Path) -> None:
     stand_in = StandInForge()
     with at(GITHUB, stand_in) as forge:
         assert outcomes(forge, root) == ["created"]
@@ -71,7 +71,7 @@ def test_a_ruleset_that_somebody_has_weakened_is_put_right(root: Path) -> None:
     assert stand_in.lists["rulesets"][0]["rules"] == RULES
 
 
-def test_a_rule_too_many_at_the_forge_is_taken_away(root: Path) -> None:
+def test_an_additional_rule_of_a_ruleset_is_removed(root: Path) -> None:
     more = [*RULES, {"type": "creation"}]
     stand_in = StandInForge({"rulesets": [RULESET | {"id": 4, "rules": more}]})
     with at(GITHUB, stand_in) as forge:
@@ -79,7 +79,7 @@ def test_a_rule_too_many_at_the_forge_is_taken_away(root: Path) -> None:
     assert stand_in.lists["rulesets"][0]["rules"] == RULES
 
 
-def test_a_branch_that_gitlab_protects_otherwise_is_protected_anew(root: Path) -> None:
+def test_a_branch_that_gitlab_protects_otherwise_is_protected_again(root: Path) -> None:
     stand_in = StandInForge(project={"only_allow_merge_if_pipeline_succeeds": False})
     with at(GITLAB, stand_in) as forge:
         assert outcomes(forge, root) == ["updated", "created", "created"]
@@ -109,7 +109,7 @@ def test_a_forge_that_does_not_return_its_rules_is_an_error(root: Path) -> None:
     assert refusal.value.why == "GitHub answered 403: not with ***"
 
 
-def test_a_refusal_half_way_says_what_is_not_protected_now(root: Path) -> None:
+def test_a_refusal_in_the_middle_says_what_is_not_protected_now(root: Path) -> None:
     stand_in = StandInForge()
     with at(GITLAB, stand_in) as forge:
         outcomes(forge, root)
@@ -128,7 +128,7 @@ def test_an_answer_of_another_kind_is_a_refusal(root: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]"])
-def test_a_file_that_says_nothing_is_named(root: Path, content: str | None) -> None:
+def test_a_file_that_cannot_be_read_is_named(root: Path, content: str | None) -> None:
     for name, path in ((GITHUB, RULESETS), (GITLAB, PROTECTION)):
         file = root / path / "main.json" if name == GITHUB else root / path
         file.unlink()

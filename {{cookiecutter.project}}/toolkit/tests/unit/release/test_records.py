@@ -1,4 +1,4 @@
-"""A release record is whole, or it is not believed."""
+"""A release record is complete and consistent, or refused."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_33_a_truncated_record_is_refused(content: bytes) -> None:
         parse(content, "a test")
 
 
-def test_a_bundle_is_held_against_its_record() -> None:
+def test_a_bundle_is_checked_against_its_record() -> None:
     assert RECORD.damage(FILES) is None
     assert RECORD.damage(FILES | {"model.onnx": b"other"}) == (
         "model.onnx is not the file that was released"

@@ -1,4 +1,4 @@
-"""An index at a registry is believed to have a release's image if it has just that."""
+"""An index at a registry counts as a release's image if it lists exactly that."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ADA = {"username": "ada", "password": "secret"}
 
 
 class Registry(http.server.BaseHTTPRequestHandler):
-    """Gives one index to whoever brings a token, and tokens to Ada, as the large registries do."""
+    """Gives one index to clients with a token, and tokens to Ada, as the large registries do."""
 
     content = b""
 
@@ -90,7 +90,7 @@ def test_36_an_index_belongs_to_an_image_that_it_lists_for_the_platform(
     assert lists(repository, f"sha256:{sha256(content)}", MANIFEST, HERE, ADA) is has_it
 
 
-def test_36_an_index_that_is_not_what_was_asked_for_is_not_believed(
+def test_36_an_index_with_another_digest_is_not_trusted(
     repository: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Registry, "content", index({"digest": MANIFEST, "platform": HERE}))

@@ -1,4 +1,4 @@
-"""Held-out customers are asked about, and every answer that is none is counted."""
+"""Held-out customers are replayed, and every failure is counted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CUSTOMER = {"age": 40}
 
 
 def ask(address: str) -> Replay:
-    """Ask for a moment."""
+    """Replay for a moment."""
     replay = Replay(address, [CUSTOMER], per_second=100)
     with replay.running():
         time.sleep(0.3)
@@ -32,7 +32,7 @@ def test_a_server_error_is_an_answer_that_has_failed() -> None:
     assert replay.unanswered() == 0, "its log tells of it already"
 
 
-def test_who_is_not_there_leaves_requests_unanswered() -> None:
+def test_a_missing_server_leaves_requests_unanswered() -> None:
     with listening() as listener:
         address = listener.address
     replay = ask(address)

@@ -1,4 +1,4 @@
-"""When two answers are the same."""
+"""When two answers are equal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person reads about an environment."""
+"""The status of an environment, for people."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_an_event_is_one_line_in_utc() -> None:
     )
 
 
-def test_a_change_is_told_once_and_says_when_it_has_no_end() -> None:
+def test_a_change_is_shown_once_and_as_unfinished_without_an_outcome() -> None:
     begun = Event("promote", "A", "", "pending", sha="1")
     ended = Event("promote", "A", "", "verified", sha="2", caused_by="1")
     preempted = Event("promote", "B", "", "pending", sha="3")

@@ -1,4 +1,4 @@
-"""What of the toolkit a release's wheel holds."""
+"""The toolkit's modules in a release's wheel."""
 
 from __future__ import annotations
 

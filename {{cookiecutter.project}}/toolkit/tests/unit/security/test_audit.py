@@ -1,4 +1,4 @@
-"""A locked package with a known hole fails, and so does one that nobody has answered for."""
+"""A locked package with a known vulnerability fails, and so does one without an answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from toolkit.security.waivers import Waiver, parse, report
 TODAY = date(2026, 11, 24)
 JINJA = Package("jinja2", "3.1.0", ("--hash=sha256:00",), ("requirements/serving.txt:1",))
 CLICK = Package("click", "8.1.0", ("--hash=sha256:00",), ("requirements/serving.txt:3",))
-HOLE = Vulnerability(JINJA, ("PYSEC-1", "CVE-2026-1"), ("3.1.6",), "A sandbox with a way out")
+KNOWN = Vulnerability(JINJA, ("PYSEC-1", "CVE-2026-1"), ("3.1.6",), "A sandbox with a way out")
 
 
 def waiver(package: str = "jinja2", id: str = "CVE-2026-1", until: date = TODAY) -> Waiver:
@@ -46,12 +46,12 @@ def test_what_is_not_locked_is_refused(tmp_path: Path, line: str) -> None:
         audit.read_locks(tmp_path)
 
 
-def test_without_a_lock_nothing_can_be_told(tmp_path: Path) -> None:
+def test_without_a_lock_the_audit_fails(tmp_path: Path) -> None:
     with pytest.raises(CannotTell, match="there is no lock"):
         audit.read_locks(tmp_path)
 
 
-def test_two_versions_of_a_package_are_asked_about_in_two_rounds() -> None:
+def test_two_versions_of_a_package_are_checked_in_two_rounds() -> None:
     older = Package("click", "8.0.0", (), ("requirements/serving.txt:5",))
     rounds = [set(some) for some in audit.rounds([JINJA, older, CLICK])]
     assert rounds == [{JINJA, CLICK}, {older}]
@@ -79,7 +79,7 @@ def test_a_package_that_was_skipped_is_not_passed(answers: list[dict[str, Any]])
         audit.understand([JINJA, CLICK], answers)
 
 
-def test_a_vulnerability_is_told_with_place_names_and_fixed_version() -> None:
+def test_a_vulnerability_is_printed_with_place_names_and_fixed_version() -> None:
     known = {
         "id": "PYSEC-1",
         "aliases": ["CVE-2026-1"],
@@ -90,8 +90,8 @@ def test_a_vulnerability_is_told_with_place_names_and_fixed_version() -> None:
         {"name": "jinja2", "version": "3.1.0", "vulns": [known]},
         {"name": "click", "version": "8.1.0", "vulns": []},
     ]
-    assert audit.understand([JINJA, CLICK], answers) == [HOLE]
-    assert str(HOLE) == (
+    assert audit.understand([JINJA, CLICK], answers) == [KNOWN]
+    assert str(KNOWN) == (
         "requirements/serving.txt:1: PYSEC-1: jinja2 3.1.0 (CVE-2026-1): fixed in 3.1.6: "
         "A sandbox with a way out"
     )
@@ -100,10 +100,10 @@ def test_a_vulnerability_is_told_with_place_names_and_fixed_version() -> None:
 def test_a_vulnerability_fails_until_it_is_waived_by_any_of_its_names(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert report([HOLE], [], TODAY, audit.FIX) == 1
-    assert str(HOLE) in capsys.readouterr().out
+    assert report([KNOWN], [], TODAY, audit.FIX) == 1
+    assert str(KNOWN) in capsys.readouterr().out
     for id in ("PYSEC-1", "CVE-2026-1"):
-        assert report([HOLE], [waiver(id=id)], TODAY, audit.FIX) == 0
+        assert report([KNOWN], [waiver(id=id)], TODAY, audit.FIX) == 0
         out = capsys.readouterr().out
         assert (
             f"{id} of jinja2 is waived until 2026-11-24, because our templates are our own" in out
@@ -114,7 +114,7 @@ def test_a_vulnerability_fails_until_it_is_waived_by_any_of_its_names(
 def test_a_waiver_is_for_one_vulnerability_of_one_package(
     other: Waiver, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert report([HOLE], [other], TODAY, audit.FIX) == 1
+    assert report([KNOWN], [other], TODAY, audit.FIX) == 1
     assert "not needed here: remove it" in capsys.readouterr().out
 
 
@@ -122,11 +122,11 @@ def test_an_expired_waiver_fails_with_what_it_was_for_and_without(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     expired = waiver(until=date(2026, 11, 23))
-    for found in ([HOLE], []):
+    for found in ([KNOWN], []):
         assert report(found, [expired], TODAY, audit.FIX) == 1
         out = capsys.readouterr().out
         assert "audit.toml:4: CVE-2026-1: the waiver for jinja2 expired on 2026-11-23" in out
-        assert (str(HOLE) in out) == bool(found)
+        assert (str(KNOWN) in out) == bool(found)
 
 
 WAIVER = """schema = 1

@@ -1,4 +1,4 @@
-"""What is released fails with a hole that could be mended, and where nobody can tell."""
+"""A release with a severe vulnerability that has a fix fails, and so does an incomplete scan."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NUMPY = "app/venv/lib/python3.13/site-packages/numpy-2.5.1.dist-info/METADATA"
 
 @pytest.fixture(autouse=True)
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stand in a repository with one commit, and nothing built of it."""
+    """A repository with one commit, of which no release was built."""
     monkeypatch.chdir(tmp_path)
     for name in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{name}_NAME", "Ada")
@@ -40,7 +40,7 @@ def commit() -> str:
 
 
 def built(version: str = "01234567") -> Release:
-    """Leave what `invoke build` leaves, and return the release."""
+    """Write what `invoke build` writes, and return the release."""
     folder = Path("dist", f"{commit()}-{version}")
     folder.mkdir(parents=True)
     lock = "jinja2==3.1.0 \\\n    --hash=sha256:00\nnumpy==2.5.1 \\\n    --hash=sha256:00\n"
@@ -52,13 +52,13 @@ def built(version: str = "01234567") -> Release:
 
 
 def known(package: str, **more: object) -> dict[str, object]:
-    """Return what trivy says of one vulnerability."""
+    """Return trivy's description of one vulnerability."""
     output = {"VulnerabilityID": "CVE-2026-1", "InstalledVersion": "1", "FixedVersion": "2"}
     return output | {"PkgName": package, "Severity": "HIGH", "Title": "A way out"} | more
 
 
 def answer(*known_of_python: object, known_of_system: object = ()) -> dict[str, Any]:
-    """Return what trivy says of the image that `built` has left."""
+    """Return trivy's report of the image of `built`."""
     python = {
         "Target": "Python",
         "Class": "lang-pkgs",
@@ -75,7 +75,7 @@ def answer(*known_of_python: object, known_of_system: object = ()) -> dict[str, 
     return {"Metadata": metadata, "Results": [system, python]}
 
 
-def test_a_python_package_and_one_of_the_system_are_told_with_where_they_are_chosen() -> None:
+def test_a_python_and_a_system_package_are_printed_with_the_place_of_their_version() -> None:
     python = known("NumPy", PkgPath=NUMPY, VendorIDs=["GHSA-1"], InstalledVersion="2.5.1")
     system = known("libssl3", Severity="CRITICAL", VulnerabilityID="CVE-2026-2")
     output = understand(answer(python, known_of_system=[system]), built())
@@ -126,7 +126,7 @@ def test_another_image_and_a_system_without_advisories_are_not_passed(
         understand(answer() | {"Metadata": metadata}, built())
 
 
-def hole(severity: str = "HIGH", fixed_in: str = "2") -> Vulnerability:
+def vulnerability(severity: str = "HIGH", fixed_in: str = "2") -> Vulnerability:
     names = ("CVE-2026-1", "GHSA-1")
     return Vulnerability("libssl3", "1", fixed_in, names, severity, "Dockerfile:2", "debian", "Out")
 
@@ -142,17 +142,20 @@ def hole(severity: str = "HIGH", fixed_in: str = "2") -> Vulnerability:
         ("UNKNOWN", "2", 0),
     ],
 )
-def test_what_is_bad_and_could_be_mended_fails_and_the_rest_is_told(
+def test_a_severe_vulnerability_with_a_fix_fails_and_others_are_printed(
     severity: str, fixed_in: str, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert scan.judge([hole(severity, fixed_in)], [], TODAY) == code
+    assert scan.judge([vulnerability(severity, fixed_in)], [], TODAY) == code
     first = capsys.readouterr().out.splitlines()[0]
     assert first.startswith("Dockerfile:2: CVE" if code else "does not fail: CVE-2026-1: libssl3 1")
 
 
 def test_a_waiver_may_be_of_a_package_of_the_system() -> None:
     for id, code in (("CVE-2026-1", 0), ("GHSA-1", 0), ("CVE-2026-2", 1)):
-        assert scan.judge([hole()], [Waiver("libssl3", id, TODAY, "no TLS", 2)], TODAY) == code
+        assert (
+            scan.judge([vulnerability()], [Waiver("libssl3", id, TODAY, "no TLS", 2)], TODAY)
+            == code
+        )
 
 
 def test_what_was_built_of_head_is_found() -> None:
@@ -165,7 +168,7 @@ def test_what_was_built_of_head_is_found() -> None:
     assert Release.of_head() == Release(release.folder, "")
 
 
-def test_nothing_of_head_and_two_of_it_cannot_be_told() -> None:
+def test_without_a_release_of_head_or_with_two_the_scan_fails() -> None:
     with pytest.raises(CannotTell, match="no release in dist was built from HEAD"):
         Release.of_head()
     built()
@@ -175,7 +178,7 @@ def test_nothing_of_head_and_two_of_it_cannot_be_told() -> None:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, output: object) -> int:
-    """Run the check where trivy says something, and left something the last time."""
+    """Run the scan with an answer of trivy, and with evidence of an earlier run."""
     scan.EVIDENCE.parent.mkdir()
     scan.EVIDENCE.write_text("{}")
     monkeypatch.setattr(trivy, "scan", lambda *_: output)
@@ -184,7 +187,7 @@ def run(monkeypatch: pytest.MonkeyPatch, output: object) -> int:
 
 
 @pytest.mark.parametrize(("output", "verdict"), [((), "passed"), ([known("libssl3")], "failed")])
-def test_it_leaves_which_image_was_scanned_and_how_it_ended(
+def test_the_evidence_names_the_image_and_the_verdict(
     monkeypatch: pytest.MonkeyPatch, output: object, verdict: str
 ) -> None:
     release = built()
@@ -195,7 +198,7 @@ def test_it_leaves_which_image_was_scanned_and_how_it_ended(
     assert len(evidence["vulnerabilities"]) == len(list(output))  # type: ignore[call-overload]
 
 
-def test_it_says_that_its_waivers_are_not_committed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_evidence_says_whether_the_tree_was_clean(monkeypatch: pytest.MonkeyPatch) -> None:
     built()
     Path("audit.toml").write_text("schema = 1\n\n")
     assert run(monkeypatch, answer()) == 0
@@ -205,7 +208,7 @@ def test_it_says_that_its_waivers_are_not_committed(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     "output", [None, [], {}, {"Metadata": {}}, answer(), answer({"PkgName": 1})]
 )
-def test_what_is_not_understood_leaves_nothing(
+def test_an_unreadable_answer_leaves_no_evidence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], output: Any
 ) -> None:
     release = built()

@@ -1,4 +1,4 @@
-"""A secret is found wherever the branch has it, and is never repeated."""
+"""A secret is found wherever the branch has it, and is never printed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def commit(folder: Path, name: str, text: str) -> str:
 
 
 def output(capsys: pytest.CaptureFixture[str], code: int, *arguments: str) -> str:
-    """Return what a search says, which never is the secret."""
+    """Return the output of a search, which must not hold the secret."""
     capsys.readouterr()
     assert secrets.main(list(arguments)) == code
     out, err = capsys.readouterr()
@@ -77,7 +77,7 @@ def test_a_token_that_the_branch_has_added_and_removed_is_named_with_its_commit(
     assert out.count("settings.py:") == 1
 
 
-def test_a_token_that_a_merge_has_brought_and_taken_is_found(
+def test_a_token_that_a_merge_has_added_and_removed_is_found(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     git(folder, "switch", "--quiet", "--create", "side")
@@ -89,19 +89,19 @@ def test_a_token_that_a_merge_has_brought_and_taken_is_found(
     assert "other.py:1: Access Token" in output(capsys, 1)
 
 
-def test_what_the_default_branch_had_already_is_not_held_against_the_one_that_removes_it(
+def test_a_token_of_the_default_branch_does_not_fail_the_branch_that_removes_it(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     git(folder, "switch", "--quiet", "main")
     commit(folder, "settings.py", f"TOKEN = '{TOKEN}'\n")
-    git(folder, "switch", "--quiet", "--create", "mend")
+    git(folder, "switch", "--quiet", "--create", "fix")
     commit(folder, "settings.py", f"TOKEN = '{TOKEN}'\nDEBUG = False\n")
     assert "in the file as it is now" in output(capsys, 1)
     commit(folder, "settings.py", "DEBUG = False\n")
     output(capsys, 0)
 
 
-def test_without_a_branch_to_compare_with_the_files_are_read_alone(
+def test_without_a_branch_to_compare_with_only_the_files_are_searched(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     git(folder, "branch", "--quiet", "--move", "main", "trunk")
@@ -110,7 +110,7 @@ def test_without_a_branch_to_compare_with_the_files_are_read_alone(
     assert "and no history: there is no branch to compare with (origin/HEAD" in output(capsys, 0)
 
 
-def test_ci_says_what_its_default_branch_is_called(
+def test_ci_names_its_default_branch(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     git(folder, "update-ref", "refs/remotes/origin/trunk", "main")
@@ -121,7 +121,7 @@ def test_ci_says_what_its_default_branch_is_called(
     assert "and removed since" in output(capsys, 1)
 
 
-def test_a_shallow_clone_cannot_tell(
+def test_in_a_shallow_clone_the_search_fails(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     commit(folder, "settings.py", "DEBUG = True\n")
@@ -131,7 +131,7 @@ def test_a_shallow_clone_cannot_tell(
     assert "could not tell: this clone is shallow" in output(capsys, 1)
 
 
-def test_outside_of_git_nothing_can_be_told(
+def test_outside_of_git_the_search_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / secrets.BASELINE).write_bytes(secrets.BASELINE.read_bytes())
@@ -180,7 +180,7 @@ def test_the_tokens_of_today_are_found(
     assert "notes.md:1: " in (out := output(capsys, 1)) and token not in out
 
 
-def test_what_somebody_has_called_a_secret_is_never_accepted(
+def test_a_finding_marked_as_a_secret_is_never_accepted(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "notes.md").write_text(TOKEN)
@@ -194,7 +194,7 @@ def test_what_somebody_has_called_a_secret_is_never_accepted(
     assert "notes.md:1" in output(capsys, 1)
 
 
-def test_a_baseline_without_a_plugin_is_not_relied_on(
+def test_a_baseline_of_other_plugins_is_refused(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     baseline = folder / secrets.BASELINE

@@ -36,7 +36,7 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def made(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository that was made from the template; the settings of whoever tests are kept out."""
+    """A repository that was made from the template; without the settings of the user."""
     monkeypatch.setenv("COOKIECUTTER_CONFIG", str(tmp_path / "settings.yaml"))
     (tmp_path / "settings.yaml").write_text(f"replay_dir: {tmp_path}\n")
     made = tmp_path / "made"
@@ -64,7 +64,7 @@ def commit(folder: Path, message: str) -> str:
 
 
 def output(capsys: pytest.CaptureFixture[str], code: int) -> str:
-    """Return what a look says, and leave the repository as it was."""
+    """Return the output of a comparison, which must not change the repository."""
     before = git(Path.cwd(), "status", "--porcelain")
     assert template.main() == code
     assert git(Path.cwd(), "status", "--porcelain") == before
@@ -99,7 +99,7 @@ def test_every_file_that_an_update_changes_is_named(
     assert "cruft update, with nothing uncommitted" in out and "git ls-files -u" in out
 
 
-def test_changes_of_ones_own_that_an_update_leaves_alone_are_none(
+def test_own_changes_that_an_update_keeps_are_not_named(
     source: Path, made: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (made / "model.py").write_text(LINES.replace("third", "3rd"))
@@ -183,7 +183,7 @@ def test_a_template_may_be_in_a_folder_of_its_repository(
     assert "toolkit/gate.py:1: own: changed here" in output(capsys, 0)
 
 
-def test_a_repository_that_is_not_linked_is_told_how_to_be(
+def test_a_repository_without_a_link_gets_the_command_that_makes_it(
     made: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (made / ".cruft.json").unlink()
