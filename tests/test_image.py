@@ -253,7 +253,9 @@ def test_an_engine_that_does_not_answer_is_no_pass(
 
 def test_01_a_registry_that_cannot_be_reached(shop: Shop) -> None:
     shop.registry.refuses = True
-    refused(shop, PUSH_FAILED, f"{shop.registry.address}/models/churn-model did not accept the image")
+    refused(
+        shop, PUSH_FAILED, f"{shop.registry.address}/models/churn-model did not accept the image"
+    )
 
 
 def test_02_a_registry_that_dies_while_it_is_pushed_to(shop: Shop) -> None:
