@@ -129,7 +129,7 @@ def promote(
     yes: bool = False,
     json: bool = False,
 ) -> Any:
-    """Release to an environment, verify it, and restore the release before if it fails."""
+    """Promote a release to an environment, verify it, and roll back if it fails."""
     return _promote(_machine(), env, version, dry_run or c.config.run.dry, yes)
 
 
@@ -196,7 +196,7 @@ def rollback(
     dry_run: bool = False,
     json: bool = False,
 ) -> Any:
-    """Go back to the last known good release at once; no question, no approval, no freeze."""
+    """Roll back to the last known good release at once, whatever the lock, freeze or approval."""
     machine = _machine()
     plan = machine.plan_rollback(machine.policy.environment(env), version)
     say(plan)
