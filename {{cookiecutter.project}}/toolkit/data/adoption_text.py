@@ -16,6 +16,7 @@ from .contract import MAX_NULL_RATE, Column, Contract, Csv
 from .dataset import Dataset
 
 FIRST_RULE = "[[rule]]"
+NEXT_TABLE = re.compile(r"^(?=\[)", re.MULTILINE)
 # The rules that do not depend on the table.
 KEPT = re.compile('^metric = "(latency_ms|model_mb)"$', re.MULTILINE)
 
@@ -78,7 +79,10 @@ def _keys(column: Column) -> Iterator[tuple[str, str]]:
 def quality(text: str, rules: Sequence[Rule]) -> str:
     """Return quality.toml with these rules in place of those that depend on the table."""
     head, *blocks = text.split(FIRST_RULE)
-    kept = [block for block in blocks if KEPT.search(block)]
+    # The owner may have added another table behind a rule.
+    others = [NEXT_TABLE.split(block, maxsplit=1) for block in blocks]
+    kept = [rule for rule, *_ in others if KEPT.search(rule)]
+    head += "".join(f"{table.rstrip()}\n\n" for _, *tables in others for table in tables)
     proposed = [
         f"\nmetric = {_quoted(rule.metric)}\n{rule.bound} = {rule.threshold:g}\n"
         f"reason = {_quoted(rule.reason)}\n"

@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 
 from toolkit.__main__ import main
+from toolkit.data import adoption_text
 from toolkit.data import contract as contracts
 from toolkit.data import table
 from toolkit.data.contract import MAX_NULL_RATE
 from toolkit.data.validation import validate
+from toolkit.model.policy import Rule
 from toolkit.tests import customers
 
 ADOPT = ("adopt", "bank.csv", "--target", "gone", "--id", "account")
@@ -352,3 +354,11 @@ def test_a_table_with_a_duplicate_column_or_a_short_row_is_refused(
     (repository / "bank.csv").write_text("\n".join(lines), encoding="utf-8")
     assert main([*ADOPT]) == 1
     assert "gone is empty in 1 row, line 6" in capsys.readouterr().err
+
+
+def test_a_table_behind_the_rules_of_quality_toml_is_kept() -> None:
+    text = 'schema = 2\n\n[[rule]]\nmetric = "f1"\nmin = 0.7\n\n[metrics.profit]\ncost_eur = 5\n'
+    proposed = Rule("roc_auc", "min", 0.8, "below it the order is too poor")
+    adopted = tomllib.loads(adoption_text.quality(text, [proposed]))
+    assert adopted["metrics"] == {"profit": {"cost_eur": 5}}
+    assert [rule["metric"] for rule in adopted["rule"]] == ["roc_auc"]
