@@ -9,13 +9,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import gitlab_runner
 import ci_project
+import gitlab_runner
 import pytest
-from engine import CACHE_VARIABLE
-from gitlab_runner import GitLab, Pipeline, RunnerMissing
-from living import Living
+from ci_machine import RunnerMissing
 from ci_project import FAULTS, TOKEN, Project, write_a_sentence
+from engine import CACHE_VARIABLE
+from gitlab_runner import GitLab, Pipeline
 
 from demo.changes import learn_more_slowly
 
@@ -24,8 +24,8 @@ HARMLESS = "harmless"
 
 
 @pytest.fixture(scope="module")
-def tool(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Return how gitlab-ci-local is called, installed now unless a cache has it."""
+def tool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return gitlab-ci-local's program, installed now unless a cache has it."""
     cache = os.environ.get(CACHE_VARIABLE)
     folder = Path(cache, "gitlab-ci-local") if cache else tmp_path_factory.mktemp("npm")
     try:
@@ -35,15 +35,13 @@ def tool(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def project(
-    tool: list[str], living: Living, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Project]:
-    with ci_project.project(living, tmp_path_factory.mktemp("gitlab")) as project:
+def project(tool: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    with ci_project.project(tmp_path_factory.mktemp("gitlab")) as project:
         yield project
 
 
 @pytest.fixture(scope="module")
-def gitlab(tool: list[str], project: Project) -> GitLab:
+def gitlab(tool: Path, project: Project) -> GitLab:
     return GitLab(project.machine, project.remote, tool)
 
 
@@ -64,6 +62,7 @@ def begun(
     One breaks nothing and runs every check; the others have a fault each and run the check that
     must find it.
     """
+    gitlab.download(project.repository.folder / "requirements" / "tools.txt")
     chosen = {branch: [checks[fault.session]] for branch, fault in FAULTS.items()}
     project.propose(HARMLESS, write_a_sentence)
     for branch, fault in FAULTS.items():
@@ -87,97 +86,124 @@ def green(begun: dict[str, Future[Pipeline]]) -> Pipeline:
 
 @dataclass(frozen=True)
 class Story:
-    """Two commits on main: the first goes to prod, the second to staging and back.
+    """A commit on main, and how it came to prod.
 
     Parameters
     ----------
-    refused : Pipeline
-        The job ``production`` before the first one was approved.
-    night, drill : Pipeline
-        What the schedules have run, when staging served the second.
-    jobs : list of Pipeline
-        All the others, in their order.
-    first : (str, str)
-        What staging and prod served after the first commit.
-    second : str
-        What staging served after the second commit.
-    practised : str
-        What it served after the drill.
-    last : str
-        What it served after the rollback.
+    released : Pipeline
+        The job that serves it in staging.
+    refused, promoted : Pipeline
+        The job for prod, before the commit was approved and after that.
+    served : (str, str)
+        What staging and prod served then.
     """
 
+    released: Pipeline
     refused: Pipeline
-    night: Pipeline
-    drill: Pipeline
-    jobs: list[Pipeline]
-    first: tuple[str, str]
-    second: str
-    practised: str
-    last: str
+    promoted: Pipeline
+    served: tuple[str, str]
 
 
 @pytest.fixture(scope="module")
 def story(project: Project, gitlab: GitLab, begun: dict[str, Future[Pipeline]]) -> Story:
-    """Return two releases and a rollback.
+    """Return the release of the first commit.
 
     The checks of merge requests run meanwhile: one job at a time would leave half of the machine
     idle.
     """
-    repository = project.repository
-    jobs = [gitlab.run("release")]
+    released = gitlab.run("release")
     refused = gitlab.run("production", CI_JOB_MANUAL="true")
-    repository.ask("approve", "--env", "prod")
-    jobs.append(gitlab.run("production", CI_JOB_MANUAL="true"))
-    first = project.served("staging"), project.served("prod")
-    learn_more_slowly(repository)
-    repository.git("push", "--quiet", "origin", "main")
-    jobs.append(gitlab.run("release"))
-    second = project.served("staging")
-    night, drill = (
-        gitlab.run(name, source="schedule", SCHEDULE=name) for name in ("nightly", "drill")
-    )
-    practised = project.served("staging")
-    jobs.append(gitlab.run("rollback-staging", CI_JOB_MANUAL="true", REASON="it was slow"))
-    print(*jobs, night, drill, sep="\n")
-    last = project.served("staging")
-    return Story(refused, night, drill, jobs, first, second, practised, last)
+    project.repository.ask("approve", "--env", "prod")
+    promoted = gitlab.run("production", CI_JOB_MANUAL="true")
+    print(released, refused, promoted, sep="\n")
+    served = project.served("staging"), project.served("prod")
+    return Story(released, refused, promoted, served)
 
 
+@pytest.fixture(scope="module")
+def second(project: Project, gitlab: GitLab, story: Story) -> str:
+    """Return what staging serves after a second commit on main."""
+    learn_more_slowly(project.repository)
+    project.repository.git("push", "--quiet", "origin", "main")
+    released = gitlab.run("release")
+    assert released.is_green, released.said
+    return project.served("staging")
+
+
+@pytest.fixture(scope="module")
+def night(gitlab: GitLab, second: str) -> Pipeline:
+    """Return what the schedule of every night has run."""
+    done = gitlab.run("nightly", source="schedule", SCHEDULE="nightly")
+    print(done)
+    return done
+
+
+@pytest.fixture(scope="module")
+def drill(gitlab: GitLab, night: Pipeline) -> Pipeline:
+    """Return what the schedule of every month has run, after the night."""
+    done = gitlab.run("drill", source="schedule", SCHEDULE="drill")
+    print(done)
+    return done
+
+
+@pytest.fixture(scope="module")
+def rollback(gitlab: GitLab, drill: Pipeline) -> Pipeline:
+    """Return what the rollback button has run, after the drill."""
+    done = gitlab.run("rollback-staging", CI_JOB_MANUAL="true", REASON="it was slow")
+    print(done)
+    return done
+
+
+@pytest.mark.full
 def test_a_commit_on_main_is_scanned_then_served_in_staging(story: Story) -> None:
-    for pipeline in story.jobs:
-        assert pipeline.is_green, pipeline.said
-    assert "Session scan was successful" in story.jobs[0].said
-    assert story.second != story.first[0]
+    assert story.released.is_green, story.released.said
+    assert "Session scan was successful" in story.released.said
 
 
+@pytest.mark.full
 def test_prod_serves_it_once_it_is_approved_and_not_before(story: Story) -> None:
     assert story.refused.jobs["production"].result == "failed"
     assert "is not approved for prod" in story.refused.said
-    in_staging, in_prod = story.first
+    assert story.promoted.is_green, story.promoted.said
+    in_staging, in_prod = story.served
     assert in_prod == in_staging
 
 
+@pytest.mark.full
+def test_the_next_commit_is_served_in_staging_and_not_in_prod(
+    project: Project, story: Story, second: str
+) -> None:
+    assert second not in story.served
+    assert project.served("staging") == second
+    assert project.served("prod") == story.served[1]
+
+
+@pytest.mark.full
 def test_a_model_of_the_night_that_is_no_better_is_a_report_and_nothing_else(
-    story: Story,
+    night: Pipeline,
 ) -> None:
-    assert story.night.is_green, story.night.said
-    kept = story.night.jobs["nightly"].artifacts / "reports"
+    assert night.is_green, night.said
+    kept = night.jobs["nightly"].artifacts / "reports"
     assert "kept back: no better" in (kept / "nightly.md").read_text(encoding="utf-8")
-    assert "$ invoke build" not in story.night.said
+    assert "$ invoke build" not in night.said
 
 
+@pytest.mark.full
 def test_the_monthly_drill_leaves_what_serves_and_is_recorded(
-    project: Project, story: Story
+    project: Project, second: str, drill: Pipeline
 ) -> None:
-    assert story.drill.is_green, story.drill.said
-    assert story.practised == story.second
-    before_the_rollback = project.repository.ask("history", "--env", "staging")[1]
-    assert (before_the_rollback["kind"], before_the_rollback["outcome"]) == ("drill", "noted")
+    assert drill.is_green, drill.said
+    assert project.served("staging") == second
+    newest = project.repository.ask("history", "--env", "staging")[0]
+    assert (newest["kind"], newest["outcome"]) == ("drill", "noted")
 
 
-def test_the_rollback_button_brings_the_release_before_back(project: Project, story: Story) -> None:
-    assert story.last == story.first[0]
+@pytest.mark.full
+def test_the_rollback_button_brings_the_release_before_back(
+    project: Project, story: Story, rollback: Pipeline
+) -> None:
+    assert rollback.is_green, rollback.said
+    assert project.served("staging") == story.served[0]
     newest = project.repository.ask("history", "--env", "staging")[0]
     assert (newest["kind"], newest["reason"]) == ("rollback", "it was slow")
 
@@ -197,6 +223,7 @@ def test_a_merge_request_releases_nothing(gitlab: GitLab) -> None:
     assert {job["stage"] for job in jobs.values()} == {"check"}
 
 
+@pytest.mark.full
 def test_a_merge_request_is_green_on_a_fresh_repository(
     project: Project, checks: dict[str, str], green: Pipeline
 ) -> None:
@@ -206,6 +233,7 @@ def test_a_merge_request_is_green_on_a_fresh_repository(
     assert ended == dict.fromkeys(checks.values(), "success")
 
 
+@pytest.mark.full
 def test_a_check_keeps_its_reports(checks: dict[str, str], green: Pipeline) -> None:
     for session, name in checks.items():
         report = "quick-gate" if session == "gate" else session
@@ -213,6 +241,7 @@ def test_a_check_keeps_its_reports(checks: dict[str, str], green: Pipeline) -> N
         assert {f"{report}.json", f"{report}.md"} <= {path.name for path in kept.iterdir()}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("branch", FAULTS)
 def test_a_fault_turns_its_check_and_the_pipeline_red(
     checks: dict[str, str], begun: dict[str, Future[Pipeline]], branch: str
@@ -226,11 +255,17 @@ def test_a_fault_turns_its_check_and_the_pipeline_red(
     assert not pipeline.is_green
 
 
+@pytest.mark.full
 def test_no_planted_token_is_in_anything_that_was_left_behind(
-    project: Project, begun: dict[str, Future[Pipeline]], story: Story
+    project: Project,
+    begun: dict[str, Future[Pipeline]],
+    story: Story,
+    night: Pipeline,
+    drill: Pipeline,
+    rollback: Pipeline,
 ) -> None:
     proposed = [each.result() for each in begun.values()]
-    ran = [*proposed, *story.jobs, story.night, story.drill]
+    ran = [*proposed, story.released, story.refused, story.promoted, night, drill, rollback]
     assert not [each for each in ran if project.machine.mark in each.said]
     assert project.machine.leaks(project.remote) == []
 
