@@ -230,6 +230,8 @@ def edit_as_an_owner(repository: Repository) -> None:
     accuracy = '[[rule]]\nmetric = "accuracy"\nmin = 0.8'
     repository.replace("quality.toml", f"{accuracy}5\n", f"{accuracy}4\n")
     repository.replace(NIGHTLY, 'cron: "17 2 ', 'cron: "59 4 ')
+    accepted = repository.nox("-s", "reference")
+    assert accepted.returncode == 0, accepted.stdout + accepted.stderr
     repository.commit("Know seniors")
 
 
