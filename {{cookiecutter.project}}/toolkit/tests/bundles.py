@@ -10,7 +10,7 @@ from toolkit.model.training import Trained
 from toolkit.reports import files as reports
 
 
-def lay_out(folder: Path, contract: Contract, trained: Trained) -> None:
+def write(folder: Path, contract: Contract, trained: Trained) -> None:
     """Write a bundle's files, as a training does."""
     rows = table.read(contract)
     made = reference.make(rows, datasets.from_table(rows, contract), contract)

@@ -1,4 +1,4 @@
-"""A release as `invoke champion` lays it out: the package as a wheel, a model, checksums."""
+"""A release as `invoke champion` writes it: the package as a wheel, a model, checksums."""
 
 import ast
 import hashlib
@@ -58,7 +58,7 @@ def _imported_by(path: Path) -> Iterator[Path]:
             yield from (file for file in files if name.is_relative_to(TOOLKIT) and file.is_file())
 
 
-def lay_out(
+def write(
     folder: Path,
     files: Mapping[str, bytes],
     release: str | None = "c0ffeec0ffee-01234567",

@@ -42,7 +42,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     policy = policy_file.load(folder / "quality.toml", "toolkit.tests.example")
     dataset = datasets.from_table(table.read(contract), contract)
     trained = training.train(dataset, contract, policy.training)
-    bundles.lay_out(folder, contract, trained)
+    bundles.write(folder, contract, trained)
     reports.write_json(folder / "release.json", RECORD | {"created": "2026-11-24"})
     return folder
 

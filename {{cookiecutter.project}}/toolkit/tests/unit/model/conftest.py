@@ -43,5 +43,5 @@ def predictor(trained: Trained, contract: Contract) -> Predictor:
 
 @pytest.fixture
 def bundle(tmp_path: Path, trained: Trained, contract: Contract) -> Path:
-    bundles.lay_out(tmp_path, contract, trained)
+    bundles.write(tmp_path, contract, trained)
     return tmp_path

@@ -39,7 +39,7 @@ def files(trained: Trained, contract: Contract) -> dict[str, bytes]:
 
 @pytest.fixture
 def folder(tmp_path: Path, files: dict[str, bytes]) -> Path:
-    releases.lay_out(tmp_path / "champion", files)
+    releases.write(tmp_path / "champion", files)
     return tmp_path / "champion"
 
 
@@ -61,7 +61,7 @@ def test_a_champion_predicts_what_it_serves(
 def test_its_age_is_the_time_since_it_was_fetched(
     tmp_path: Path, files: dict[str, bytes], requests: Requests
 ) -> None:
-    releases.lay_out(tmp_path / "old", files, fetched=timedelta(days=3))
+    releases.write(tmp_path / "old", files, fetched=timedelta(days=3))
     assert champions.load(tmp_path / "old", requests).age_days == pytest.approx(3, abs=0.01)
 
 
@@ -72,7 +72,7 @@ def test_without_a_folder_it_was_not_fetched(tmp_path: Path) -> None:
 
 
 def test_an_environment_that_serves_nothing_has_none_yet(tmp_path: Path) -> None:
-    releases.lay_out(tmp_path / "champion", {}, release=None)
+    releases.write(tmp_path / "champion", {}, release=None)
     champion = champions.load(tmp_path / "champion", [])
     assert (champion.state, champion.why) == (champions.NONE_YET, "prod has served nothing yet")
 
@@ -95,7 +95,7 @@ def test_a_champion_with_other_features_is_scored_by_its_own_code(
         Predictor(contract, older.model)
     code = {"tests/example/features.py": ("FEATURES = (", "FEATURES = () and (")}
     files = {"model.onnx": older.model, "contract.toml": contract.path.read_bytes()}
-    releases.lay_out(tmp_path / "champion", files, package=releases.wheel(code))
+    releases.write(tmp_path / "champion", files, package=releases.wheel(code))
     champion = champions.load(tmp_path / "champion", requests)
     assert champion.state == champions.SCORED, champion.why
     np.testing.assert_array_equal(champion.probabilities, expected)
@@ -139,7 +139,7 @@ def test_a_champion_that_needs_a_removed_column_cannot_be_scored(
 def test_a_champion_that_no_longer_loads_cannot_be_scored(
     tmp_path: Path, files: dict[str, bytes], requests: Requests
 ) -> None:
-    releases.lay_out(tmp_path / "champion", files | {"model.onnx": b"of another runtime"})
+    releases.write(tmp_path / "champion", files | {"model.onnx": b"of another runtime"})
     champion = champions.load(tmp_path / "champion", requests)
     assert champion.state == champions.UNSCORABLE
     assert "the model cannot be loaded" in champion.why
@@ -149,7 +149,7 @@ def test_a_champion_whose_code_breaks_cannot_be_scored(
     tmp_path: Path, files: dict[str, bytes], requests: Requests
 ) -> None:
     code = {"serving/scoring.py": ("import argparse", "import something_that_was_never_installed")}
-    releases.lay_out(tmp_path / "champion", files, package=releases.wheel(code))
+    releases.write(tmp_path / "champion", files, package=releases.wheel(code))
     champion = champions.load(tmp_path / "champion", requests)
     assert champion.state == champions.UNSCORABLE
     assert "something_that_was_never_installed" in champion.why
@@ -159,7 +159,7 @@ def test_a_champion_with_too_few_predictions_cannot_be_scored(
     tmp_path: Path, files: dict[str, bytes], requests: Requests
 ) -> None:
     code = {"serving/scoring.py": ('"probabilities": probabilities', '"probabilities": [0.5]')}
-    releases.lay_out(tmp_path / "champion", files, package=releases.wheel(code))
+    releases.write(tmp_path / "champion", files, package=releases.wheel(code))
     champion = champions.load(tmp_path / "champion", requests)
     assert champion.state == champions.UNSCORABLE
     assert "it gave (1,) predictions for" in champion.why
@@ -168,7 +168,7 @@ def test_a_champion_with_too_few_predictions_cannot_be_scored(
 def test_a_champion_from_before_there_was_scoring_cannot_be_scored(
     tmp_path: Path, files: dict[str, bytes], requests: Requests
 ) -> None:
-    releases.lay_out(tmp_path / "champion", files, package=b"PK\x05\x06" + 18 * b"\x00")
+    releases.write(tmp_path / "champion", files, package=b"PK\x05\x06" + 18 * b"\x00")
     champion = champions.load(tmp_path / "champion", requests)
     assert champion.state == champions.UNSCORABLE
     assert champion.why == "its wheel has no scoring.py: it was built before there was one"
@@ -191,7 +191,7 @@ def test_a_file_that_is_missing_is_refused(folder: Path, requests: Requests) -> 
 
 
 def test_a_release_without_a_model_is_refused(tmp_path: Path, requests: Requests) -> None:
-    releases.lay_out(tmp_path / "champion", {"contract.toml": b""})
+    releases.write(tmp_path / "champion", {"contract.toml": b""})
     with pytest.raises(ConfigurationError, match="model.onnx: the release has no model"):
         champions.load(tmp_path / "champion", requests)
 

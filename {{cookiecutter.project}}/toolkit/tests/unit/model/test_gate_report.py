@@ -29,7 +29,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert main(["reference"]) == 0
         assert main(["train"]) == 0
         files = {path.name: path.read_bytes() for path in Path("reports/model").iterdir()}
-        releases.lay_out(Path("reports/champion"), files, fetched=timedelta(days=3))
+        releases.write(Path("reports/champion"), files, fetched=timedelta(days=3))
         assert main(["train"]) == 1
     return folder / "reports"
 

@@ -97,7 +97,7 @@ def report(repository: Path) -> dict[str, Any]:
 def test_the_night_before_the_first_release_proposes_it(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    releases.lay_out(repository / "reports" / "champion-7-days-ago", {}, release=None)
+    releases.write(repository / "reports" / "champion-7-days-ago", {}, release=None)
     assert main(["nightly"]) == 0
     assert "nightly: proposed: " in capsys.readouterr().err
     document = report(repository)
@@ -114,7 +114,7 @@ def test_the_same_model_again_is_kept_back_which_is_no_failure(
     assert main(["train"]) == 0
     files = {path.name: path.read_bytes() for path in (repository / "reports/model").iterdir()}
     for name in ("champion", "champion-7-days-ago"):
-        releases.lay_out(repository / "reports" / name, files)
+        releases.write(repository / "reports" / name, files)
     (repository / "reports" / "proposal.md").write_text("of another night")
     assert main(["nightly"]) == 0
     assert "nightly: kept back: no better: roc_auc" in capsys.readouterr().err
@@ -128,7 +128,7 @@ def test_the_same_model_again_is_kept_back_which_is_no_failure(
 
 
 def test_a_model_that_fails_its_gate_is_a_report_and_no_failure(repository: Path) -> None:
-    releases.lay_out(repository / "reports" / "champion-7-days-ago", {}, release=None)
+    releases.write(repository / "reports" / "champion-7-days-ago", {}, release=None)
     quality = repository / "quality.toml"
     rule = '\n[[rule]]\nmetric = "model_mb"\nmax = 0.000001\nreason = "none is that small"\n'
     quality.write_text(quality.read_text() + rule)
