@@ -1,4 +1,4 @@
-"""Lays out what a server needs of a release: model, contract and expectation."""
+"""Writes what a server needs of a release: model, contract and expectation."""
 
 from dataclasses import asdict
 from pathlib import Path

@@ -72,7 +72,7 @@ def write(
         every["stand_in-1-py3-none-any.whl"] = wheel() if package is None else package
     for name, content in every.items():
         (folder / name).write_bytes(content)
-    told = {
+    document = {
         "schema": 1,
         "environment": "prod",
         "release": release,
@@ -80,4 +80,4 @@ def write(
         "fetched": (datetime.now(UTC) - (fetched or timedelta())).isoformat(),
         "checksums": {name: hashlib.sha256(one).hexdigest() for name, one in every.items()},
     }
-    (folder / "champion.json").write_text(json.dumps(told), encoding="utf-8")
+    (folder / "champion.json").write_text(json.dumps(document), encoding="utf-8")
