@@ -11,5 +11,5 @@ from toolkit.release import tasks
 
 namespace = Collection.from_module(tasks)
 
-# A task of your own is a function with `@task` (from invoke.tasks), and a line here:
+# A task of your own is a function with `@task()` (from invoke.tasks), and a line here:
 # namespace.add_task(my_task)
