@@ -37,6 +37,7 @@ SHARE_TRAINED = 0.8
 WORSE_BY = 0.02
 SEED = 20261124
 USUAL_LOSSES = (0.0, 0.005)
+GATE = "lower with certainty and by a margin, on the same customers: `nox -s gate`"
 
 
 class Experiment:
@@ -144,12 +145,16 @@ class Experiment:
         for answers in (y_prob, self.worse(y_prob, self.noise)):
             candidate = self.predictions(holdout, answers)
             ours, theirs = (one.metrics()["roc_auc"] for one in (candidate, champion))
-            blocked = {"this gate": self.gate_blocks(holdout, candidate, champion)}
+            blocked = {GATE: self.gate_blocks(holdout, candidate, champion)}
             for loss in USUAL_LOSSES:
-                blocked[f"same customers, lower by more than {loss:g}"] = ours < theirs - loss
+                blocked[f"lower by more than {loss:g}, on the same customers"] = (
+                    ours < theirs - loss
+                )
             for loss in (0.005, 0.01):
-                blocked[f"stored metric, lower by more than {loss:g}"] = ours < stored - loss
-            blocked["must be better by 0.005"] = ours < theirs + 0.005
+                blocked[f"lower than the champion's stored figure by more than {loss:g}"] = (
+                    ours < stored - loss
+                )
+            blocked["not higher by at least 0.005"] = ours < theirs + 0.005
             verdicts.append(blocked)
         return verdicts[0], verdicts[1]
 
@@ -166,7 +171,9 @@ def main() -> None:
         equal, worse = (pd.DataFrame(side) for side in zip(*pairs, strict=True))
         name = "Telco's table" if TELCO.exists() else "the sample"
         print(f"\n{machine()}; {name}, {repetitions} repetitions, seed {SEED}\n")
-        print("| rule | equal models blocked | models worse by 0.02 blocked |")
+        print(
+            "| a candidate is blocked where its ROC AUC is | equal models | models worse by 0.02 |"
+        )
         print("| --- | --- | --- |")
         for rule in equal:
             print(f"| {rule} | {equal[rule].mean():.1%} | {worse[rule].mean():.1%} |")
