@@ -93,3 +93,11 @@ def test_a_change_whose_checksum_was_edited_along_is_named_against_the_template(
     assert f"{MODULE}:1: own: changed here, not by the template" in seen.stdout
     report = (repository.folder / "reports" / "template.json").read_text(encoding="utf-8")
     assert MODULE in report
+
+
+def test_the_toolkit_that_a_repository_does_not_search_again_holds_no_secret(
+    living: Living,
+) -> None:
+    done = living.repository.nox("-s", "secrets", "--", "--all")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "of toolkit/" not in done.stdout, "nothing was left out"
