@@ -165,7 +165,7 @@ def test_the_toolkit_is_compared_with_the_template_of_the_recorded_commit(
     commit(made, "mine")
     out = output(capsys, 1)
     named = [line.split(": ")[:2] for line in out.splitlines() if line.startswith("toolkit/")]
-    assert named == [["toolkit/engine.py:1", "changed"], ["toolkit/gate.py:1", "own"]]
+    assert named == [["toolkit/gate.py:1", "own"], ["toolkit/engine.py:1", "changed"]]
 
 
 def test_a_template_may_be_in_a_folder_of_its_repository(
