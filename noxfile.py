@@ -117,12 +117,14 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def toolkit(session: nox.Session) -> None:
-    """Run the toolkit's tests in place; arguments after -- go to pytest, toolkit/... to a test."""
-    chosen = [
-        str(GENERATED / argument) if argument.startswith("toolkit/") else argument
-        for argument in session.posargs
-    ]
-    test_toolkit(session, *(chosen or (*THREE_AT_A_TIME, "worksteal", str(TESTS))))
+    """Run the toolkit's tests in place; arguments after -- go to pytest, toolkit/... names a test."""
+    if not session.posargs:
+        test_toolkit(session, *THREE_AT_A_TIME, "worksteal", str(TESTS))
+        return
+    named = [argument for argument in session.posargs if argument.startswith("toolkit/")]
+    others = [argument for argument in session.posargs if argument not in named]
+    paths = [GENERATED / name for name in named] or [TESTS]
+    test_toolkit(session, *others, *map(str, paths))
 
 
 @nox.session(default=False)
