@@ -42,7 +42,11 @@ SOURCES = ("hooks", "tests", "demo", "benchmarks", "noxfile.py")
 SETTINGS = "toolkit/pyproject.toml"
 TESTS = GENERATED / "toolkit" / "tests"
 # Many tests wait for processes: three at a time keep two cores busy.
-THREE_AT_A_TIME = ("--numprocesses", "3", "--dist")
+PARALLEL = ("--numprocesses", "3")
+# Each test for itself where each makes what it needs, else a file at a time, as tests/conftest.py
+# orders them: a file's tests share repositories and servers.
+BY_TEST = (*PARALLEL, "--dist", "worksteal")
+BY_FILE = (*PARALLEL, "--dist", "loadfile", "--no-loadscope-reorder")
 # The threads of linear algebra wait for one another by spinning.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -111,15 +115,15 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         test_template(session, *session.posargs)
         return
-    test_toolkit(session, *THREE_AT_A_TIME, "worksteal", str(TESTS / "unit"))
-    test_template(session, *THREE_AT_A_TIME, "loadfile")
+    test_toolkit(session, *BY_TEST, str(TESTS / "unit"))
+    test_template(session, *BY_FILE)
 
 
 @nox.session(default=False)
 def toolkit(session: nox.Session) -> None:
     """Run the toolkit's tests in place; arguments after -- go to pytest, toolkit/... names a test."""
     if not session.posargs:
-        test_toolkit(session, *THREE_AT_A_TIME, "worksteal", str(TESTS))
+        test_toolkit(session, *BY_TEST, str(TESTS))
         return
     named = [argument for argument in session.posargs if argument.startswith("toolkit/")]
     others = [argument for argument in session.posargs if argument not in named]
@@ -133,8 +137,8 @@ def full(session: nox.Session) -> None:
     # What measures or loads the machine runs by itself, and first: after the others pytest would
     # remove their many files, for a minute.
     test_template(session, "-m", "full and alone")
-    test_template(session, "-m", "full and not alone", *THREE_AT_A_TIME, "loadfile")
-    test_toolkit(session, *THREE_AT_A_TIME, "worksteal", str(TESTS / "integration"))
+    test_template(session, "-m", "full and not alone", *BY_FILE)
+    test_toolkit(session, *BY_TEST, str(TESTS / "integration"))
 
 
 @nox.session(default=False)

@@ -22,6 +22,20 @@ Bake = Callable[..., Path]
 # The toolkit that some tests import is what every repository gets a copy of.
 sys.pycache_prefix = str(repositories.TEMPLATE / ".nox" / "bytecode")
 
+# The files whose tests take minutes begin first, and one that bakes only beside them: it need not
+# wait for the living repository. So no worker is left alone at the end with a long one.
+FIRST = (
+    *("test_release", "test_github_pipeline", "test_manifests", "test_gitlab_pipeline"),
+    *("test_image", "test_docker", "test_breakage", "test_telco", "test_docs", "test_toolkit"),
+    *("test_update", "test_model"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what takes longest first; the tests of a file keep their order."""
+    order = {name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
 
 @pytest.fixture(scope="session")
 def bake(tmp_path_factory: pytest.TempPathFactory) -> Bake:
