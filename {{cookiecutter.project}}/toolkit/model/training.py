@@ -277,7 +277,8 @@ def predict_out_of_fold(y_true: Labels, y_prob: Probabilities, fold_of: Position
 
 
 def _probabilities(pipeline: Pipeline, matrix: Matrix) -> Probabilities:
-    y_prob: Probabilities = pipeline.predict_proba(matrix)[:, 1].astype(np.float64)
+    with threadpool_limits(THREADS):
+        y_prob: Probabilities = pipeline.predict_proba(matrix)[:, 1].astype(np.float64)
     return y_prob
 
 
