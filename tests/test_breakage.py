@@ -299,6 +299,7 @@ def test_a_secret_that_the_branch_has_removed_again_is_named_with_its_commit(
     assert TOKEN not in said
 
 
+@pytest.mark.full
 def test_what_is_none_is_accepted_by_one_command(repository: Repository) -> None:
     fault = repository.folder / "src/churn_model/fault.py"
     fault.write_text(f'TOKEN = "{TOKEN}"\n')

@@ -86,7 +86,8 @@ def predict(repository: Repository, customer: dict[str, Any]) -> tuple[int, Any]
 
 
 def test_the_table_is_green_and_serves(telco: Repository) -> None:
-    checked = telco.nox()
+    # The other checks look at no data.
+    checked = telco.nox("-s", "tests", "data", "features", "gate")
     assert checked.returncode == 0, checked.stdout + checked.stderr
     record = release(telco)
     try:
