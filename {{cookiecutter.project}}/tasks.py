@@ -5,9 +5,16 @@ To look: status, history, audit. To repair and practise: recover, deploy, drill,
 To set up: protect. docs/releases.md is the runbook.
 """
 
+import sys
+from pathlib import Path
+
 from invoke.collection import Collection
 
-from toolkit.release import tasks
+# Invoke looks for modules in this folder first; last, none of them takes the place of another.
+HERE = Path(__file__).parent
+sys.path[:] = [path for path in sys.path if Path(path).resolve() != HERE.resolve()]
+sys.path.append(str(HERE))
+from toolkit.release import tasks  # noqa: E402
 
 namespace = Collection.from_module(tasks)
 

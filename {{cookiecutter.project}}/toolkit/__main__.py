@@ -18,6 +18,7 @@ COMMANDS: dict[str, Callable[[Places], bool]] = {
     "gate": model_commands.gate,
     "train": model_commands.train,
     "nightly": model_commands.nightly,
+    "verify": model_commands.verify,
 }
 
 

@@ -62,7 +62,7 @@ def run(session: nox.Session, programs: Path, tools: Tools) -> None:
                     stderr=subprocess.STDOUT,
                 )
             except CommandFailed:
-                failed.append(command[2] if name == "python" else name)
+                failed.append(command[3] if name == "python" else name)
             output.seek(0)
             lines = output.read().splitlines()
         print(*lines, sep="\n", flush=True)

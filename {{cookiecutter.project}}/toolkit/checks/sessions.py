@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import nox
 
-from . import checksums, environment, findings, reports, results
+from . import checksums, environment, findings, reports, results, run
 from .findings import FINDING
 
 # The owner's code runs from src as it stands: nothing to build, nothing that could be out of date.
-FROM_SOURCE = {"PYTHONPATH": f"src{os.pathsep}."}
 TOOLKIT = Path("toolkit")
 SETTINGS = TOOLKIT / "pyproject.toml"
 
@@ -37,28 +35,33 @@ def tests(session: nox.Session) -> None:
     results.run(session, environment.activate(session, "model"), session.posargs)
 
 
+def module(name: str, *arguments: str) -> tuple[str, ...]:
+    """Return the arguments of `python` that run a module of the sources."""
+    return ("-P", str(TOOLKIT / "checks" / "run.py"), name, *arguments)
+
+
 def model(session: nox.Session, command: str) -> None:
     """Run a command of `python -m toolkit`, which leaves its own reports."""
     programs = environment.activate(session, "model")
     session.run(
-        *(str(programs / "python"), "-m", "toolkit", command, *session.posargs),
+        *(str(programs / "python"), *module("toolkit", command, *session.posargs)),
         external=True,
         # Several threads wait for one another by spinning where the cores are shared, as in CI.
-        env=FROM_SOURCE | results.ONE_THREAD,
+        env={"PYTHONPATH": None, **results.ONE_THREAD},
     )
 
 
 def security(session: nox.Session, command: str, lock: str = "checks") -> None:
     """Run a module of toolkit.security, which prints a finding a line."""
     programs = environment.activate(session, lock)
-    module = ("python", "-m", f"toolkit.security.{command}", *session.posargs)
-    findings.run(session, programs, {module: FINDING})
+    python = ("python", *module(f"toolkit.security.{command}", *session.posargs))
+    findings.run(session, programs, {python: FINDING})
 
 
 def pipelines(session: nox.Session) -> None:
     """Hold the CI files against their schemas, their linters, and what they call."""
     tools: dict[tuple[str, ...], findings.Pattern] = {
-        ("python", "-m", "toolkit.pipelines"): FINDING
+        ("python", *module("toolkit.pipelines")): FINDING
     }
     workflows = [str(path) for path in sorted(Path(".github/workflows").glob("*.yml"))]
     if workflows:
@@ -121,7 +124,7 @@ def develop(session: nox.Session) -> None:
     """Fill .venv with everything that is locked, and let it import the code as it stands here."""
     programs = environment.install(session, environment.LOCKS / "toolkit.txt", Path(".venv"))
     [packages] = programs.parent.glob("lib/python*/site-packages")
-    sources = [str(Path(name).absolute()) for name in FROM_SOURCE["PYTHONPATH"].split(os.pathsep)]
+    sources = [str(Path(name).absolute()) for name in run.SOURCES]
     (packages / "sources.pth").write_text("\n".join(sources) + "\n", encoding="utf-8")
     session.log(f"ready: {programs}")
 

@@ -19,7 +19,16 @@ from ..errors import ToolkitError
 from ..places import Places
 from ..reports import files as reports
 from ..reports import features_report, gate_report, model_card
-from . import champion, consistency, evidence, gates, measurement, policy_file, training
+from . import (
+    champion,
+    consistency,
+    evidence,
+    gates,
+    measurement,
+    policy_file,
+    training,
+    verification,
+)
 from . import nightly as nights
 from .evaluation import best_threshold
 from .policy import Policy
@@ -122,6 +131,23 @@ def nightly(places: Places) -> bool:
         reports.write_bytes(places.reports / "proposal.md", page.encode())
     say(f"nightly: {decision.sentence}")
     return decision.decision != nights.UNKNOWN
+
+
+def verify(places: Places) -> bool:
+    """Compute again what the reports of a full training say; writes verified.json."""
+    reports.remove(places.reports, "verified")
+    found = list(verification.differences(places))
+    answer = {
+        "schema": verification.SCHEMA,
+        "verdict": "failed" if found else "passed",
+        "reasons": found,
+        "files": verification.checksums(places),
+    }
+    reports.write_json(places.reports / "verified.json", answer)
+    for sentence in found:
+        say(sentence)
+    say(f"verify: {answer['verdict']}")
+    return not found
 
 
 def _train(places: Places, data: TrainingData, policy: Policy) -> Trained:

@@ -181,33 +181,69 @@ def train(
     ExportError
         The ONNX model predicts otherwise than the pipeline.
     """
-    train, holdout = _split(dataset, policy)
-    features = Features(contract)
-    train_matrix, holdout_matrix = (features.matrix(part.columns) for part in (train, holdout))
+    train, holdout = _parts(dataset, contract, policy)
     with step(progress):
-        models = fit_folds(train, train_matrix, policy)
-    y_prob = models.predict(train_matrix, np.arange(len(train)))
-    threshold = best_threshold(train.labels, y_prob)
-    with step(f"training on {len(train)} customers, {len(holdout)} are held out"):
-        pipeline = fit(train_matrix, train.labels, policy)
-    with step(f"exporting to ONNX, and comparing the predictions for {len(holdout)} customers"):
-        model = export(pipeline, contract, threshold, holdout_matrix)
+        models = fit_folds(train.customers, train.matrix, policy)
+    y_prob = models.predict(train.matrix, np.arange(len(train.customers)))
+    threshold = best_threshold(train.customers.labels, y_prob)
+    sizes = f"{len(train.customers)} customers, {len(holdout.customers)} are held out"
+    with step(f"training on {sizes}"):
+        pipeline = fit(train.matrix, train.customers.labels, policy)
+    count = len(holdout.customers)
+    with step(f"exporting to ONNX, and comparing the predictions for {count} customers"):
+        model = export(pipeline, contract, threshold, holdout.matrix)
+    return _evaluated(model, train, holdout, contract)
+
+
+def of_model(model: bytes, dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> Trained:
+    """Return what the training that has exported a model has returned: nothing is trained.
+
+    Raises
+    ------
+    ConfigurationError
+        The bytes are no ONNX model, or one of another contract.
+    """
+    return _evaluated(model, *_parts(dataset, contract, policy), contract)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Customers, and their features [n, k]."""
+
+    customers: Dataset
+    matrix: Matrix
+
+
+def _parts(dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> tuple[_Part, _Part]:
+    """Return the customers to train on, and the holdout, with their features."""
+    features = Features(contract)
+    train, holdout = (
+        _Part(part, features.matrix(part.columns)) for part in _split(dataset, policy)
+    )
+    return train, holdout
+
+
+def _evaluated(model: bytes, train: _Part, holdout: _Part, contract: Contract) -> Trained:
     predictor = Predictor(contract, model)
 
     def probabilities(matrix: Matrix) -> Probabilities:
         return predictor.probabilities(matrix).astype(np.float64)
 
     on_holdout, on_train = (
-        Predictions.at_threshold(part.labels, probabilities(matrix), threshold)
-        for part, matrix in ((holdout, holdout_matrix), (train, train_matrix))
+        Predictions.at_threshold(
+            part.customers.labels, probabilities(part.matrix), predictor.threshold
+        )
+        for part in (holdout, train)
     )
-    rows = {"table": len(dataset), "trained": len(train), "held_out": len(holdout)}
+    trained, held_out = len(train.customers), len(holdout.customers)
+    rows = {"table": trained + held_out, "trained": trained, "held_out": held_out}
+    customers = holdout.customers
     return Trained(
-        holdout=Evaluation(holdout, on_holdout, rows, lambda matrix, _: probabilities(matrix)),
+        holdout=Evaluation(customers, on_holdout, rows, lambda matrix, _: probabilities(matrix)),
         model=model,
-        smoke=smoke_cases(holdout, contract, predictor),
+        smoke=smoke_cases(customers, contract, predictor),
         train=on_train,
-        latency_ms=latency_ms(holdout, contract, predictor),
+        latency_ms=latency_ms(customers, contract, predictor),
     )
 
 

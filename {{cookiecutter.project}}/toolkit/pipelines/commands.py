@@ -56,7 +56,7 @@ def _ask_nox(root: Path, *options: str) -> str:
     # It refuses FORCE_COLOR beside NO_COLOR.
     plain = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
     done = subprocess.run(
-        [sys.executable, "-m", "nox", *options],
+        [sys.executable, "-P", "-m", "nox", *options],
         cwd=root,
         env=plain | {"NO_COLOR": "1"},
         capture_output=True,

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from . import inventory
-from .champion import serving_release
-from .errors import BuildFailed, GateRefused, NotServing, PreconditionFailed
+from . import evidence, inventory, scan, sources, wheel
+from .errors import BuildFailed, NotServing, ReleaseDiffers
 from .files import write_file, write_folder
 from .images import record as images
 from .ledger import Ledger
 from .platforms import process
 from .policy import Policy
 from .progress import Progress
-from .records import EVIDENCE_NAME, FILE_NAME, PROOFS, Record, digest_of, sha256
+from .records import FILE_NAME, Record, digest_of, sha256
+from .sources import Source
 
-EVIDENCE_SCHEMA = 2
 CHECKSUMS = "checksums.txt"
 # What a server installs; in the bundle its name is requirements.txt.
 LOCK = Path("requirements", "serving.txt")
-NEXT = "nox -s train, on the commit to be released, with nothing uncommitted"
 
 
 @dataclass(frozen=True)
@@ -36,8 +29,8 @@ class Options:
     Parameters
     ----------
     push : bool
-        Whether the image is pushed to the registry, where `Policy` has one. Without, everything
-        is built and checked, and nothing is released.
+        Whether the release is tagged, and its image pushed where `Policy` has one. Without,
+        everything is built and checked, and nothing is released.
     base : str or None
         A base image in place of the Dockerfile's.
     allow_dirty : bool
@@ -65,69 +58,94 @@ class Built:
 def build(ledger: Ledger, policy: Policy, progress: Progress, options: Options = DEFAULT) -> Built:
     """Make the release of HEAD from what ``nox -s train`` left in ``reports/``.
 
+    Everything but that comes from the commit: nothing is read from the working tree.
+
     Returns
     -------
     Built
-        ``is_new`` is False when this version was built before: then nothing is written.
-        ``is_released`` is False when its image was not pushed, or the tree is dirty: then it has
-        no tag, and cannot be promoted.
+        ``is_new`` is False when this version was released before: then nothing is written.
+        ``is_released`` is False when it was not pushed, or the tree is dirty: then it has no tag,
+        and cannot be promoted.
 
     Raises
     ------
     PreconditionFailed
-        There are uncommitted changes: the build could not be repeated.
+        The working tree is not the commit: the build could not be repeated.
     GateRefused
-        The evidence is missing, failed, stale or for something else; each reason is listed. Or
-        the image to push has not passed ``nox -s scan``.
+        The evidence is missing, failed, stale, for something else, or not what can be computed
+        again; each reason is listed. Or what is to be pushed has not passed ``nox -s scan``.
     BuildFailed
         The wheel, the image or the release's environment cannot be made, or the bundle is larger
         than ``release.toml`` allows.
+    ReleaseDiffers
+        This version was released before, with another bundle.
     PushFailed, RegistryDiffers
         The registry does not accept the image, or the remote the tag; then there is no tag here.
     """
+    with ExitStack() as stack:
+        with progress.step("check that the working tree is the commit, and export that"):
+            opened = sources.opened(ledger.repository, options.allow_dirty)
+            source = stack.enter_context(opened)
+        return _build(source, ledger, policy, progress, options)
+
+
+def _build(
+    source: Source, ledger: Ledger, policy: Policy, progress: Progress, options: Options
+) -> Built:
     root = ledger.repository.root
-    with progress.step("check the working tree and the gate's evidence"):
-        commit = ledger.repository.head()
-        is_clean = _is_clean(ledger, options)
-        model, evidence = _gated_model(root, commit, is_clean)
-        version = f"{commit[:12]}-{evidence['model_sha256'][:8]}"
-        folder = root / "dist" / (version if is_clean else f"{version}-dirty")
-        if is_clean and version in ledger.versions():
-            record = ledger.record(version)
-            _write(folder, record, ledger.bundle(version))
-            return Built(record, folder, is_new=False)
-        ledger.repository.require_writing()
-        ledger.require_remote("no release was made")
-        _require_champion(evidence, ledger, policy)
+    reports = root / "reports"
+    with progress.step("check the gate's evidence against the ledger"):
+        gated = evidence.read(reports, source.commit, source.is_clean)
+        model_sha256 = gated.evidence["model_sha256"]
+        version = f"{source.commit[:12]}-{model_sha256[:8]}"
+        folder = root / "dist" / (version if source.is_clean else f"{version}-dirty")
+        is_new = not (source.is_clean and version in ledger.versions())
+        if is_new:
+            ledger.repository.require_writing()
+            ledger.require_remote("no release was made")
+            evidence.require_champion(gated, ledger, policy, reports)
+    with progress.step("compute again what the evidence says"):
+        evidence.verify(gated, ledger, policy, source.folder)
     with progress.step("build the wheel"):
-        wheel = _wheel(root, ledger.repository.commit_time(commit))
+        commit_time = ledger.repository.commit_time(source.commit)
+        artifacts = gated.model | wheel.build(source.folder, commit_time)
     with progress.step("assemble the bundle"):
-        artifacts = model | wheel | {"requirements.txt": (root / LOCK).read_bytes()}
-        proof = {name: (root / "reports" / name).read_bytes() for name in PROOFS}
+        artifacts["requirements.txt"] = (source.folder / LOCK).read_bytes()
         checksums = {name: sha256(content) for name, content in artifacts.items()}
         record = Record(
             version=version,
-            commit=commit,
+            commit=source.commit,
             digest=digest_of(checksums),
-            model_sha256=evidence["model_sha256"],
-            data_sha256=evidence["data_sha256"],
+            model_sha256=model_sha256,
+            data_sha256=gated.evidence["data_sha256"],
             artifacts=checksums,
-            evidence={name: sha256(content) for name, content in proof.items()},
-            gate=evidence["verdict"],
+            evidence={name: sha256(content) for name, content in gated.proofs.items()},
+            gate=gated.evidence["verdict"],
         )
-        files = artifacts | proof | {FILE_NAME: record.to_json()}
+        files = artifacts | gated.proofs | {FILE_NAME: record.to_json()}
         _check_size(files, policy)
+        if not is_new:
+            released = _released(ledger, record)
+            _write(folder, released, ledger.bundle(version))
+            return Built(released, folder, is_new=False)
+    push = options.push and source.is_clean
+    scanned = b""
+    if push and policy.scan:
+        with progress.step("check that it has passed the scan for vulnerabilities"):
+            scanned = scan.require_passed(root, record.digest)
+            files[scan.FILE_NAME] = scanned
     if policy.image:
         # Imported here: the Docker SDK takes longer to import than most commands take.
         from .images.build import make
 
-        push = options.push and is_clean
-        files |= make(root, record, files, policy.image, options.base, push, progress)
+        files |= make(
+            source.folder, record, files, policy.image, options.base, push, scanned, progress
+        )
     else:
         with progress.step("install the bundle and list its packages"):
             files |= _inventory(files, policy, version)
     _write(folder, record, files)
-    if not is_clean or (policy.image and not options.push):
+    if not push:
         return Built(record, folder, is_new=True, is_released=False)
     with progress.step("tag the release"):
         message = (
@@ -137,110 +155,18 @@ def build(ledger: Ledger, policy: Policy, progress: Progress, options: Options =
     return Built(record, folder, is_new=True)
 
 
-def _is_clean(ledger: Ledger, options: Options) -> bool:
-    changes = ledger.repository.changes()
-    if changes and not options.allow_dirty:
-        raise PreconditionFailed(
-            "the working tree has uncommitted changes",
-            why=", ".join(changes[:10]) + (" and more" if len(changes) > 10 else ""),
+def _released(ledger: Ledger, record: Record) -> Record:
+    """Return the record of this version's tag; `ReleaseDiffers` if that is another release."""
+    released = ledger.record(record.version)
+    if released.digest != record.digest:
+        raise ReleaseDiffers(
+            f"the tag release/{record.version} holds another bundle",
+            why=f"it has the digest {released.digest}, this build {record.digest}",
             state="no release was made",
-            next_step="git commit or git stash, then nox -s train and invoke build",
+            next_step="find out who pushed that tag: nothing of it may be promoted; then commit, "
+            "and build a new release",
         )
-    return not changes
-
-
-def _gated_model(
-    root: Path, commit: str, is_clean: bool
-) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Read ``reports/model`` and the evidence; `GateRefused` lists everything that does not fit."""
-    try:
-        evidence = json.loads((root / "reports" / EVIDENCE_NAME).read_bytes())
-        model = {
-            path.name: path.read_bytes() for path in sorted((root / "reports" / "model").iterdir())
-        }
-    except (OSError, ValueError) as error:
-        raise GateRefused(
-            "the gate's evidence is missing or cannot be read",
-            why=str(error),
-            state="no release was made",
-            next_step=NEXT,
-        ) from None
-    if not isinstance(evidence, dict):
-        evidence = {}
-    complaints = [f"the gate failed: {reason}" for reason in evidence.get("reasons") or []]
-    if evidence.get("schema") != EVIDENCE_SCHEMA:
-        found = evidence.get("schema")
-        complaints.append(f"its schema is {found!r}, not {EVIDENCE_SCHEMA}")
-    for name in PROOFS:
-        if not (root / "reports" / name).is_file():
-            complaints.append(f"reports/{name} is missing")
-    if evidence.get("verdict") != "passed":
-        complaints.append(f"its verdict is {evidence.get('verdict')!r}, not 'passed'")
-    if evidence.get("training") != "full":
-        complaints.append(f"it is from a {evidence.get('training')!r} training, not a full one")
-    if evidence.get("commit") != commit:
-        complaints.append(f"it is for commit {evidence.get('commit')}, HEAD is {commit}")
-    if is_clean and evidence.get("tree_clean") is not True:
-        complaints.append("it was written with uncommitted changes in the tree")
-    for key in ("model_sha256", "data_sha256"):
-        if not isinstance(evidence.get(key), str) or len(evidence[key]) != 64:
-            complaints.append(f"it names no {key}")
-    if evidence.get("model_sha256") not in {sha256(content) for content in model.values()}:
-        complaints.append("no file in reports/model has the model_sha256 that it names")
-    if complaints:
-        raise GateRefused(
-            "the gate's evidence does not cover this build",
-            why="\n".join(complaints),
-            state="no release was made",
-            next_step=NEXT,
-        )
-    return model, evidence
-
-
-def _require_champion(evidence: dict[str, Any], ledger: Ledger, policy: Policy) -> None:
-    """Refuse a model that was not compared with the release that the last environment serves."""
-    environment = policy.environments[-1].name
-    serves = serving_release(ledger, environment)
-    champion = evidence.get("champion")
-    compared = champion.get("release") if isinstance(champion, dict) else None
-    if serves not in (None, compared):
-        raise GateRefused(
-            f"the model was not compared with the release that {environment} serves",
-            why=f"{environment} serves {serves}, the comparison was with {compared or 'nothing'}",
-            state="no release was made",
-            next_step=f"invoke champion --env {environment}, then nox -s train, then invoke build",
-        )
-
-
-def _wheel(root: Path, commit_time: int) -> dict[str, bytes]:
-    """Build the wheel; with the commit's time in it, the same commit gives the same bytes."""
-    with tempfile.TemporaryDirectory() as scratch:
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "hatchling",
-                "build",
-                "--target",
-                "wheel",
-                "--directory",
-                scratch,
-            ],
-            cwd=root,
-            env=os.environ | {"SOURCE_DATE_EPOCH": str(commit_time)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        wheels = {path.name: path.read_bytes() for path in Path(scratch).glob("*.whl")}
-    if done.returncode or len(wheels) != 1:
-        raise BuildFailed(
-            "the wheel could not be built",
-            why=(done.stderr or done.stdout).strip()[-2000:],
-            state="no release was made",
-            next_step="fix pyproject.toml, or install requirements/tools.txt again",
-        )
-    return wheels
+    return released
 
 
 def _inventory(bundle: dict[str, bytes], policy: Policy, version: str) -> dict[str, bytes]:

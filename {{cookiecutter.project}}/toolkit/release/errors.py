@@ -102,6 +102,12 @@ class RegistryDiffers(ReleaseError):
     exit_code = 22
 
 
+class ReleaseDiffers(ReleaseError):
+    """The tag of this version holds another bundle than this build of the same commit."""
+
+    exit_code = 22
+
+
 class RolledBack(ReleaseError):
     """The new release failed; the release before it serves again and was verified."""
 

@@ -198,6 +198,12 @@ class Policy:
         How many verified releases of an environment ``invoke prune`` keeps on a machine.
     drill_budget_s : int
         Seconds that a rollback drill may take.
+    verify : tuple of str
+        Arguments after ``python`` that compute again what the gate's evidence says, at the root
+        of an export of the commit; the build adds ``--reports`` and a folder. It must be set to
+        build, and may be missing in an older commit's file.
+    scan : bool
+        Whether only a bundle is released that has passed ``nox -s scan``.
     root : pathlib.Path
         The folder of ``release.toml``, to which paths in it are relative.
     """
@@ -211,6 +217,8 @@ class Policy:
     freezes: tuple[Freeze, ...] = ()
     keep: int = 5
     drill_budget_s: int = 120
+    verify: tuple[str, ...] = ()
+    scan: bool = True
     root: Path = Path()
 
     def environment(self, name: str) -> Environment:

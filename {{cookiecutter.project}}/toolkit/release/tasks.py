@@ -78,7 +78,7 @@ def champion(c: Context, env: str, days_ago: int = 0, json: bool = False) -> cha
 @task(
     auto_shortflags=False,
     help={
-        "push": "push the image to the registry; release.toml with an [image] needs it",
+        "push": "release it: tag it, and push its image where release.toml has an [image]",
         "base": "the base image, instead of the Dockerfile's",
         "allow-dirty": "build with uncommitted changes, to try it; it is never released",
         "json": JSON,
@@ -92,21 +92,22 @@ def build(
     allow_dirty: bool = False,
     json: bool = False,
 ) -> building.Built:
-    """Build the release of HEAD from what `nox -s train` wrote to reports/, and tag it."""
+    """Build the release of HEAD from what `nox -s train` wrote to reports/, and check it."""
     refuse_dry(c, "build")
     machine = _machine()
     progress = Progress()
     options = building.Options(push, base, allow_dirty)
     built = building.build(Ledger.open(machine.repository), machine.policy, progress, options)
     if not built.is_released:
-        hint = "nox -s scan, then invoke build --push releases it"
+        before = "nox -s scan, then " if machine.policy.scan else ""
+        hint = f"{before}invoke build --push releases it"
         if allow_dirty:
             hint = "a dirty tree is never released"
         progress.say(f"built and checked, see {built.folder}; {hint}")
     elif built.is_new:
-        progress.say(f"built {built.record.version} in {built.folder}")
+        progress.say(f"released {built.record.version}, see {built.folder}")
     else:
-        progress.say(f"{built.record.version} is built already: nothing to do")
+        progress.say(f"{built.record.version} is released already: nothing to do")
     return built
 
 

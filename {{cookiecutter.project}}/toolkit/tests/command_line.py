@@ -22,6 +22,8 @@ def write_policy(folder: Path, policy: Policy) -> None:
         "schema = 1",
         f"project = {policy.project!r}",
         f"serve = {list(policy.serve)!r}",
+        f"verify = {list(policy.verify)!r}",
+        f"scan = {str(policy.scan).lower()}",
         f"max_bundle_mb = {policy.max_bundle_mb}",
         f"lease_s = {policy.lease_s}",
     ]

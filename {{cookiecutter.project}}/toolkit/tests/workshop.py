@@ -24,6 +24,7 @@ from toolkit.release.records import EVIDENCE_NAME, FILE_NAME, Record, digest_of,
 from .stand_in_server import PROBABILITY
 
 SERVER = Path(__file__).with_name("stand_in_server.py")
+VERIFIER = Path(__file__).with_name("stand_in_verifier.py")
 
 
 PYPROJECT = """
@@ -103,7 +104,11 @@ class Workshop:
                 after="staging",
             ),
         )
-        policy = Policy("workshop", (str(SERVER),), 20, 600, environments)
+        policy = Policy(
+            *("workshop", (str(SERVER),), 20, 600, environments),
+            verify=(str(VERIFIER),),
+            scan=False,
+        )
         return cls(folder, Machine(Repository(folder), policy))
 
     @property

@@ -17,12 +17,11 @@ from typing import Any
 from docker.models.containers import Container
 from docker.models.images import Image
 
-from .. import inventory, smoke
+from .. import inventory, scan, smoke
 from ..errors import BuildFailed, NotServing
 from ..policy import ImagePolicy
 from ..progress import Progress
 from ..records import Record
-from . import scan
 from .host import NO_RELEASE, Host, ask
 from .record import FILE_NAME, ImageRecord
 
@@ -44,6 +43,7 @@ def make(
     policy: ImagePolicy,
     base: str | None,
     push: bool,
+    scanned: bytes,
     progress: Progress,
 ) -> dict[str, bytes]:
     """Build and check a release's image, and return the documents about it.
@@ -58,6 +58,8 @@ def make(
         A base image in place of the Dockerfile's.
     push : bool
         Whether to push it to the registry. Without, there is no digest and no release.
+    scanned : bytes
+        The evidence of a scan that must be about this very image; empty where none is wanted.
 
     Raises
     ------
@@ -65,7 +67,7 @@ def make(
         It cannot be built, is too large, predicts otherwise than the gated model, or its
         configuration is unsafe.
     GateRefused
-        It is to be pushed, and this very image has not passed ``nox -s scan``.
+        The scan was about another image.
     PushFailed, RegistryDiffers
         The registry does not hold it.
     """
@@ -83,10 +85,8 @@ def make(
         }
         name = f"{policy.repository}:{record.version}"
         image = host.build(context(dockerfile, record, bundle), name, arguments, progress.pass_by)
-    scanned = {}
-    if push:
-        with progress.step("check that it has passed the scan for vulnerabilities"):
-            scanned = {scan.FILE_NAME: scan.require_passed(root, str(image.id))}
+    if scanned:
+        scan.require_image(scanned, str(image.id))
     with progress.step("check its configuration"):
         _check_configuration(image)
     with progress.step("list its packages"):
@@ -112,7 +112,7 @@ def make(
         own_bytes=own,
     )
     documents = inventory.documents(components, "container", policy.repository, record.version)
-    return {FILE_NAME: kept.to_json()} | documents | scanned
+    return {FILE_NAME: kept.to_json()} | documents
 
 
 def _default_base(dockerfile: bytes) -> str:

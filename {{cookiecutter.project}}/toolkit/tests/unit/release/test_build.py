@@ -10,11 +10,18 @@ from pathlib import Path
 import pytest
 
 from toolkit.release.build import CHECKSUMS, Built, Options, build, checksums
-from toolkit.release.errors import BuildFailed, GateRefused, PreconditionFailed, ReleaseError
+from toolkit.release.champion import fetch
+from toolkit.release.errors import (
+    BuildFailed,
+    GateRefused,
+    PreconditionFailed,
+    ReleaseDiffers,
+    ReleaseError,
+)
 from toolkit.release.images.record import FILE_NAME, ImageRecord
 from toolkit.release.policy import Environment
 from toolkit.release.progress import Progress
-from toolkit.release.records import sha256
+from toolkit.release.records import digest_of, sha256
 from toolkit.tests.workshop import PYPROJECT, Workshop, git
 
 
@@ -36,7 +43,15 @@ def serve(shop: Workshop, environment: Environment) -> str:
 
 
 def built(shop: Workshop) -> Built:
-    return build(shop.ledger(), shop.machine.policy, Progress())
+    """Build HEAD and release it."""
+    return build(shop.ledger(), shop.machine.policy, Progress(), Options(push=True))
+
+
+def champion_of(shop: Workshop, release: str) -> dict[str, str]:
+    """Fetch what prod serves, and return what the evidence of a comparison with it says."""
+    fetch(shop.ledger(), "prod", 0, shop.folder / "reports" / "champion")
+    model = shop.ledger().record(release).model_sha256
+    return {"state": "scored", "release": release, "model_sha256": model}
 
 
 def test_a_bundle_is_in_the_tag_in_dist_and_at_the_remote(shop: Workshop, tmp_path: Path) -> None:
@@ -189,7 +204,7 @@ def test_a_model_that_was_compared_with_an_older_champion_is_refused(shop: Works
 
 def test_a_model_that_was_compared_with_the_champion_is_built(shop: Workshop) -> None:
     first = serve(shop, shop.prod)
-    shop.train(b"another", {"state": "scored", "release": first})
+    shop.train(b"another", champion_of(shop, first))
     assert built(shop).is_new
 
 
@@ -217,3 +232,58 @@ def test_a_wheel_that_cannot_be_built_is_reported_with_its_reason(shop: Workshop
     with pytest.raises(BuildFailed, match="the wheel could not be built") as refusal:
         built(shop)
     assert "first" in refusal.value.why
+
+
+def test_nothing_is_released_without_push(shop: Workshop) -> None:
+    before = git(shop.folder, "for-each-ref")
+    looked_at = build(shop.ledger(), shop.machine.policy, Progress())
+    assert (looked_at.is_new, looked_at.is_released) == (True, False)
+    assert (looked_at.folder / "model.onnx").read_bytes() == b"model"
+    assert git(shop.folder, "for-each-ref") == before
+    assert built(shop).record == looked_at.record
+
+
+def test_13_without_a_scan_nothing_is_released_where_the_policy_wants_one(shop: Workshop) -> None:
+    strict = replace(shop.machine.policy, scan=True)
+    record = build(shop.ledger(), strict, Progress()).record
+    with pytest.raises(GateRefused, match="has not passed a scan"):
+        build(shop.ledger(), strict, Progress(), Options(push=True))
+    assert shop.ledger().versions() == []
+    leave_scan(shop, record.digest)
+    assert build(shop.ledger(), strict, Progress(), Options(push=True)).is_released
+    kept = shop.ledger().bundle(record.version)["scanned.json"]
+    assert json.loads(kept)["digest"] == record.digest
+
+
+def test_13_the_scan_of_an_earlier_bundle_releases_no_other_one(shop: Workshop) -> None:
+    strict = replace(shop.machine.policy, scan=True)
+    earlier = build(shop.ledger(), strict, Progress()).record
+    leave_scan(shop, earlier.digest)
+    shop.train(b"another")
+    with pytest.raises(GateRefused, match="has not passed a scan") as refusal:
+        build(shop.ledger(), strict, Progress(), Options(push=True))
+    assert f"it is about the bundle {earlier.digest}" in refusal.value.why
+    assert shop.ledger().versions() == []
+
+
+def leave_scan(shop: Workshop, digest: str) -> None:
+    """Write what ``nox -s scan`` writes about a bundle without a finding."""
+    scanned = {"schema": 2, "digest": digest, "verdict": "passed", "tree_clean": True}
+    (shop.folder / "reports" / "scanned.json").write_text(json.dumps(scanned), encoding="utf-8")
+
+
+def test_01_a_tag_that_somebody_pushed_before_the_build_is_not_believed(shop: Workshop) -> None:
+    record = build(shop.ledger(), shop.machine.policy, Progress()).record
+    bundle = {
+        path.name: path.read_bytes()
+        for path in (shop.folder / "dist" / record.version).iterdir()
+        if path.name != CHECKSUMS
+    }
+    bundle["requirements.txt"] = b"# another lock\n"
+    artifacts = {name: sha256(bundle[name]) for name in record.artifacts}
+    forged = replace(record, artifacts=artifacts, digest=digest_of(artifacts))
+    shop.ledger().add_release(forged, bundle | {"release.json": forged.to_json()}, "a release\n")
+    with pytest.raises(ReleaseDiffers, match="holds another bundle") as refusal:
+        built(shop)
+    assert forged.digest in refusal.value.why and record.digest in refusal.value.why
+    assert refusal.value.exit_code == 22

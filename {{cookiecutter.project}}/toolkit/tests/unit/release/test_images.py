@@ -7,7 +7,6 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +16,6 @@ from docker.errors import ImageNotFound
 
 from toolkit.release.errors import (
     BuildFailed,
-    GateRefused,
     HistoryCorrupt,
     PushFailed,
     RegistryDiffers,
@@ -25,7 +23,6 @@ from toolkit.release.errors import (
 from toolkit.release.images.build import context, faults
 from toolkit.release.images.host import Host
 from toolkit.release.images.record import ImageRecord, parse
-from toolkit.release.images.scan import require_passed
 from toolkit.release.records import Record, digest_of, sha256
 
 DIGEST = "sha256:" + "a" * 64
@@ -205,49 +202,3 @@ def test_33_an_image_record_that_is_not_this_release_s_is_refused(content: bytes
         parse(content, RECORD)
     assert why in refusal.value.why
     assert refusal.value.exit_code == 50
-
-
-SCANNED = {"schema": 1, "image_id": OTHER, "verdict": "passed", "tree_clean": True}
-
-
-def leave(root: Path, content: str) -> bytes:
-    """Write a scan's evidence to reports/."""
-    file = root / "reports" / "scanned.json"
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(content, encoding="utf-8")
-    return file.read_bytes()
-
-
-def test_an_image_that_has_passed_its_scan_may_be_pushed(tmp_path: Path) -> None:
-    content = leave(tmp_path, json.dumps(SCANNED))
-    assert require_passed(tmp_path, OTHER) == content
-
-
-@pytest.mark.parametrize(
-    ("change", "why"),
-    [
-        ({"verdict": "failed"}, "its verdict is 'failed', not 'passed'"),
-        ({"verdict": None}, "its verdict is None"),
-        ({"image_id": DIGEST}, f"it is about the image {DIGEST}, not {OTHER}"),
-        ({"image_id": ""}, f"not {OTHER}"),
-        ({"tree_clean": False}, "uncommitted changes"),
-        ({"schema": 2}, "its schema is 2, not 1"),
-    ],
-)
-def test_an_image_that_has_not_passed_its_scan_is_refused(
-    tmp_path: Path, change: dict[str, object], why: str
-) -> None:
-    leave(tmp_path, json.dumps(SCANNED | change))
-    with pytest.raises(GateRefused) as refused:
-        require_passed(tmp_path, OTHER)
-    assert why in refused.value.why
-    assert refused.value.next_step.startswith("invoke build, then nox -s scan")
-
-
-@pytest.mark.parametrize("content", ["", "[]", '{"schema": 1', "\x00"])
-def test_a_scan_that_cannot_be_read_is_no_pass(tmp_path: Path, content: str) -> None:
-    with pytest.raises(GateRefused, match="has not passed a scan"):
-        require_passed(tmp_path, OTHER)
-    leave(tmp_path, content)
-    with pytest.raises(GateRefused, match="has not passed a scan"):
-        require_passed(tmp_path, OTHER)

@@ -1,0 +1,202 @@
+"""Computes again what a training has reported, for whoever does not believe a file.
+
+`invoke build` runs it in an export of the commit, on copies of what is to be released. Only what
+depends on the hour and the machine is believed: the time of a prediction, and when the champion
+was fetched.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ..data import contract as contracts
+from ..data.contract import Contract
+from ..data.examination import TrainingData, load_training_data
+from ..data.expectation import EXPECTATION_FILE
+from ..data.reference import expectation
+from ..errors import ToolkitError
+from ..places import Places
+from ..reports import gate_report, model_card
+from . import champion, evidence, gates, measurement, policy_file, predictor, training
+from .policy import Policy
+from .predictor import CONTRACT_FILE, MODEL_FILE
+from .training import SMOKE_TOLERANCE
+
+SCHEMA = 1
+SMOKE_FILE = "smoke.json"
+# What a full training writes, and a release serves with.
+MODEL_FILES = (MODEL_FILE, CONTRACT_FILE, SMOKE_FILE, EXPECTATION_FILE)
+# Of the evidence, what follows from the rest of it.
+FOLLOWS = ("verdict", "reasons", "warnings", "rules")
+# Measured with a clock.
+LATENCY = "latency_ms"
+AGE = "age_days"
+# Between two computations of a figure, by the same code from the same bytes.
+TOLERANCE = 1e-6
+SHOWN = 5
+
+Document = Mapping[str, Any]
+
+
+def differences(places: Places) -> Iterator[str]:
+    """Yield a sentence for each thing in the reports that is not what can be computed again.
+
+    Raises
+    ------
+    ToolkitError
+        A file of the commit cannot be used.
+    """
+    try:
+        document = json.loads((places.reports / "gate.json").read_bytes())
+    except (OSError, ValueError) as error:
+        yield f"the evidence cannot be read: {error}"
+        return
+    if not isinstance(document, dict):
+        yield "the evidence is no JSON object"
+        return
+    contract = contracts.load(places.contract)
+    policy = policy_file.load(places.quality, contract.package)
+    try:
+        yield from _inputs(document, places, contract)
+        yield from _verdict(document, places, policy)
+        yield from _pages(document, places)
+        yield from _files(document, places)
+        yield from _smoke(places)
+        # A table that is not in git has only its digest in the evidence.
+        if contract.data.is_file():
+            yield from _figures(document, places, contract, policy)
+    except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
+        yield f"the reports cannot be read: {error!r}"
+
+
+def checksums(places: Places) -> dict[str, str]:
+    """Return the SHA-256 of each file that a release serves with, by its name."""
+    return {name: evidence.sha256(places.model / name) or "" for name in MODEL_FILES}
+
+
+def _inputs(document: Document, places: Places, contract: Contract) -> Iterator[str]:
+    """Compare the digests of what the training has read with the files of the commit."""
+    inputs = [
+        (places.contract, document["contract_sha256"]),
+        (places.quality, document["policy_sha256"]),
+        (places.root / evidence.LOCK, document["environment"]["lock_sha256"]),
+    ]
+    if contract.data.is_file():
+        inputs.append((contract.data, document["data_sha256"]))
+    for path, named in inputs:
+        found = evidence.sha256(path)
+        if found != named:
+            yield f"the evidence is of another {path}: it names {named}, the commit has {found}"
+
+
+def _verdict(document: Document, places: Places, policy: Policy) -> Iterator[str]:
+    """Decide again, from the figures of the evidence and the policy of the commit."""
+    again = json.loads(json.dumps(gates.decide(document, policy).as_json()))
+    yield from (f"the gate fails: {reason}" for reason in again["reasons"])
+    for key in FOLLOWS:
+        if document[key] != again[key]:
+            yield f"the evidence's {key} are not what its figures and {places.quality} give"
+
+
+def _pages(document: Document, places: Places) -> Iterator[str]:
+    """Write again what people read before they approve."""
+    pages = {
+        "gate.html": gate_report.to_html(document),
+        "model_card.md": model_card.to_markdown(model_card.load(places.card), document),
+    }
+    for name, page in pages.items():
+        if (places.reports / name).read_bytes() != page.encode():
+            yield f"reports/{name} is not the page of this evidence"
+
+
+def _files(document: Document, places: Places) -> Iterator[str]:
+    """Compare the files of the model with the evidence and with the commit."""
+    found = checksums(places)
+    yield from (f"reports/model/{name} is missing" for name in found if not found[name])
+    named = document["model_sha256"]
+    if found[MODEL_FILE] != named:
+        yield f"the model is {found[MODEL_FILE]}, the evidence is about {named}"
+    if found[CONTRACT_FILE] != evidence.sha256(places.contract):
+        yield f"reports/model/{CONTRACT_FILE} is not {places.contract}"
+
+
+def _smoke(places: Places) -> Iterator[str]:
+    """Score the smoke cases with the model, by the code of the commit."""
+    smoke = json.loads((places.model / SMOKE_FILE).read_bytes())
+    expected = [case["response"] for case in smoke["cases"]]
+    try:
+        answers = predictor.load(places.model).answer([one["request"] for one in smoke["cases"]])
+    except ToolkitError as error:
+        yield str(error)
+        return
+    if not expected or not 0 <= smoke["tolerance"] <= SMOKE_TOLERANCE:
+        yield f"reports/model/{SMOKE_FILE} has no case, or a tolerance above {SMOKE_TOLERANCE}"
+    for path in _apart(answers, expected, SMOKE_TOLERANCE, "answer"):
+        yield f"the model does not predict what reports/model/{SMOKE_FILE} says: {path}"
+        return
+
+
+def _figures(
+    document: Document, places: Places, contract: Contract, policy: Policy
+) -> Iterator[str]:
+    """Measure the model again, on the held-out customers of the commit's table."""
+    data = load_training_data(contract, policy.drift)
+    model = (places.model / MODEL_FILE).read_bytes()
+    trained = training.of_model(model, data.dataset, contract, policy.training)
+    again = measurement.measure(trained.holdout, contract, data.reference, policy)
+    again["metrics"] |= measurement.of_the_model(trained)
+    again["metrics"][LATENCY] = document["metrics"][LATENCY]
+    if document["champion"]["release"] is not None:
+        again["champion"] = _champion(places, trained, data, policy)
+        again["champion"][AGE] = document["champion"][AGE]
+    expected = expectation(data.reference, contract, trained.holdout.predictions.y_prob)
+    for name, said, computed in (
+        ("gate.json", {key: document[key] for key in again}, again),
+        (f"model/{SMOKE_FILE}", _json(places.model / SMOKE_FILE), trained.smoke),
+        (f"model/{EXPECTATION_FILE}", _json(places.model / EXPECTATION_FILE), asdict(expected)),
+    ):
+        apart = list(_apart(said, json.loads(json.dumps(computed)), TOLERANCE, ""))
+        if apart:
+            yield f"reports/{name} is not what the model and the table give: {_listed(apart)}"
+
+
+def _champion(
+    places: Places, trained: training.Trained, data: TrainingData, policy: Policy
+) -> dict[str, Any]:
+    requests = training.as_requests(trained.holdout.customers, data.contract)
+    found = champion.load(places.champion, requests)
+    return measurement.compare_with_champion(
+        trained.holdout, found, data.contract, data.reference, policy
+    )
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_bytes())
+
+
+def _apart(said: Any, again: Any, tolerance: float, path: str) -> Iterator[str]:
+    """Yield where two JSON values differ, numbers by more than a tolerance."""
+    if isinstance(said, dict) and isinstance(again, dict) and said.keys() == again.keys():
+        for key in said:
+            yield from _apart(said[key], again[key], tolerance, f"{path}.{key}".lstrip("."))
+    elif isinstance(said, list) and isinstance(again, list) and len(said) == len(again):
+        for place, (one, other) in enumerate(zip(said, again, strict=True)):
+            yield from _apart(one, other, tolerance, f"{path}[{place}]")
+    elif isinstance(said, float) and isinstance(again, float):
+        # Not `>`: a NaN agrees with nothing.
+        if not math.isclose(said, again, rel_tol=tolerance, abs_tol=tolerance):
+            yield f"{path} is {said:.6g}, not {again:.6g}"
+    elif said != again or isinstance(said, bool) != isinstance(again, bool):
+        yield f"{path} is {_short(said)}, not {_short(again)}"
+
+
+def _short(value: Any) -> str:
+    return json.dumps(value)[:60]
+
+
+def _listed(sentences: list[str]) -> str:
+    more = f" and {len(sentences) - SHOWN} others" if len(sentences) > SHOWN else ""
+    return "; ".join(sentences[:SHOWN]) + more

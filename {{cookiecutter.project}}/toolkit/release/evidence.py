@@ -1,0 +1,232 @@
+"""The gate's evidence for a build: read by name, recomputed, and held against the ledger.
+
+What lies in ``reports/`` may have been edited since the training. So nothing in it is believed that
+can be computed again: a command that ``release.toml`` names does so with the code of the commit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import champion as champions
+from . import sources
+from .errors import BuildFailed, ConfigurationError, GateRefused
+from .ledger import Ledger
+from .policy import Policy
+from .records import EVIDENCE_NAME, PROOFS, sha256
+
+SCHEMA = 2
+ANSWER, ANSWER_SCHEMA = "verified.json", 1
+# The environments of nox's sessions, each made of a lock: they are not made anew for each export.
+ENVIRONMENTS = ".nox"
+NEXT = "nox -s train, on the commit to be released, with nothing uncommitted"
+
+
+@dataclass(frozen=True)
+class Gated:
+    """What a training has left, and the gate has passed.
+
+    Parameters
+    ----------
+    evidence : dict
+        The content of ``gate.json``.
+    model : dict of str to bytes
+        The files to serve with, by name.
+    proofs : dict of str to bytes
+        The files of `PROOFS`.
+    """
+
+    evidence: dict[str, Any]
+    model: dict[str, bytes]
+    proofs: dict[str, bytes]
+
+
+def read(reports: Path, commit: str, is_clean: bool) -> Gated:
+    """Read ``reports/``; `GateRefused` lists everything that does not fit this build."""
+    try:
+        content = (reports / EVIDENCE_NAME).read_bytes()
+        evidence = json.loads(content)
+        model = {path.name: path.read_bytes() for path in sorted((reports / "model").iterdir())}
+    except (OSError, ValueError) as error:
+        raise GateRefused(
+            "the gate's evidence is missing or cannot be read",
+            why=str(error),
+            state="no release was made",
+            next_step=NEXT,
+        ) from None
+    if not isinstance(evidence, dict):
+        evidence = {}
+    complaints = [f"the gate failed: {reason}" for reason in evidence.get("reasons") or []]
+    if evidence.get("schema") != SCHEMA:
+        complaints.append(f"its schema is {evidence.get('schema')!r}, not {SCHEMA}")
+    proofs = {EVIDENCE_NAME: content}
+    for name in PROOFS:
+        if (reports / name).is_file():
+            proofs.setdefault(name, (reports / name).read_bytes())
+        else:
+            complaints.append(f"reports/{name} is missing")
+    if evidence.get("verdict") != "passed":
+        complaints.append(f"its verdict is {evidence.get('verdict')!r}, not 'passed'")
+    if evidence.get("training") != "full":
+        complaints.append(f"it is from a {evidence.get('training')!r} training, not a full one")
+    if evidence.get("commit") != commit:
+        complaints.append(f"it is for commit {evidence.get('commit')}, HEAD is {commit}")
+    if is_clean and evidence.get("tree_clean") is not True:
+        complaints.append("it was written with uncommitted changes in the tree")
+    for key in ("model_sha256", "data_sha256"):
+        if not isinstance(evidence.get(key), str) or len(evidence[key]) != 64:
+            complaints.append(f"it names no {key}")
+    if evidence.get("model_sha256") not in {sha256(one) for one in model.values()}:
+        complaints.append("no file in reports/model has the model_sha256 that it names")
+    _refuse(complaints)
+    return Gated(evidence, model, proofs)
+
+
+def verify(gated: Gated, ledger: Ledger, policy: Policy, source: Path) -> None:
+    """Let the command of ``release.toml`` recompute what the evidence says.
+
+    It runs in `source`, reads copies of exactly what is to be released and the champion as its
+    release tag has it, and writes ``verified.json`` beside them: a ``verdict`` with its
+    ``reasons``, and the checksum of each file that it has checked. A file that it does not name is
+    not released.
+
+    Parameters
+    ----------
+    source : pathlib.Path
+        A folder with the files of the commit.
+
+    Raises
+    ------
+    GateRefused
+        The evidence is not what the commit, its policy and the model give.
+    BuildFailed
+        The command has not answered.
+    ConfigurationError
+        ``release.toml`` names no command.
+    """
+    if not policy.verify:
+        raise ConfigurationError(
+            "release.toml does not say how to verify the gate's evidence",
+            why="it has no setting verify, and reports/gate.json is not believed as it lies there",
+            state="no release was made",
+            next_step='add verify = ["-m", "nox", "-s", "verify", "--"] to release.toml',
+        )
+    with tempfile.TemporaryDirectory() as desk:
+        reports = Path(desk)
+        sources.write({f"model/{name}": one for name, one in gated.model.items()}, reports)
+        sources.write(gated.proofs, reports)
+        champions.fetch(ledger, policy.environments[-1].name, 0, reports / "champion")
+        _lend_environments(ledger.repository.root, source)
+        done = subprocess.run(
+            # Isolated: what runs is installed, and no module of the folder where it runs.
+            [sys.executable, "-I", *policy.verify, "--reports", desk],
+            cwd=source,
+            env={name: os.environ[name] for name in os.environ if not name.startswith("NOX")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        try:
+            answer = json.loads((reports / ANSWER).read_bytes())
+            if answer["schema"] != ANSWER_SCHEMA:
+                raise ValueError(f"its schema is {answer['schema']!r}, not {ANSWER_SCHEMA}")
+            reasons, checked = list(answer["reasons"]), dict(answer["files"])
+            passed = answer["verdict"] == "passed" and not reasons
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            output = f"{done.stdout}{done.stderr}".strip()[-2000:]
+            raise BuildFailed(
+                "the gate's evidence could not be verified",
+                why=f"{' '.join(policy.verify)} wrote no answer: {error}\n{output}".strip(),
+                state="no release was made",
+                next_step="nox -s verify, which says what is wrong",
+            ) from None
+    _refuse([*reasons, *_unchecked(gated, checked)])
+    if not passed or done.returncode:
+        _refuse([f"{' '.join(policy.verify)} has not passed, and exited {done.returncode}"])
+
+
+def _lend_environments(root: Path, source: Path) -> None:
+    """Let nox find its environments in an export too; it makes those anew that are out of date."""
+    if root != source:
+        (root / ENVIRONMENTS).mkdir(exist_ok=True)
+        (source / ENVIRONMENTS).symlink_to(root / ENVIRONMENTS)
+
+
+def _unchecked(gated: Gated, checked: Mapping[str, str]) -> list[str]:
+    """Return what is wrong with files that were checked, or were not."""
+    found = [
+        f"reports/model/{name} is no file of a release"
+        for name in gated.model
+        if name not in checked
+    ]
+    found += [f"reports/model/{name} is missing" for name in checked if name not in gated.model]
+    return found + [
+        f"reports/model/{name} is not the file that was verified"
+        for name, content in gated.model.items()
+        if checked.get(name, sha256(content)) != sha256(content)
+    ]
+
+
+def require_champion(gated: Gated, ledger: Ledger, policy: Policy, reports: Path) -> None:
+    """Refuse a model that was not compared with the release that the last environment serves.
+
+    What the gate has compared with must be that release, file by file: a champion of one's own is
+    easily met.
+    """
+    environment = policy.environments[-1].name
+    serves = champions.serving_release(ledger, environment)
+    if serves is None:
+        return
+    champion = gated.evidence.get("champion")
+    champion = champion if isinstance(champion, dict) else {}
+    compared = champion.get("release")
+    if serves != compared:
+        why = f"{environment} serves {serves}, the comparison was with {compared or 'nothing'}"
+    else:
+        why = "\n".join(_other_champion(serves, champion, ledger, reports / "champion"))
+    if why:
+        raise GateRefused(
+            f"the model was not compared with the release that {environment} serves",
+            why=why,
+            state="no release was made",
+            next_step=f"invoke champion --env {environment}, then nox -s train, then invoke build",
+        )
+
+
+def _other_champion(
+    release: str, champion: Mapping[str, Any], ledger: Ledger, folder: Path
+) -> list[str]:
+    """Return how a champion differs from the release that it is said to be."""
+    found = []
+    model, named = ledger.record(release).model_sha256, champion.get("model_sha256")
+    if named != model:
+        found.append(f"the evidence names its model {named}, release {release} has {model}")
+    files = ledger.bundle(release)
+    for name, content in files.items():
+        path = folder / name
+        if not path.is_file():
+            found.append(f"reports/champion/{name} is missing")
+        elif path.read_bytes() != content:
+            found.append(f"reports/champion/{name} is not the file of release {release}")
+    strangers = {path.name for path in folder.glob("*")} - {*files, champions.FILE_NAME}
+    return found + [
+        f"reports/champion/{name} is no file of release {release}" for name in sorted(strangers)
+    ]
+
+
+def _refuse(complaints: list[str]) -> None:
+    if complaints:
+        raise GateRefused(
+            "the gate's evidence does not cover this build",
+            why="\n".join(complaints),
+            state="no release was made",
+            next_step=NEXT,
+        )

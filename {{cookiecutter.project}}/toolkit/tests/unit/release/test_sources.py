@@ -1,0 +1,178 @@
+"""A release is built from the commit, whatever the working tree holds and git is told of it."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from toolkit.release.build import Options, build
+from toolkit.release.errors import BuildFailed, PreconditionFailed
+from toolkit.release.progress import Progress
+from toolkit.tests.workshop import PYPROJECT, Workshop, git
+
+CODE = Path("src", "stand_in", "__init__.py")
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Workshop:
+    """A repository with a package that can be built, and reports that git ignores."""
+    shop = Workshop.open(tmp_path / "clone", tmp_path / "remote.git")
+    shop.pack()
+    shop.train(b"model")
+    return shop
+
+
+def commit(shop: Workshop) -> None:
+    """Commit everything, and train."""
+    git(shop.folder, "add", "--all")
+    git(shop.folder, "commit", "--quiet", "--message=a change")
+    shop.train(b"model")
+
+
+def wheel_of(shop: Workshop) -> dict[str, bytes]:
+    """Build and release HEAD; return the files of its wheel."""
+    record = build(shop.ledger(), shop.machine.policy, Progress(), Options(push=True)).record
+    bundle = shop.ledger().bundle(record.version)
+    [content] = [one for name, one in bundle.items() if name.endswith(".whl")]
+    with ZipFile(BytesIO(content)) as wheel:
+        return {name: wheel.read(name) for name in wheel.namelist()}
+
+
+def refusal_of(shop: Workshop) -> str:
+    """Build, which is refused; return why. No release is there afterwards."""
+    with pytest.raises(PreconditionFailed) as refusal:
+        build(shop.ledger(), shop.machine.policy, Progress(), Options(push=True))
+    assert shop.ledger().versions() == []
+    return f"{refusal.value.what}: {refusal.value.why}"
+
+
+@pytest.mark.parametrize("flag", ["--skip-worktree", "--assume-unchanged"])
+def test_08_files_that_git_was_told_to_overlook_are_named_and_refused(
+    shop: Workshop, flag: str
+) -> None:
+    git(shop.folder, "update-index", flag, str(CODE))
+    (shop.folder / CODE).write_text("import os  # not in the commit\n", encoding="utf-8")
+    assert git(shop.folder, "status", "--porcelain") == ""
+    assert refusal_of(shop) == f"git was told to overlook changes of some files: {CODE}"
+
+
+@pytest.mark.parametrize("where", [".git/info/exclude", "ignored"])
+@pytest.mark.parametrize("path", ["src/stand_in/extra.py", "toolkit/extra.py", "src/extra.pth"])
+def test_08_ignored_files_among_the_code_are_named_and_refused(
+    shop: Workshop, where: str, path: str
+) -> None:
+    with (shop.folder / where).open("a", encoding="utf-8") as file:
+        file.write(f"{path}\nignored\n")
+    if where == "ignored":
+        git(shop.folder, "config", "core.excludesFile", str(shop.folder / where))
+    (shop.folder / path).parent.mkdir(exist_ok=True)
+    (shop.folder / path).write_text("import os\n", encoding="utf-8")
+    assert git(shop.folder, "status", "--porcelain") == ""
+    why = refusal_of(shop)
+    assert why == f"files that no commit holds are among the code of the release: {path}"
+
+
+def test_08_bytecode_among_the_code_is_no_obstacle(shop: Workshop) -> None:
+    (shop.folder / ".git/info/exclude").write_text("__pycache__/\n", encoding="utf-8")
+    cache = shop.folder / CODE.parent / "__pycache__"
+    cache.mkdir()
+    (cache / "extra.cpython-311.pyc").write_bytes(b"bytecode")
+    assert not any("pyc" in name for name in wheel_of(shop))
+
+
+def test_08_a_filter_that_hides_a_change_from_git_is_found_out(shop: Workshop) -> None:
+    """The working tree holds one code, and git is shown another one."""
+    (shop.folder / CODE).write_text("HONEST = True\n", encoding="utf-8")
+    commit(shop)
+    (shop.folder / ".git" / "info" / "attributes").write_text("*.py filter=hide\n")
+    git(shop.folder, "config", "filter.hide.clean", "sed s/False/True/")
+    (shop.folder / CODE).write_text("HONEST = False\n", encoding="utf-8")
+    git(shop.folder, "add", str(CODE))
+    assert git(shop.folder, "status", "--porcelain") == ""
+    why = f"files differ from the commit, and git status does not say so: {CODE}"
+    assert refusal_of(shop) == why
+
+
+def test_08_attributes_leave_nothing_out_of_the_export_and_change_no_byte(shop: Workshop) -> None:
+    text = "VERSION = '$Format:%H$'\r\n"
+    (shop.folder / CODE).write_bytes(text.encode())
+    (shop.folder / CODE.with_name("kept.py")).write_text("KEPT = True\n", encoding="utf-8")
+    attributes = (
+        "__init__.py export-subst\nkept.py export-ignore\n*.py ident working-tree-encoding=utf-8\n"
+    )
+    (shop.folder / ".gitattributes").write_text(attributes, encoding="utf-8")
+    commit(shop)
+    wheel = wheel_of(shop)
+    assert wheel["stand_in/__init__.py"] == text.encode()
+    assert wheel["stand_in/kept.py"] == b"KEPT = True\n"
+
+
+def test_08_a_symbolic_link_in_the_commit_is_refused(shop: Workshop) -> None:
+    (shop.folder / "src" / "stand_in" / "secret.py").symlink_to("/etc/hostname")
+    commit(shop)
+    assert "src/stand_in/secret.py is a symbolic link" in refusal_of(shop)
+
+
+def test_08_hidden_changes_may_be_built_to_look_at_and_are_never_released(shop: Workshop) -> None:
+    git(shop.folder, "update-index", "--skip-worktree", str(CODE))
+    options = Options(push=True, allow_dirty=True)
+    release = build(shop.ledger(), shop.machine.policy, Progress(), options)
+    assert not release.is_released and shop.ledger().versions() == []
+
+
+def test_15_a_folder_named_like_the_build_tool_is_not_run(shop: Workshop) -> None:
+    ran = shop.folder.parent / "ran"
+    for path in ("hatchling/__init__.py", "hatchling/__main__.py", "uuid.py", "zipfile.py"):
+        (shop.folder / path).parent.mkdir(exist_ok=True)
+        code = f"open({str(ran)!r}, 'a').write({path!r})\n"
+        (shop.folder / path).write_text(code, encoding="utf-8")
+    commit(shop)
+    assert "stand_in/__init__.py" in wheel_of(shop)
+    assert not ran.exists()
+
+
+HOOK = """
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class Hook(BuildHookInterface):
+    def initialize(self, version, build_data):
+        with open("start.pth", "w") as file:
+            file.write("import os\\n")
+        build_data["force_include"]["start.pth"] = "start.pth"
+"""
+
+
+def test_15_a_build_hook_puts_nothing_into_the_wheel(shop: Workshop) -> None:
+    (shop.folder / "hatch_build.py").write_text(HOOK, encoding="utf-8")
+    hooked = (
+        PYPROJECT + '\n[tool.hatch.build.targets.wheel.hooks.custom]\npath = "hatch_build.py"\n'
+    )
+    (shop.folder / "pyproject.toml").write_text(hooked, encoding="utf-8")
+    commit(shop)
+    with pytest.raises(BuildFailed, match="the wheel holds what the commit does not") as refusal:
+        wheel_of(shop)
+    assert refusal.value.why.startswith("start.pth: Python may run it at each start")
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("start.pth", "start.pth: Python may run it at each start"),
+        ("sitecustomize.py", "sitecustomize.py: Python may run it at each start"),
+        ("stand_in/extra.py", "stand_in/extra.py: no file of the commit has this path"),
+    ],
+)
+def test_15_no_file_gets_into_the_wheel_under_another_name(
+    shop: Workshop, target: str, why: str
+) -> None:
+    (shop.folder / "notes.txt").write_text("import os\n", encoding="utf-8")
+    included = PYPROJECT + "\n[tool.hatch.build.targets.wheel.force-include]\n"
+    (shop.folder / "pyproject.toml").write_text(f"{included}'notes.txt' = {target!r}\n")
+    commit(shop)
+    with pytest.raises(BuildFailed) as refusal:
+        wheel_of(shop)
+    assert refusal.value.why.startswith(why)
