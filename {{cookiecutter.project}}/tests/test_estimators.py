@@ -15,7 +15,7 @@ from toolkit.model.features import Features
 from {{ cookiecutter.package }}.estimators import ESTIMATORS
 
 ROOT = Path(__file__).parents[1]
-ROWS = 1000
+ROWS = 300
 THRESHOLD = 0.5
 
 

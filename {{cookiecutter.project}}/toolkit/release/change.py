@@ -317,6 +317,8 @@ class Change:
         """Make the platform serve a state, and verify it; an empty state ends all servers."""
         if state.damaged:
             raise NotServing(f"the record of {state.damaged} is damaged: it cannot be restored")
+        if not state.is_verified:
+            raise NotServing(f"{state.version} was never verified here in this state")
         with on_this_machine(), self._explaining_silence():
             if state.record is None:
                 self.platform.stop(self.sha, self._guard)

@@ -17,7 +17,7 @@ from .errors import (
 )
 from .event import FAILED, ROLLED_BACK, VERIFIED, Event
 from .ledger import Ledger
-from .policy import Environment, Policy
+from .policy import MERGED_SINCE, Environment, Policy
 from .records import Record
 
 PASSED = "passed"
@@ -35,6 +35,8 @@ class Candidate:
     record : Record
     history : tuple of Event
         Of the environment, the newest first.
+    base : str or None
+        The commit of the release that serves there.
     is_named : bool
         Whether the command names this version; otherwise it is the one that comes next.
     now : datetime.datetime
@@ -45,6 +47,7 @@ class Candidate:
     environment: Environment
     record: Record
     history: tuple[Event, ...]
+    base: str | None
     is_named: bool
     now: datetime
 
@@ -120,6 +123,24 @@ def _gate(candidate: Candidate) -> str:
             next_step="nox -s train, then invoke build, on a commit that passes",
         )
     return f"{record.gate}; {len(record.artifacts) + len(record.evidence)} files are intact"
+
+
+def _merged(candidate: Candidate) -> str:
+    """Refuse a commit that is not on the default branch: its policy, too, was never reviewed."""
+    ledger, commit = candidate.ledger, candidate.record.commit
+    if candidate.policy.schema < MERGED_SINCE:
+        return f"not asked by release.toml of schema {candidate.policy.schema}"
+    if ledger.anchor and ledger.repository.is_ancestor(commit, ledger.anchor):
+        return "on the default branch"
+    if candidate.environment.unmerged:
+        return "not yet, which this environment permits"
+    raise PreconditionFailed(
+        f"the commit of release {candidate.record.version} is not on the default branch",
+        why=f"{commit[:12]} is not part of {(ledger.anchor or 'nothing')[:12]}, the newest there",
+        state=candidate.unchanged,
+        next_step="merge it, then build the release of the merged commit; "
+        "a first environment may have unmerged = true in release.toml",
+    )
 
 
 def _order(candidate: Candidate) -> str:
@@ -199,7 +220,9 @@ def _approval(candidate: Candidate) -> str:
     if policy is None:
         return "none required"
     record = candidate.record
-    approvers, complaints = weigh(candidate.ledger, name, record, policy)
+    approvers, complaints = weigh(
+        *(candidate.ledger, name, record, policy, candidate.base, candidate.policy.schema)
+    )
     if len(approvers) < policy.needed:
         short = f"{len(approvers)} of {policy.needed} approvals"
         raise ApprovalMissing(
@@ -227,6 +250,7 @@ def _span(time: timedelta) -> str:
 
 CHECKS: tuple[tuple[str, Callable[[Candidate], str]], ...] = (
     ("gate", _gate),
+    ("merged", _merged),
     ("order", _order),
     ("soak", _soak),
     ("freeze", _freeze),

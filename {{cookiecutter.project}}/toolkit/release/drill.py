@@ -97,7 +97,7 @@ def _in_place(machine: Machine, plan: Plan, progress: Progress) -> Drill:
     name = plan.environment.name
     # The desired state does not change: a recovery of a killed drill restores it.
     change = machine.change(plan, progress, plan.before.files)
-    known = verified_state(Ledger.open(machine.repository), plan.history, plan.record)
+    _, known = verified_state(Ledger.open(machine.repository), plan.history, plan.record)
     try:
         change.open()
         cases = change.ledger.bundle(plan.record.version)[SMOKE_NAME]

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from . import notice
+from . import audit, notice
 from .change import TRIES, Change, as_before, expect_head, on_this_machine, verify
 from .checks import hold_of, refuse_a_lock
 from .errors import (
     CanaryInconclusive,
     HeadMoved,
+    HistoryCorrupt,
     Interrupted,
     Locked,
     MachineFailed,
@@ -29,7 +30,15 @@ from .event import ABORTED, FAILED, NOTED, PENDING, ROLLED_BACK, VERIFIED, Event
 from .forge.review import reviewer
 from .git import REMOTE, Repository
 from .ledger import Ledger
-from .plan import Plan, Serving, plan_promotion, plan_rollback, serving, verified_state
+from .plan import (
+    Plan,
+    Serving,
+    held_against,
+    plan_promotion,
+    plan_rollback,
+    serving,
+    verified_state,
+)
 from .platforms import platform_of
 from .platforms.protocol import Observation
 from .policy import Environment, Policy
@@ -94,7 +103,7 @@ class Machine:
         ledger = Ledger.open(self.repository)
         _require_remote_for_agent(ledger, environment)
         platform.locate()
-        return plan_rollback(ledger, environment, version, platform)
+        return plan_rollback(ledger, self.policy, environment, version, platform)
 
     def promote(self, plan: Plan, progress: Progress) -> Event:
         """Carry out a promotion and return its verified event.
@@ -157,7 +166,7 @@ class Machine:
             The platform does not answer; the lock stays.
         """
         ledger = Ledger.open(self.repository)
-        state = verified_state(ledger, plan.history, plan.record)
+        _, state = verified_state(ledger, plan.history, plan.record)
         change = self.change(plan, progress, state, reason)
         try:
             change.open()
@@ -195,7 +204,10 @@ class Machine:
         settled = next((event.sha for event in history if not event.is_pending), None)
         begun = serving(ledger, killed.sha)
         record = _record_of(begun, environment)
-        before = serving(ledger, settled)
+        before = held_against(ledger, history, serving(ledger, settled))
+        # A killed promotion is not carried on, only looked at; any other command is completed.
+        if killed.kind != "promote" and not held_against(ledger, history, begun).is_verified:
+            raise _never_verified(environment, begun)
         plan = Plan("recover", environment, record, before, tuple(history), begun=killed.kind)
         reason = f"after a {killed.kind} that was killed; it started at {killed.time}"
         change = self.change(plan, progress, begun.files, reason)
@@ -225,10 +237,22 @@ class Machine:
         return ledger.history(name)[0]
 
     def deploy(self, environment: Environment, progress: Progress) -> Record:
-        """Make the platform serve the state in git, as after a reboot; writes no event."""
+        """Make the platform serve the state in git, as after a reboot; writes no event.
+
+        Only what was verified there, by a promotion that breaks no rule of the audit.
+        """
         ledger, head = self._unlocked(environment)
         current = serving(ledger, head)
         record = _record_of(current, environment)
+        if not held_against(ledger, ledger.history(environment.name), current).is_verified:
+            raise _never_verified(environment, current)
+        if head and (found := audit.doubts(ledger, self.policy, environment.name, head)):
+            raise HistoryCorrupt(
+                f"what {environment.name} should serve by git is not to be trusted",
+                why="\n".join(found),
+                state=f"{environment.name} unchanged",
+                next_step=f"invoke rollback --env {environment.name}, then invoke audit",
+            )
         platform = platform_of(environment, self.policy)
         platform.locate()
         try:
@@ -415,6 +439,15 @@ def _record_of(current: Serving, environment: Environment) -> Record:
     if current.record is None:
         raise _never_released(environment)
     return current.record
+
+
+def _never_verified(environment: Environment, state: Serving) -> HistoryCorrupt:
+    return HistoryCorrupt(
+        f"{state.version} was never verified in {environment.name} in the state that git has",
+        why="an event that was not verified keeps it: its command failed, or nobody has run it",
+        state=f"{environment.name} unchanged",
+        next_step=f"invoke rollback --env {environment.name}; invoke audit names the event",
+    )
 
 
 def _never_released(environment: Environment) -> PreconditionFailed:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from .errors import HistoryCorrupt
+from .git import GitFailed
+from .objects import Commit
 
 PENDING, VERIFIED, FAILED, ROLLED_BACK, ABORTED = (
     "pending",
@@ -19,11 +21,6 @@ PENDING, VERIFIED, FAILED, ROLLED_BACK, ABORTED = (
 NOTED = "noted"
 
 KINDS = ("promote", "rollback", "recover", "hold", "unhold", "drill")
-
-# git prints these between fields and between trailers; no name or reason may contain them.
-FIELD, TRAILER = "\x1f", "\x1e"
-# The format in which `git log -z` prints an event's commit.
-LAYOUT = FIELD.join(("%H", "%cI", f"%(trailers:only,unfold,separator={TRAILER})"))
 
 
 @dataclass(frozen=True)
@@ -92,9 +89,14 @@ TRAILERS = {
 }
 
 
+def now() -> datetime:
+    """Return the time by this machine's clock, in whole seconds as git keeps it."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
 def lease(seconds: int) -> str:
     """Return when the lease of a pending event that starts now ends, in UTC."""
-    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="seconds")
+    return (now() + timedelta(seconds=seconds)).isoformat()
 
 
 def new_id() -> str:
@@ -122,26 +124,34 @@ def message_of(environment: str, event: Event) -> str:
     return "\n".join(lines) + "\n"
 
 
-def sha_of(entry: str) -> str:
-    """Return the commit of an entry that `LAYOUT` has printed."""
-    return entry.partition(FIELD)[0]
-
-
-def event_of(entry: str) -> Event:
-    """Parse a commit in the format of `LAYOUT`; `HistoryCorrupt` if it is not an event."""
-    sha, when, trailers = entry.split(FIELD, 2)
+def event_of(sha: str, commit: Commit) -> Event:
+    """Read an event from its commit; `HistoryCorrupt` if it is not one."""
     # A hold of an environment that serves nothing names no release.
     values = {"release": "", "digest": ""}
-    for trailer in trailers.split(TRAILER):
-        key, _, value = trailer.partition(": ")
-        if key in TRAILERS:
-            values[TRAILERS[key]] = value.strip()
     try:
-        return Event(**values, time=when, sha=sha)
-    except TypeError as error:
+        values |= _trailers(commit.message)
+        time = commit.signed("committer").time.isoformat(timespec="seconds")
+        return Event(**values, time=time, sha=sha)
+    except (TypeError, ValueError, GitFailed) as error:
         raise HistoryCorrupt(
             f"the commit {sha[:12]} is not a release event",
             why=str(error),
             state="nothing was changed",
             next_step=f"git show {sha[:12]}; only the release machine writes to env/ branches",
         ) from None
+
+
+def _trailers(message: str) -> dict[str, str]:
+    """Return the fields of an event from its message; those of a later version are passed over."""
+    _, _, text = message.partition("\n\n")
+    values: dict[str, str] = {}
+    for line in text.removesuffix("\n").split("\n"):
+        key, colon, value = line.partition(": ")
+        if not colon or " " in key:
+            raise ValueError(f"the line {line[:100]!r} is no trailer")
+        field = TRAILERS.get(key)
+        if field in values:
+            raise ValueError(f"it has two lines {key!r}")
+        if field:
+            values[field] = value.strip()
+    return values

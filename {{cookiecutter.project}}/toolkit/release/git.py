@@ -8,12 +8,12 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
 from .errors import HeadMoved, PreconditionFailed
 
-NO_OBJECT = "0" * 40
 REMOTE = "origin"
 ANSWER_TIMEOUT_S = 15
 NETWORK_TIMEOUT_S = 60
@@ -26,6 +26,31 @@ MOVED_ON = re.compile(
 # Git's message when another git moves the same reference at the same moment.
 LOCK_IS_TAKEN = "File exists"
 
+# Git's message where the repository's files belong to somebody else.
+ANOTHER_OWNER = "dubious ownership"
+
+# What a person or a CI machine has set for other uses must not change what is read or written, nor
+# may a hook for commits and pushes of code decide about an event.
+PINNED = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.quotePath=false",
+    "i18n.commitEncoding=UTF-8",
+    "i18n.logOutputEncoding=UTF-8",
+    "log.showSignature=false",
+    "push.followTags=false",
+    "push.gpgSign=false",
+    "push.recurseSubmodules=no",
+    "fetch.prune=false",
+    "fetch.recurseSubmodules=no",
+)
+SETTINGS = tuple(part for setting in PINNED for part in ("-c", setting))
+# A trace could print the remote's password.
+DROPPED = re.compile(
+    "GIT_(AUTHOR_DATE|COMMITTER_DATE|DIR|WORK_TREE|COMMON_DIR|INDEX_FILE|NAMESPACE|OBJECT_DIRECTORY"
+    "|ALTERNATE_OBJECT_DIRECTORIES|TRACE(?!2).*)$"
+)
+
 SIGNATURE = b"-----BEGIN SSH SIGNATURE-----"
 GOOD_SIGNATURE = re.compile(r'^Good "git" signature for (\S+) with ', re.MULTILINE)
 
@@ -35,14 +60,18 @@ class GitFailed(Exception):
 
 
 def without_credentials(text: str) -> str:
-    """Remove user and password from every URL: git prints the remote's address in its errors."""
-    return re.sub(r"://[^/@\s]+@", "://***@", text)
+    """Remove user, password and query from every URL: git prints the remote's address in errors."""
+    without_user = re.sub(r"://[^/@\s]+@", "://***@", text)
+    return re.sub(r"(://[^\s?#'\"]+)[?#][^\s'\"]+", r"\1?***", without_user)
 
 
 def _environment() -> dict[str, str]:
-    """Return git's environment: no prompts, English messages, no replacement objects."""
+    """Return git's environment: no prompts, English messages, no replacement objects.
+
+    Neither the dates of an event nor the place of the repository are taken from variables.
+    """
     own = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_NO_REPLACE_OBJECTS": "1"}
-    return os.environ | own
+    return {name: value for name, value in os.environ.items() if not DROPPED.match(name)} | own
 
 
 @dataclass
@@ -67,11 +96,13 @@ class Repository:
         try:
             top = Repository(directory).run("rev-parse", "--show-toplevel")
         except GitFailed as error:
+            next_step = "git init, commit, and try again: git is the release ledger"
+            what = f"{directory} is not in a git repository"
+            if ANOTHER_OWNER in str(error):
+                what = f"git does not read the repository of {directory}: another user owns it"
+                next_step = f"git config --global --add safe.directory {directory}"
             raise PreconditionFailed(
-                f"{directory} is not in a git repository",
-                why=str(error),
-                state="nothing was changed",
-                next_step="git init, commit, and try again: git is the release ledger",
+                what, why=str(error), state="nothing was changed", next_step=next_step
             ) from None
         return cls(Path(top))
 
@@ -88,13 +119,17 @@ class Repository:
         return self._done(arguments, stdin, timeout_s).stdout
 
     def _done(
-        self, arguments: Sequence[str], stdin: bytes = b"", timeout_s: float | None = None
+        self,
+        arguments: Sequence[str],
+        stdin: bytes = b"",
+        timeout_s: float | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
         try:
             done = subprocess.run(
-                ["git", *arguments],
+                ["git", *SETTINGS, *arguments],
                 cwd=self.root,
-                env=_environment(),
+                env=_environment() | dict(environment or {}),
                 input=stdin,
                 capture_output=True,
                 timeout=timeout_s,
@@ -114,7 +149,7 @@ class Repository:
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start a git command that reads questions on its input and answers on its output."""
         return subprocess.Popen(
-            ["git", *arguments],
+            ["git", *SETTINGS, *arguments],
             cwd=self.root,
             env=_environment(),
             stdin=subprocess.PIPE,
@@ -168,7 +203,7 @@ class Repository:
 
     def commit_time(self, commit: str) -> int:
         """Return a commit's time in seconds since 1970."""
-        return int(self.run("show", "--no-patch", "--format=%ct", commit))
+        return int(self.run("rev-list", "--max-count=1", "--timestamp", commit).split()[0])
 
     @cached_property
     def has_remote(self) -> bool:
@@ -234,6 +269,13 @@ class Repository:
         answers = self.run("cat-file", "--batch-check", stdin=names).splitlines()
         return {answer.split()[0] for answer in answers if not answer.endswith(" missing")}
 
+    def commit_of(self, name: str) -> str | None:
+        """Return the commit that a name stands for, or None."""
+        try:
+            return self.run("rev-parse", "--verify", "--quiet", name + "^{commit}")
+        except GitFailed:
+            return None
+
     def is_ancestor(self, older: str, newer: str) -> bool:
         """Return whether ``newer`` contains ``older``."""
         try:
@@ -256,24 +298,15 @@ class Repository:
         tree = "".join(f"100644 blob {blob}\t{name}\n" for blob, name in entries)
         return self.run("mktree", stdin=tree.encode())
 
-    def read_tree(self, treeish: str) -> dict[str, bytes]:
-        """Return the files of a flat folder; `GitFailed` when one is missing or damaged."""
-        entries = [line.split("\t", 1) for line in self.run("ls-tree", treeish).splitlines()]
-        blobs = "".join(header.split()[2] + "\n" for header, _ in entries).encode()
-        answer = self.read("cat-file", "--batch", stdin=blobs)
-        files = {}
-        for _, name in entries:
-            header, _, answer = answer.partition(b"\n")
-            if header.endswith(b" missing"):
-                raise GitFailed(f"the object of {name} in {treeish} is missing")
-            size = int(header.split()[2])
-            files[name], answer = answer[:size], answer[size + 1 :]
-        return files
-
-    def write_commit(self, tree: str, parents: Sequence[str], message: str) -> str:
-        """Store a commit and return its name."""
+    def write_commit(
+        self, tree: str, parents: Sequence[str], message: str, time: datetime | None = None
+    ) -> str:
+        """Store a commit and return its name; without a time it is of now."""
         options = [option for parent in parents for option in ("-p", parent)]
-        return self.run("commit-tree", tree, *options, "-F", "-", stdin=message.encode())
+        date = f"{int(time.timestamp())} +0000" if time else ""
+        dates = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date} if time else {}
+        command = ("commit-tree", tree, *options, "-F", "-")
+        return self._done(command, message.encode(), environment=dates).stdout.decode().strip()
 
     def write_tag(self, name: str, commit: str, message: str) -> str:
         """Store an annotated tag object and return its name; no reference points at it yet."""
@@ -294,29 +327,27 @@ class Repository:
             raise GitFailed("git did not sign: the key of user.signingkey cannot be used")
         return tag
 
-    def signer(self, tag: str, allowed_signers: Path) -> str:
-        """Return the owner of the key that has signed a tag, by ``allowed_signers``.
+    def signer(self, tag: str, allowed_signers: bytes) -> str:
+        """Return the owner of the key that has signed a tag, by an ``allowed_signers`` file.
 
         `GitFailed` when it is not signed, the signature is broken, or the key is not listed.
         """
-        # Where the file is missing, git would use the user's own.
-        if not allowed_signers.is_file():
-            raise GitFailed(f"{allowed_signers.name} is missing: it lists the approvers' keys")
-        known = f"gpg.ssh.allowedSignersFile={allowed_signers}"
-        output = self._done(["-c", known, "verify-tag", tag]).stderr.decode("utf-8", "replace")
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(allowed_signers)
+            file.flush()
+            known = f"gpg.ssh.allowedSignersFile={file.name}"
+            done = self._done(["-c", "gpg.format=ssh", "-c", known, "verify-tag", tag])
+        output = done.stderr.decode("utf-8", "replace")
         found = GOOD_SIGNATURE.search(output)
         if found is None:
             raise GitFailed(f"the signature is not by an ssh key: {output.strip()}")
         return found[1]
 
-    def author(self, commit: str) -> str:
-        """Return the e-mail address of a commit's author."""
-        return self.run("show", "--no-patch", "--format=%ae", commit)
-
     def swap_reference(self, reference: str, new: str, old: str | None) -> None:
         """Move a reference from ``old`` (None: create it); `HeadMoved` if it is elsewhere."""
         try:
-            self.run("update-ref", reference, new, old or NO_OBJECT)
+            # Without an old object the reference must not be there yet.
+            self.run("update-ref", reference, new, old or "")
         except GitFailed as error:
             # A full disk refuses too, and then no other command was faster.
             is_there = self.local_references(reference).get(reference)

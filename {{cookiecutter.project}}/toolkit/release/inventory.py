@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from . import package_list
+from .records import LICENCES_NAME, SBOM_NAME
 
-SBOM, LICENCES = "sbom.json", "licences.md"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def documents(
     name, version : str
         Of the release.
     """
-    return {SBOM: sbom(components, kind, name, version), LICENCES: licences(components)}
+    return {SBOM_NAME: sbom(components, kind, name, version), LICENCES_NAME: licences(components)}
 
 
 def sbom(components: Sequence[Component], kind: str, name: str, version: str) -> bytes:

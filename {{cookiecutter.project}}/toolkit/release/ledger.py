@@ -11,15 +11,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
+from . import releases
 from .errors import ArtifactGone, HeadMoved, HistoryCorrupt, PreconditionFailed, PushFailed
-from .event import LAYOUT, Event, event_of, message_of, new_id, one_line, sha_of
+from .event import Event, event_of, message_of, new_id, now, one_line
 from .git import LOCK_IS_TAKEN, REMOTE, GitFailed
-from .records import FILE_NAME, Record, parse
+from .objects import Commit, Invalid, Objects
+from .records import VERSION, Record
 from .references import APPROVALS, BRANCHES, RELEASES, References
+from .releases import Release
 
 # Kept by an event beside the desired state, for its reader only.
 CANARY = "canary.json"
@@ -38,22 +43,29 @@ class Approval:
         The digest of the approved release, or empty.
     tag : str
         The tag object.
+    target : str
+        The commit that the tag names: the release's.
+    time : datetime.datetime
+        By the approver's clock.
     """
 
     by: str
     digest: str
     tag: str
+    target: str
+    time: datetime
 
 
-def approval_of(tag: str, text: str) -> Approval:
-    """Read an approval from the text of its tag."""
-    header, _, message = text.partition("\n\n")
-    headers = dict(line.split(" ", 1) for line in header.splitlines())
-    digests = [line for line in message.splitlines() if line.startswith("Digest: ")]
+def approval_of(objects: Objects, reference: str, sha: str) -> Approval:
+    """Read an approval from its tag; `GitFailed` where that is not one."""
+    tag = objects.tag(sha, reference)
+    digests = [line for line in tag.message.split("\n") if line.startswith("Digest: ")]
     return Approval(
-        by=headers["tagger"].rsplit(" ", 2)[0],
-        digest=digests[0].removeprefix("Digest: ") if digests else "",
-        tag=tag,
+        by=tag.tagger.who,
+        digest=digests[0].removeprefix("Digest: ") if len(digests) == 1 else "",
+        tag=sha,
+        target=tag.target,
+        time=tag.tagger.time,
     )
 
 
@@ -77,41 +89,27 @@ class Ledger(References):
     def versions(self) -> list[str]:
         """Return every version that was ever built, in no particular order."""
         known = {**self.local, **(self.remote or {})}
-        return [name.removeprefix(RELEASES) for name in known if name.startswith(RELEASES)]
+        named = [name.removeprefix(RELEASES) for name in known if name.startswith(RELEASES)]
+        return [name for name in named if VERSION.fullmatch(name)]
 
     def versions_of(self, commit: str) -> list[str]:
         """Return the releases built from a commit."""
         return [version for version in self.versions() if version.startswith(commit[:12] + "-")]
 
     def record(self, version: str) -> Record:
-        """Read a release's record; `ArtifactGone` without a tag, `HistoryCorrupt` if damaged."""
-        files = self._release_files(version, (FILE_NAME,))
-        return self._parse(version, files)
+        """Read a release's record; raises as `release`."""
+        return self.release(version).record
+
+    def release(self, version: str) -> Release:
+        """Read a release; `ArtifactGone` without a tag, `HistoryCorrupt` if it is damaged."""
+        return self._read(version, whole=False)[0]
 
     def bundle(self, version: str) -> dict[str, bytes]:
-        """Return all files of a release, each checked against the record."""
-        files = self._release_files(version, None)
-        damage = self._parse(version, files).damage(files)
-        if damage:
-            raise HistoryCorrupt(
-                f"the bundle of release {version} is damaged",
-                why=damage,
-                state="nothing was changed",
-                next_step="build it again from its commit, or choose another release",
-            )
-        return files
+        """Return all files of a release, each checked against the record; raises as `release`."""
+        return self._read(version, whole=True)[1]
 
-    def _parse(self, version: str, files: Mapping[str, bytes]) -> Record:
-        record = parse(files.get(FILE_NAME, b""), f"the tag release/{version}")
-        if record.version != version:
-            raise HistoryCorrupt(
-                f"the tag release/{version} holds release {record.version}",
-                state="nothing was changed",
-                next_step="delete the tag and build the release again from its commit",
-            )
-        return record
-
-    def _release_files(self, version: str, names: Sequence[str] | None) -> dict[str, bytes]:
+    def _read(self, version: str, whole: bool) -> tuple[Release, dict[str, bytes]]:
+        """Return a release, and where the whole of it is wanted its files."""
         tag = self._lookup(RELEASES + version)
         if tag is None:
             raise ArtifactGone(
@@ -121,11 +119,16 @@ class Ledger(References):
                 next_step="invoke history, or git tag --list 'release/*'",
             )
         try:
-            if names is None:
-                return self.repository.read_tree(tag + "^{tree}")
-            return {
-                name: self.repository.read("cat-file", "blob", f"{tag}:{name}") for name in names
-            }
+            with Objects(self.repository) as objects:
+                release = releases.read(objects, version, tag)
+                return release, releases.files_of(objects, release) if whole else {}
+        except Invalid as error:
+            raise HistoryCorrupt(
+                f"the tag release/{version} is damaged, or was not made by invoke build",
+                why=str(error),
+                state="nothing was changed",
+                next_step="commit, and build a new release; or choose another one",
+            ) from None
         except GitFailed as error:
             raise HistoryCorrupt(
                 f"release {version} cannot be read",
@@ -170,22 +173,25 @@ class Ledger(References):
 
     # Approvals
 
-    def approvals(self, environment: str, version: str) -> list[Approval]:
-        """Return every approval of a release for an environment, also those that do not count."""
-        tags = self.approval_tags(environment, version)
-        return [approval_of(tag, self.repository.run("cat-file", "tag", tag)) for tag in tags]
-
-    def approval_tags(self, environment: str, version: str) -> list[str]:
-        """Return the tag object of each approval."""
+    def approvals(self, environment: str, version: str) -> tuple[list[Approval], list[str]]:
+        """Return every approval of a release for an environment, and which tags are none."""
         prefix = f"{APPROVALS}{environment}/{version}/"
         names = {name for name in {**self.local, **(self.remote or {})} if name.startswith(prefix)}
-        tags = [self._lookup(name) for name in sorted(names)]
-        return [tag for tag in tags if tag]
+        found, strays = [], []
+        with Objects(self.repository) as objects:
+            for name in sorted(names):
+                sha = self._lookup(name)
+                assert sha, "it is a reference here or there"
+                try:
+                    found.append(approval_of(objects, name, sha))
+                except GitFailed as error:
+                    tag = name.removeprefix("refs/tags/")
+                    strays.append(f"the tag {tag} is no approval: {error}")
+        return found, strays
 
     def add_approval(self, environment: str, record: Record, reason: str, signed: bool) -> None:
         """Write and push an approval of the release's digest, in the user's name."""
-        release = self._lookup(RELEASES + record.version)
-        commit = self.repository.run("rev-parse", f"{release}" + "^{commit}")
+        commit = self.release(record.version).target
         subject = f"approve {record.version} for {environment}"
         message = f"{subject}\n\n{one_line(reason)}\n\nDigest: {record.digest}\n"
         reference = f"{APPROVALS}{environment}/{record.version}/{_slug(self.repository.actor())}"
@@ -212,63 +218,69 @@ class Ledger(References):
 
     def history(self, environment: str) -> list[Event]:
         """Return an environment's events, newest first, in the order of the commits."""
-        return [event_of(entry) for entry in self._entries(environment)]
+        return [event_of(sha, commit) for sha, commit in self._commits(environment)]
 
     def readable_history(self, environment: str) -> tuple[list[Event], list[str]]:
         """Return the events that can be read, and what is wrong with the others."""
         events, unreadable = [], []
-        for entry in self._entries(environment):
+        for sha, commit in self._commits(environment):
             try:
-                events.append(event_of(entry))
+                events.append(event_of(sha, commit))
             except HistoryCorrupt as error:
                 unreadable.append(error.what)
         return events, unreadable
 
     def newest(self, environment: str) -> Event | None:
         """Return an environment's newest event."""
-        entries = self._entries(environment, "--max-count=1")
-        return event_of(entries[0]) if entries else None
+        newest = self.newest_commit(environment)
+        return event_of(*newest) if newest else None
 
-    def _entries(self, environment: str, *options: str) -> list[str]:
-        """Return git's log of an environment; a history that is cut short is refused."""
+    def newest_commit(self, environment: str) -> tuple[str, Commit] | None:
+        """Return the newest commit of an environment, an event or not."""
+        head = self.head(environment)
+        if head is None:
+            return None
+        with self._reading(f"the history of env/{environment}") as objects:
+            return head, objects.commit(head)
+
+    def _commits(self, environment: str) -> list[tuple[str, Commit]]:
+        """Return the commits of an environment; a history that is cut short is refused."""
         head = self.head(environment)
         if head is None:
             return []
+        with self._reading(f"the history of env/{environment}") as objects:
+            commits = objects.ancestry(head, self.cut_off)
+        if commits[-1][0] in self.cut_off:
+            raise self._incomplete(f"env/{environment}")
+        return commits
+
+    @contextmanager
+    def _reading(self, what: str) -> Iterator[Objects]:
+        """Read objects; one that is missing, damaged or strange raises `HistoryCorrupt`."""
         try:
-            entries = self.entries(head, *options)
+            with Objects(self.repository) as objects:
+                yield objects
         except GitFailed as error:
             raise HistoryCorrupt(
-                f"the history of env/{environment} cannot be read",
+                f"{what} cannot be read",
                 why=str(error),
                 state="nothing was changed",
                 next_step="git fsck; or a fresh clone, if that is complete",
             ) from None
-        if not options and sha_of(entries[-1]) in self.cut_off:
-            raise self._incomplete(f"env/{environment}")
-        return entries
-
-    def entries(self, head: str, *options: str) -> list[str]:
-        """Return git's log up to ``head``, newest first, an entry a commit for `event_of`."""
-        command = ("log", "-z", "--first-parent", f"--format={LAYOUT}", *options, head)
-        return self.repository.read(*command).decode("utf-8", "replace").split("\0")[:-1]
 
     def desired(self, commit: str) -> dict[str, bytes]:
         """Return the desired state of an event: the record and the manifests."""
-        try:
-            files = self.repository.read_tree(commit)
-        except GitFailed as error:
-            raise HistoryCorrupt(
-                f"the state of event {commit[:12]} cannot be read",
-                why=str(error),
-                state="nothing was changed",
-                next_step="git fsck; or a fresh clone, if that is complete",
-            ) from None
+        files = self._files(commit)
         return {name: content for name, content in files.items() if name not in NOT_DESIRED}
 
     def analysis(self, commit: str) -> dict[str, Any]:
         """Return the measurements of an event's canary, empty where there was none."""
-        content = self.repository.read_tree(commit).get(CANARY)
+        content = self._files(commit).get(CANARY)
         return json.loads(content) if content else {}
+
+    def _files(self, commit: str) -> dict[str, bytes]:
+        with self._reading(f"the state of event {commit[:12]}") as objects:
+            return objects.files(objects.commit(commit).one("tree"))
 
     def append(self, environment: str, event: Event, files: Mapping[str, bytes]) -> str:
         """Write one event after those that were read, push it, and return the new head.
@@ -350,7 +362,12 @@ class Ledger(References):
 
     def _write(self, environment: str, event: Event, files: Mapping[str, bytes]) -> str:
         """Store an event's commit; no reference points at it yet."""
-        parent = self.head(environment)
+        newest = self.newest_commit(environment)
         tree = self.repository.write_tree(files)
         message = message_of(environment, replace(event, id=event.id or new_id()))
-        return self.repository.write_commit(tree, [parent] if parent else [], message)
+        if newest is None:
+            return self.repository.write_commit(tree, [], message, now())
+        # No event is older than the one before it, whose clock may have been ahead.
+        sha, commit = newest
+        time = max(now(), commit.signed("committer").time)
+        return self.repository.write_commit(tree, [sha], message, time)

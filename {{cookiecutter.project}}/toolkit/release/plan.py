@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+from . import audit
 from .checks import Candidate, check, known_bad, refuse_a_lock
 from .errors import (
     ArtifactGone,
@@ -20,6 +22,7 @@ from .git import REMOTE
 from .ledger import Ledger
 from .platforms.protocol import Platform
 from .policy import Environment, Policy
+from .policy_file import at_commit, deciding_commit
 from .records import FILE_NAME, Record, parse
 
 
@@ -35,11 +38,15 @@ class Serving:
         The desired state: the record and the platform's manifests.
     damaged : str
         The release whose record cannot be trusted, or empty: it cannot be restored.
+    is_verified : bool
+        Whether an event says that this state was verified there. No other is ever restored:
+        anybody who may push can write an event that failed, and keeps a state of theirs.
     """
 
     record: Record | None
     files: dict[str, bytes]
     damaged: str = ""
+    is_verified: bool = True
 
     @property
     def version(self) -> str:
@@ -213,27 +220,57 @@ def plan_promotion(
     refuse_a_lock(history, name)
     ledger.require_remote(f"{name} unchanged")
     record = chosen_release(ledger, environment, version)
-    before = serving(ledger, ledger.head(name))
+    before = held_against(ledger, history, serving(ledger, ledger.head(name)))
     changes = [event for event in history if event.outcome != NOTED]
     if before.version == record.version and changes[0].outcome != FAILED:
         return Plan("promote", environment, record, before, tuple(history), nothing_to_do=True)
     candidate = Candidate(
-        *(ledger, policy, environment, record, tuple(history)),
+        *(ledger, policy, environment, record, tuple(history), base_of(before)),
         is_named=version is not None,
         now=datetime.now(UTC),
     )
-    return Plan("promote", environment, record, before, tuple(history), check(candidate))
+    return Plan("promote", environment, record, before, tuple(history), check_by_all(candidate))
+
+
+def check_by_all(candidate: Candidate) -> tuple[tuple[str, str], ...]:
+    """Run every check by the policy of this working tree, and by the one that was merged.
+
+    The audit asks for what the release's own commit wanted; what is wanted since then is newer.
+    """
+    found = check(candidate)
+    ledger, record = candidate.ledger, candidate.record
+    anchor = ledger.anchor
+    is_merged = anchor is not None and ledger.repository.is_ancestor(record.commit, anchor)
+    read = partial(ledger.repository.read, "cat-file", "blob")
+    commit = deciding_commit(record, anchor, is_merged)
+    merged = at_commit(read, commit, candidate.policy)
+    names = {one.name: one for one in merged.environments}
+    environment = names.get(candidate.environment.name)
+    if environment and merged is not candidate.policy:
+        check(replace(candidate, policy=merged, environment=environment))
+    return found
+
+
+def base_of(before: Serving) -> str | None:
+    """Return the commit of the release that serves, or None."""
+    return before.record.commit if before.record else None
 
 
 def plan_rollback(
-    ledger: Ledger, environment: Environment, version: str | None, platform: Platform
+    ledger: Ledger,
+    policy: Policy,
+    environment: Environment,
+    version: str | None,
+    platform: Platform,
 ) -> Plan:
     """Choose the target of a rollback, which neither a gate, an approval nor a lock prevents.
 
     Parameters
     ----------
     version : str or None
-        None means the last known good release that is still available.
+        None means the last known good release that is still available, and whose promotion breaks
+        no rule of the audit: anybody may have written the event that calls it verified. Whoever
+        names a release decides that for themselves.
     platform : Platform
         Knows which releases are available.
     """
@@ -256,15 +293,23 @@ def plan_rollback(
             )
         candidates = [version, *(other for other in candidates if other != version)]
     gone: list[str] = []
+    named = ""
     next_step = "git fetch --tags, or promote a new release"
     for candidate in candidates:
         try:
             record = ledger.record(candidate)
             platform.require(record, ledger.bundle(candidate))
-            verified_state(ledger, history, record)
+            event, _ = verified_state(ledger, history, record)
         except (ArtifactGone, ConfigurationError, HistoryCorrupt) as error:
             gone.append(f"{candidate} is not available: {error.why or error.what}")
             continue
+        doubts = [] if ledger.unreachable else audit.doubts(ledger, policy, environment.name, event)
+        if doubts:
+            doubtful = f"{candidate} is not to be trusted: {'; '.join(doubts)}"
+            gone.append(doubtful)
+            if version is None:
+                named = named or f"invoke rollback --env {environment.name} --version {candidate}"
+                continue
         if version in (None, candidate):
             return Plan(
                 *("rollback", environment, record, before, tuple(history)),
@@ -279,7 +324,9 @@ def plan_rollback(
             f"{environment.name} cannot be rolled back to {version or 'any release'}",
             why="\n".join(gone),
             state=f"{environment.name} unchanged",
-            next_step=next_step,
+            next_step=f"invoke audit; if you trust it all the same: {named}"
+            if named
+            else next_step,
         )
     raise NoRollbackTarget(
         f"{environment.name} has no release to roll back to",
@@ -289,8 +336,10 @@ def plan_rollback(
     )
 
 
-def verified_state(ledger: Ledger, history: Sequence[Event], record: Record) -> dict[str, bytes]:
-    """Return the state in which a release was verified, which a rollback restores."""
+def verified_state(
+    ledger: Ledger, history: Sequence[Event], record: Record
+) -> tuple[str, dict[str, bytes]]:
+    """Return the newest event that verified a release, and its state, which a rollback restores."""
     why = "it was never verified"
     for event in history:
         if event.release == record.version and event.outcome == VERIFIED:
@@ -300,7 +349,7 @@ def verified_state(ledger: Ledger, history: Sequence[Event], record: Record) -> 
                 why = f"{error.what}: {error.why}"
                 continue
             if state.record == record:
-                return state.files
+                return event.sha, state.files
             why = f"the event {event.sha} has another record than the release's tag"
     raise HistoryCorrupt(
         f"no verified state of release {record.version} can be read",
@@ -310,11 +359,22 @@ def verified_state(ledger: Ledger, history: Sequence[Event], record: Record) -> 
     )
 
 
+def held_against(ledger: Ledger, history: Sequence[Event], state: Serving) -> Serving:
+    """Return a state, and whether an event of its environment says that it was verified."""
+    found = state.record is None or any(
+        event.release == state.version
+        and event.outcome == VERIFIED
+        and ledger.desired(event.sha) == state.files
+        for event in history
+    )
+    return replace(state, is_verified=found)
+
+
 def _served(ledger: Ledger, environment: Environment, history: list[Event]) -> Serving:
     """Return the state that serves; a damaged record does not prevent a rollback."""
     head = ledger.head(environment.name)
     try:
-        return serving(ledger, head)
+        return held_against(ledger, history, serving(ledger, head))
     except HistoryCorrupt:
         assert head and history, "there is no damage where nothing is"
         return Serving(None, ledger.desired(head), damaged=history[0].release)

@@ -9,6 +9,10 @@ from .canary.verdict import Rules
 from .errors import ConfigurationError
 from .freeze import Freeze
 
+# The schema of release.toml since which a release's commit must be on the default branch, and the
+# authors of all that comes with it may not approve it. Older releases keep the rules of their time.
+MERGED_SINCE = 2
+
 # What `invoke propose` does with a release: open an issue, or promote it at once.
 PROPOSE, PROMOTE = "propose", "promote"
 
@@ -83,6 +87,9 @@ class Environment:
         What ``invoke propose`` does after the nightly training: propose or promote.
     ready_timeout_s : int
         Seconds until a new server must be ready.
+    unmerged : bool
+        Whether a release of a commit that is not on the default branch may be promoted here. Only
+        the first environment may say so: from there it goes no further.
     after : str or None
         The environment before this one in the file, where a release must be verified first.
     """
@@ -97,6 +104,7 @@ class Environment:
     soak_minutes: int | None = None
     nightly: str = PROPOSE
     ready_timeout_s: int = 60
+    unmerged: bool = False
     after: str | None = None
 
     @property
@@ -204,6 +212,8 @@ class Policy:
         build, and may be missing in an older commit's file.
     scan : bool
         Whether only a bundle is released that has passed ``nox -s scan``.
+    schema : int
+        Of the file: older ones keep the rules of their time.
     root : pathlib.Path
         The folder of ``release.toml``, to which paths in it are relative.
     """
@@ -219,6 +229,7 @@ class Policy:
     drill_budget_s: int = 120
     verify: tuple[str, ...] = ()
     scan: bool = True
+    schema: int = MERGED_SINCE
     root: Path = Path()
 
     def environment(self, name: str) -> Environment:

@@ -17,9 +17,10 @@ from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 from .errors import ConfigurationError
 from .git import GitFailed
 from .policy import PROMOTE, PROPOSE, ClusterEnvironment, Environment, Policy
+from .records import Record
 
 FILE_NAME = "release.toml"
-SCHEMA = 1
+SCHEMAS = (1, 2)
 Table = TypeVar("Table")
 # Decided by a cluster's manifests and its autoscaler: no settings of its environments.
 NOT_IN_A_CLUSTER = {"host": "", "port": 0, "instances": 0, "ready_timeout_s": 60}
@@ -39,8 +40,9 @@ def parse(content: bytes, path: Path) -> Policy:
         document = tomllib.loads(content.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise _refuse(path, f"it cannot be read: {error}") from None
-    if document.pop("schema", None) != SCHEMA:
-        raise _refuse(path, f"schema must be {SCHEMA}")
+    schema = document.pop("schema", None)
+    if type(schema) is not int or schema not in SCHEMAS:
+        raise _refuse(path, f"schema must be {SCHEMAS[-1]}")
     tables = document.pop("environments", None)
     if not isinstance(tables, dict) or not tables:
         raise _refuse(path, "it names no environment")
@@ -52,7 +54,7 @@ def parse(content: bytes, path: Path) -> Policy:
         if isinstance(table, dict) and table.get("platform") == "kubernetes":
             kind, fixed = ClusterEnvironment, fixed | NOT_IN_A_CLUSTER
         environments.append(_read(path, f"environments.{name}", kind, table, fixed))
-    fixed = {"environments": tuple(environments), "root": path.parent}
+    fixed = {"environments": tuple(environments), "root": path.parent, "schema": schema}
     policy = _read(path, "", Policy, document, fixed)
     _check_consistency(path, policy)
     return policy
@@ -71,6 +73,15 @@ def at_commit(read: Callable[[str], bytes], commit: str, today: Policy) -> Polic
         return parse(read(f"{commit}:{FILE_NAME}"), Path(FILE_NAME))
     except (GitFailed, ConfigurationError):
         return today
+
+
+def deciding_commit(record: Record, anchor: str | None, is_merged: bool) -> str:
+    """Return the commit whose policy counts for a release: its own once that has been merged.
+
+    A commit that is not on the default branch could say what it likes: there ``anchor`` decides,
+    the newest commit of that branch.
+    """
+    return record.commit if is_merged or anchor is None else anchor
 
 
 def _check_consistency(path: Path, policy: Policy) -> None:
@@ -96,6 +107,8 @@ def _check_consistency(path: Path, policy: Policy) -> None:
             raise _refuse(path, f"{where}.nightly must be {PROPOSE} or {PROMOTE}")
         if environment.soak_minutes and not environment.after:
             raise _refuse(path, f"{where}.soak_minutes: there is no environment before it")
+        if environment.unmerged and environment.after:
+            raise _refuse(path, f"{where}.unmerged: only the first environment may say so")
 
 
 def _check_cluster(path: Path, policy: Policy, environment: ClusterEnvironment) -> None:

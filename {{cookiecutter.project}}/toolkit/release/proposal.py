@@ -14,13 +14,13 @@ from .event import Event
 from .forge import issues
 from .git import Repository
 from .ledger import Ledger
-from .plan import chosen_release
+from .plan import base_of, chosen_release, serving
 from .policy import Environment, Policy
 from .progress import Progress
 from .records import Record
 
 # Checks that a proposed release must pass; the others may pass until its promotion.
-REQUIRED = ("gate", "order")
+REQUIRED = ("gate", "merged", "order")
 NIGHTLY = Path("reports", "nightly.json")
 
 
@@ -111,6 +111,7 @@ def propose(
         return proposal
     candidate = Candidate(
         *(ledger, policy, environment, record, tuple(ledger.history(name))),
+        base_of(serving(ledger, ledger.head(name))),
         is_named=version is not None,
         now=datetime.now(UTC),
     )

@@ -10,10 +10,13 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from .errors import HistoryCorrupt
+from .objects import PLAIN_NAME
 
 SCHEMA = 1
 FILE_NAME = "release.json"
 EVIDENCE_NAME = "gate.json"
+# Kept with a release, and made of the finished bundle: no server reads them.
+IMAGE_NAME, SBOM_NAME, LICENCES_NAME = "image.json", "sbom.json", "licences.md"
 # Kept with a release: the evidence, and for people the gate report and the model card.
 PROOFS = (EVIDENCE_NAME, "gate.html", "model_card.md")
 VERSION = re.compile(r"[0-9a-f]{12}-[0-9a-f]{8}")
@@ -72,6 +75,13 @@ class Record:
             json.dumps({"schema": SCHEMA} | asdict(self), indent=2, sort_keys=True) + "\n"
         ).encode()
 
+    def served(self, files: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Return what of a release's files a server gets: those that its digest covers, no other.
+
+        Beside them is the record itself, which names the release.
+        """
+        return {name: files[name] for name in (*sorted(self.artifacts), FILE_NAME)}
+
     def damage(self, files: Mapping[str, bytes]) -> str | None:
         """Return how the files of a release differ from this record, or None."""
         for name, checksum in (*self.artifacts.items(), *self.evidence.items()):
@@ -95,6 +105,9 @@ def parse(content: bytes, where: str) -> Record:
             raise ValueError(f"{record.version!r} is no version")
         if record.version != f"{record.commit[:12]}-{record.model_sha256[:8]}":
             raise ValueError("its version does not match its commit and model")
+        for name in (*record.artifacts, *record.evidence):
+            if not PLAIN_NAME.fullmatch(name):
+                raise ValueError(f"{name[:100]!r} in it is no plain file name")
         if record.digest != digest_of(record.artifacts):
             raise ValueError("its digest does not match its artifacts")
     except (ValueError, TypeError, KeyError, AttributeError) as error:

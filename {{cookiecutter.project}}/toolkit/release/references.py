@@ -16,6 +16,8 @@ BRANCHES = "refs/heads/env/"
 RELEASES = "refs/tags/release/"
 APPROVALS = "refs/tags/approval/"
 PREFIXES = (BRANCHES, RELEASES, APPROVALS)
+# The name by which a remote gives its default branch.
+DEFAULT = "HEAD"
 # The remote's branches as this clone saw them last.
 REMEMBERED = f"refs/remotes/{REMOTE}/env/"
 
@@ -35,6 +37,9 @@ class References:
         The remote's branches as they were seen last, for when it cannot be read.
     cut_off : frozenset of str
         Commits whose parents are missing here: a history that ends with one is incomplete.
+    anchor : str or None
+        The newest commit of the remote's default branch, or of this clone's where there is no
+        remote: what is on it has been merged, and counts. None: that branch has no commit.
     """
 
     repository: Repository
@@ -43,6 +48,7 @@ class References:
     unreachable: str = ""
     remembered: Mapping[str, str] = field(default_factory=dict)
     cut_off: frozenset[str] = frozenset()
+    anchor: str | None = None
 
     @classmethod
     def open(cls, repository: Repository) -> Self:
@@ -51,16 +57,19 @@ class References:
         remote: dict[str, str] | None = None
         remembered: dict[str, str] = {}
         unreachable = ""
+        anchor = repository.commit_of(f"{REMOTE}/{DEFAULT}") or repository.commit_of(DEFAULT)
         if repository.has_remote:
             try:
-                remote = repository.remote_references(*(prefix + "*" for prefix in PREFIXES))
+                asked = (*(prefix + "*" for prefix in PREFIXES), DEFAULT)
+                remote = repository.remote_references(*asked)
                 repository.fetch_objects(remote)
+                anchor = remote.get(DEFAULT)
             except GitFailed as error:
                 remote, unreachable = None, str(error)
                 seen = repository.local_references(REMEMBERED)
                 remembered = {name.replace(REMEMBERED, BRANCHES): seen[name] for name in seen}
         cut_off = repository.cut_off()
-        return cls(repository, local, remote, unreachable, remembered, cut_off)
+        return cls(repository, local, remote, unreachable, remembered, cut_off, anchor)
 
     def require_remote(self, state: str) -> None:
         """Raise `PushFailed` while the remote cannot be reached."""

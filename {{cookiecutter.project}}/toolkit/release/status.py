@@ -11,7 +11,7 @@ from .errors import ReleaseError
 from .event import Event
 from .git import REMOTE
 from .ledger import Ledger
-from .plan import serving
+from .plan import held_against, serving
 from .platforms.protocol import Observation
 from .policy import Environment
 
@@ -37,6 +37,8 @@ class Status:
         The event that keeps releases out, or None.
     owed : int
         How many events the remote lacks, as far as this clone knows.
+    is_verified : bool
+        Whether what should serve was verified there; what was not is never deployed.
     """
 
     environment: str
@@ -46,6 +48,7 @@ class Status:
     drift: str
     hold: Event | None = None
     owed: int = 0
+    is_verified: bool = True
 
     def __str__(self) -> str:
         if self.newest is None:
@@ -71,9 +74,12 @@ class Status:
                 f"next: invoke recover --env {self.environment}"
             )
         if self.drift:
+            command = "deploy" if self.is_verified else "rollback"
             lines.append(
-                f"{'':<10} drift: {self.drift}; next: invoke deploy --env {self.environment}"
+                f"{'':<10} drift: {self.drift}; next: invoke {command} --env {self.environment}"
             )
+        if not self.is_verified:
+            lines.append(f"{'':<10} {self.release} was never verified there in this state")
         return "\n".join(lines)
 
 
@@ -81,6 +87,7 @@ def look(machine: Machine, ledger: Ledger, environment: Environment) -> Status:
     """Compare the desired state in git with what runs."""
     history = ledger.history(environment.name)
     desired = serving(ledger, ledger.head(environment.name))
+    is_locked = bool(history) and history[0].is_pending
     observation = None
     try:
         observation = machine.observe(environment)
@@ -98,6 +105,7 @@ def look(machine: Machine, ledger: Ledger, environment: Environment) -> Status:
         drift=drift,
         hold=hold_of(history),
         owed=ledger.owed(environment.name),
+        is_verified=is_locked or held_against(ledger, history, desired).is_verified,
     )
 
 

@@ -31,7 +31,7 @@ from toolkit.release.files import write_file
 from toolkit.release.forge import client, issues, protection
 from toolkit.release.git import Repository
 from toolkit.release.ledger import Ledger
-from toolkit.release.plan import chosen_release
+from toolkit.release.plan import base_of, chosen_release, serving
 from toolkit.release.progress import Progress
 
 ENV = "the environment, one of those in release.toml"
@@ -225,14 +225,16 @@ def approve(
     rule = environment.approval or policy.ApprovalPolicy()
     machine.repository.require_writing()
     actor = machine.repository.actor()
-    approvers, _ = weigh(ledger, env, record, rule)
+    base = base_of(serving(ledger, ledger.head(env)))
+    approvers, _ = weigh(ledger, env, record, rule, base, machine.policy.schema)
     if actor in approvers:
         say(f"you have approved {record.version} for {env} already: nothing to do")
     else:
         say(f"{actor} approves {record.version} for {env}, digest {record.digest}")
         if not c.config.run.dry:
             ledger.add_approval(env, record, reason, rule.signed)
-            approvers, complaints = weigh(Ledger.open(machine.repository), env, record, rule)
+            ledger = Ledger.open(machine.repository)
+            approvers, complaints = weigh(ledger, env, record, rule, base, machine.policy.schema)
             for complaint in complaints:
                 say(f"does not count: {complaint}")
     say(f"{len(approvers)} of {rule.needed} approvals")

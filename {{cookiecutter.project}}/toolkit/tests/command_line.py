@@ -19,7 +19,7 @@ INVOKE = (sys.executable, "-m", "invoke", "--search-root", str(Path(__file__).pa
 def write_policy(folder: Path, policy: Policy) -> None:
     """Commit the ``release.toml`` that says what a workshop's policy does."""
     lines = [
-        "schema = 1",
+        "schema = 2",
         f"project = {policy.project!r}",
         f"serve = {list(policy.serve)!r}",
         f"verify = {list(policy.verify)!r}",

@@ -135,8 +135,7 @@ class Workshop:
         image: Callable[[Record], bytes] | None = None,
     ) -> Record:
         """Make a commit and the release of it; its model says how its servers behave."""
-        git(self.folder, "commit", "--quiet", "--allow-empty", "--message=work")
-        commit = self.machine.repository.head()
+        commit = self.commit("work")
         artifacts = {
             "model.onnx": model,
             "requirements.txt": b"",
@@ -163,6 +162,13 @@ class Workshop:
         self.ledger().add_release(record, files, "a release\n")
         return record
 
+    def commit(self, message: str) -> str:
+        """Commit what is staged, merged at once where there is a remote; return the commit."""
+        git(self.folder, "commit", "--quiet", "--allow-empty", f"--message={message}")
+        if self.machine.repository.has_remote:
+            git(self.folder, "push", "--quiet", "origin", "HEAD:main")
+        return self.machine.repository.head()
+
     def pack(self) -> None:
         """Commit a package that can be built; git ignores what nox and invoke write."""
         package = self.folder / "src" / "stand_in"
@@ -173,7 +179,7 @@ class Workshop:
         (self.folder / "requirements" / "serving.txt").touch()
         (self.folder / ".gitignore").write_text("reports/\ndist/\n")
         git(self.folder, "add", "--all")
-        git(self.folder, "commit", "--quiet", "--message=a package")
+        self.commit("a package")
 
     def train(self, model: bytes, champion: dict[str, str] | None = None) -> None:
         """Write to reports/ what a training writes."""
@@ -199,7 +205,8 @@ class Workshop:
 
     def promote(self, record: Record, environment: Environment) -> Event:
         """Promote a release, approved where required, unless it serves already."""
-        if environment.approval and not self.ledger().approvals(environment.name, record.version):
+        approvals, _ = self.ledger().approvals(environment.name, record.version)
+        if environment.approval and not approvals:
             self.ledger().add_approval(environment.name, record, "looked at it", signed=False)
         plan = self.machine.plan_promotion(environment, record.version)
         return plan.history[0] if plan.nothing_to_do else self.machine.promote(plan, Progress())
@@ -221,7 +228,7 @@ class Workshop:
     def write_policy(self, lease_s: int) -> None:
         """Write this workshop's policy to release.toml, for commands in a process of their own."""
         lines = [
-            f'schema = 1\nproject = "{self.machine.policy.project}"\nserve = ["{SERVER}"]',
+            f'schema = 2\nproject = "{self.machine.policy.project}"\nserve = ["{SERVER}"]',
             f"max_bundle_mb = 20\nlease_s = {lease_s}",
         ]
         for one in self.machine.policy.environments:

@@ -6,7 +6,8 @@ its hash, and follows each chain from its first event. It writes nothing.
 - `chain` reads a branch as it is stored;
 - `branch` compares this clone's branch with the remote's;
 - `sequence` has the rules for every event, by its place in the chain;
-- `permission` has the rules for every release that was deployed;
+- `permission` has the rules for every release that was deployed, or was to be;
+- `tags` finds tags that look like a release's or an approval's, and are none;
 - `lookup` reads what the rules need.
 
 A rewrite by force of a whole history, with everything that refers to it in every clone, leaves no
@@ -15,7 +16,7 @@ trace: protected branches and signed approvals prevent it, an audit cannot find 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import HistoryCorrupt, PreconditionFailed, PushFailed, ReleaseError
@@ -24,10 +25,18 @@ from ..ledger import Ledger
 from ..objects import Objects
 from ..policy import Policy
 from . import permission, sequence
-from .lookup import Lookup
 from .branch import Branch, branches
 from .chain import Chain, read
 from .finding import Finding
+from .lookup import Lookup
+from .tags import strays
+
+
+# The rules that say whether a release may serve at all, and not when.
+DECIDING = (
+    *("object", "record", "bundle", "gate", "merged", "order", "approval"),
+    *("cause", "release", "state"),
+)
 
 
 @dataclass(frozen=True)
@@ -70,18 +79,23 @@ class Audit:
         In the order of ``release.toml``; branches that it does not name come last.
     chains : mapping of str to Chain
         The history of each environment.
+    strays : tuple of Finding
+        Tags of releases and approvals that are none. They count for nothing, and who made them
+        may have meant them to.
     unreachable : str
         Why the remote could not be reached, or empty.
     """
 
     proofs: tuple[Proof, ...]
     chains: Mapping[str, Chain]
+    strays: tuple[Finding, ...]
     unreachable: str
 
     @property
     def findings(self) -> list[Finding]:
-        """Every finding, environment by environment."""
-        return [finding for proof in self.proofs for finding in proof.findings]
+        """Every finding, environment by environment, and then the stray tags."""
+        found = [finding for proof in self.proofs for finding in proof.findings]
+        return [*found, *self.strays]
 
     @property
     def trouble(self) -> ReleaseError | None:
@@ -89,9 +103,10 @@ class Audit:
         if self.findings:
             first = self.findings[0]
             rest = f"; {_many(len(self.findings), 'finding')} in all"
+            where = f"the history of {first.environment}" if first.environment else "a tag"
             return HistoryCorrupt(
-                f"the history of {first.environment} breaks the rules of the audit",
-                why=f"first bad event {first}{rest}",
+                f"{where} breaks the rules of the audit",
+                why=f"first bad {'event' if first.environment else 'tag'} {first}{rest}",
                 state="nothing was changed",
                 next_step=f"git show {first.event[:12]}; invoke audit --html shows all of it",
             )
@@ -120,26 +135,61 @@ def audit(ledger: Ledger, policy: Policy) -> Audit:
             next_step="git fetch --unshallow",
         )
     with Objects(ledger.repository) as objects:
-        found: dict[str, Chain | Finding] = {}
         known = branches(ledger, policy)
-        for branch in known:
-            try:
-                found[branch.environment] = read(ledger, objects, branch.environment, branch.head)
-            except GitFailed as error:
-                text = f"the history cannot be read: {error}"
-                found[branch.environment] = Finding(
-                    branch.environment, branch.head, "", "object", text
-                )
-        chains = {name: one for name, one in found.items() if isinstance(one, Chain)}
-        lookup = Lookup(ledger, policy, objects, chains)
+        lookup, unreadable = _lookup(ledger, policy, objects, known)
         proofs = []
         for branch in known:
-            chain = found[branch.environment]
-            if isinstance(chain, Finding):
-                proofs.append(Proof(branch.environment, 0, 0, "not compared", (chain,)))
+            name = branch.environment
+            if name in unreadable:
+                proofs.append(Proof(name, 0, 0, "not compared", (unreadable[name],)))
             else:
-                proofs.append(_audit(lookup, branch, chain))
-    return Audit(tuple(proofs), chains, ledger.unreachable)
+                proofs.append(_audit(lookup, branch, lookup.chains[name]))
+        found = strays(lookup)
+    return Audit(tuple(proofs), lookup.chains, found, ledger.unreachable)
+
+
+def doubts(ledger: Ledger, policy: Policy, environment: str, event: str) -> list[str]:
+    """Return why a state must not be served again, though an event says that it was verified.
+
+    Whoever may push can write such an event by hand. What counts is the promotion that has brought
+    the state: its release, and who has permitted it.
+
+    Parameters
+    ----------
+    event : str
+        The commit of an event of the environment, with the state.
+    """
+    with Objects(ledger.repository) as objects:
+        lookup, unreadable = _lookup(ledger, policy, objects, branches(ledger, policy))
+        if environment in unreadable:
+            return [str(unreadable[environment])]
+        chain = lookup.chains[environment]
+        wanted = next((link for link in chain.links if link.sha == event), None)
+        if wanted is None or wanted.record is None:
+            return [f"the event {event[:12]} has no release that can be read"]
+        places = chain.deployments.get(wanted.serves, [])
+        at = next((at for at in places if chain.links[at].state == wanted.state), None)
+        if at is None:
+            return [f"{wanted.serves} was never verified in {environment} in this state"]
+        found = [
+            one for place in (chain.cause(at), at) for one in _complaints(lookup, chain, place)
+        ]
+        return list(dict.fromkeys(text for rule, text in found if rule in DECIDING))
+
+
+def _lookup(
+    ledger: Ledger, policy: Policy, objects: Objects, known: Sequence[Branch]
+) -> tuple[Lookup, dict[str, Finding]]:
+    """Read every environment's history, and return what names those that cannot be read."""
+    chains, unreadable = {}, {}
+    for branch in known:
+        name = branch.environment
+        try:
+            chains[name] = read(objects, name, branch.head)
+        except GitFailed as error:
+            text = f"the history cannot be read: {error}"
+            unreadable[name] = Finding(name, branch.head, "", "object", text)
+    return Lookup(ledger, policy, objects, chains), unreadable
 
 
 def _many(count: int, what: str) -> str:

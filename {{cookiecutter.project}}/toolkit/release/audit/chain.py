@@ -7,10 +7,10 @@ from datetime import datetime
 from functools import cached_property
 
 from ..errors import HistoryCorrupt
-from ..event import FIELD, VERIFIED, Event, event_of
+from ..event import VERIFIED, Event, event_of
 from ..git import GitFailed
-from ..ledger import NOT_DESIRED, Ledger
-from ..objects import Objects
+from ..ledger import NOT_DESIRED
+from ..objects import Commit, Objects
 from ..records import FILE_NAME, Record, parse
 
 # Events that deploy a release, once they are verified.
@@ -25,7 +25,6 @@ class Link:
     ----------
     sha : str
     parents : tuple of str
-        From the commit itself: git's log can be configured to show others.
     subject : str
     event : Event or None
         None where the commit is no release event.
@@ -89,6 +88,27 @@ class Chain:
             places.setdefault(link.state, at)
         return places
 
+    def verified_until(self, when: datetime) -> list[tuple[datetime, str]]:
+        """Return the time and the release of each deployment up to a time, the oldest first."""
+        deployed = [link for link in self.links if link.deployed]
+        times = [datetime.fromisoformat(link.event.time) for link in deployed if link.event]
+        pairs = zip(times, deployed, strict=True)
+        return [(time, link.serves) for time, link in pairs if time <= when]
+
+    def was_only_begun(self, at: int) -> bool:
+        """Return whether a place has a promotion that no later event has verified.
+
+        Its release could have been served all the same.
+        """
+        event = self.links[at].event
+        begins = event is not None and event.kind == "promote" and event.is_pending
+        return begins and at not in self._requests
+
+    @cached_property
+    def _requests(self) -> frozenset[int]:
+        """The places of all commands that have deployed a release."""
+        return frozenset(self.request(at) for places in self.deployments.values() for at in places)
+
     def cause(self, at: int) -> int:
         """Return the place of the pending event that an event ends, or its own."""
         event = self.links[at].event
@@ -116,32 +136,34 @@ class Chain:
         return event is not None and event.is_pending
 
 
-def read(ledger: Ledger, objects: Objects, environment: str, head: str) -> Chain:
-    """Read every commit up to ``head``; `GitFailed` where git cannot even list them."""
-    entries = reversed(ledger.entries(head))
-    return Chain(environment, tuple(_link(objects, entry) for entry in entries))
+def read(objects: Objects, environment: str, head: str) -> Chain:
+    """Read every commit up to ``head``; `GitFailed` where one is missing or damaged."""
+    commits = reversed(objects.ancestry(head))
+    return Chain(environment, tuple(_link(objects, sha, commit) for sha, commit in commits))
 
 
-def _link(objects: Objects, entry: str) -> Link:
-    sha, damage = entry.partition(FIELD)[0], []
-    parents: tuple[str, ...] = ()
+def _link(objects: Objects, sha: str, commit: Commit) -> Link:
+    damage = []
     files: dict[str, str] = {}
-    subject, record, event = "", None, None
+    record, event = None, None
     try:
-        event = event_of(entry)
-        datetime.fromisoformat(event.time)
-    except (HistoryCorrupt, ValueError):
-        event = None
-        damage.append(("event", "it was not written by the release machine"))
+        event = event_of(sha, commit)
+    except HistoryCorrupt as error:
+        damage.append(("event", f"it was not written by the release machine: {error.why}"))
     try:
-        commit = objects.commit(sha)
-        parents, subject = commit.named("parent"), commit.message.partition("\n")[0]
-        files = objects.tree(commit.named("tree")[0])
+        files = objects.tree(commit.one("tree"))
         if FILE_NAME in files:
             record = parse(objects.read(files[FILE_NAME])[1], f"the event {sha[:12]}")
     except GitFailed as error:
         damage.append(("object", str(error)))
     except HistoryCorrupt as error:
         damage.append(("record", f"{error.what}: {error.why}"))
-    state = frozenset(pair for pair in files.items() if pair[0] not in NOT_DESIRED)
-    return Link(sha, parents, subject, event, state, record, tuple(damage))
+    return Link(
+        sha,
+        parents=commit.named("parent"),
+        subject=commit.message.partition("\n")[0],
+        event=event,
+        state=frozenset(pair for pair in files.items() if pair[0] not in NOT_DESIRED),
+        record=record,
+        damage=tuple(damage),
+    )

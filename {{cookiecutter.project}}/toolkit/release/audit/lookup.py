@@ -5,38 +5,46 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 
-from ..approvals import sort
+from .. import releases
+from ..approvals import case_of, sort
 from ..checks import PASSED
 from ..errors import HistoryCorrupt
 from ..git import GitFailed
-from ..ledger import Ledger, address_of, approval_of
-from ..objects import Objects
+from ..ledger import Approval, Ledger, approval_of
+from ..objects import Invalid, Objects
 from ..policy import ApprovalPolicy, Environment, Policy
-from ..policy_file import at_commit
-from ..records import EVIDENCE_NAME, FILE_NAME, Record, parse
-from ..references import RELEASES
+from ..policy_file import at_commit, deciding_commit
+from ..records import EVIDENCE_NAME, Record
+from ..references import APPROVALS, RELEASES
+from ..releases import Release
 from .chain import Chain
 
 
 @dataclass(frozen=True)
-class Release:
+class Checked:
     """A release, as its tag holds it.
 
     Parameters
     ----------
-    record : Record or None
+    release : Release or None
         None where it cannot be read.
     damage : str
-        How its files differ from those that were released, or empty.
+        How it differs from what was released, or empty.
     ungated : str
         Why its evidence is not that of a passed gate, or empty.
     """
 
-    record: Record | None
+    release: Release | None
     damage: str = ""
     ungated: str = ""
+
+    @property
+    def record(self) -> Record | None:
+        """Its record, None where it cannot be read."""
+        return self.release.record if self.release else None
 
 
 @dataclass(frozen=True)
@@ -57,51 +65,63 @@ class Lookup:
     policy: Policy
     objects: Objects
     chains: Mapping[str, Chain]
-    _releases: dict[str, Release] = field(default_factory=dict)
+    _releases: dict[str, Checked] = field(default_factory=dict)
+    _tagged: dict[str, tuple[Release | None, str]] = field(default_factory=dict)
     _policies: dict[str, Policy] = field(default_factory=dict)
-    _approvals: dict[tuple[str, str, ApprovalPolicy], tuple[list[str], list[str]]] = field(
-        default_factory=dict
-    )
 
-    def release(self, version: str) -> Release:
-        """Return a release as its tag holds it, read and checked once."""
+    def release(self, version: str) -> Checked:
+        """Return a release as its tag holds it, with all its files, read and checked once."""
         if version not in self._releases:
-            self._releases[version] = self._read_release(version)
+            self._releases[version] = self._read_whole(version)
         return self._releases[version]
 
-    def _read_release(self, version: str) -> Release:
+    def _read_whole(self, version: str) -> Checked:
+        release, damage = self.tagged(version)
+        if release is None:
+            return Checked(None, damage)
+        try:
+            files = releases.files_of(self.objects, release)
+        except GitFailed as error:
+            return Checked(release, str(error))
+        return Checked(release, "", _ungated(release.record, files))
+
+    def tagged(self, version: str) -> tuple[Release | None, str]:
+        """Return a release but for the content of its files, or how its tag is none."""
+        if version not in self._tagged:
+            self._tagged[version] = self._read_tag(version)
+        return self._tagged[version]
+
+    def _read_tag(self, version: str) -> tuple[Release | None, str]:
         name = RELEASES + version
         here, there = self.ledger.local.get(name), (self.ledger.remote or {}).get(name)
         tag = here or there
         if tag is None:
-            return Release(None, f"there is no tag release/{version}")
+            return None, f"there is no tag release/{version}"
         if self.ledger.remote is not None and here and here != there:
             other = f"another one, {there[:12]}" if there else "none"
-            return Release(None, f"the tag release/{version} is {tag[:12]}, origin has {other}")
+            return None, f"the tag release/{version} is {tag[:12]}, origin has {other}"
         try:
-            commit = self.objects.commit(self.objects.commit(tag).named("object")[0])
-            blobs = self.objects.tree(commit.named("tree")[0])
-            files = {file: self.objects.read(blob)[1] for file, blob in blobs.items()}
-            record = parse(files.get(FILE_NAME, b""), f"the tag release/{version}")
+            return releases.read(self.objects, version, tag), ""
+        except Invalid as error:
+            return None, f"the tag release/{version} is not that of a release: {error}"
         except GitFailed as error:
-            return Release(None, f"its bundle cannot be read: {error}")
+            return None, f"its bundle cannot be read: {error}"
         except HistoryCorrupt as error:
-            return Release(None, f"{error.what}: {error.why}")
-        except IndexError:
-            return Release(None, f"the tag release/{version} is not that of a release")
-        damage = record.damage(files) or ""
-        if record.version != version:
-            damage = f"the tag release/{version} holds release {record.version}"
-        elif commit.named("parent") != (record.commit,):
-            damage = "the parent of the release's commit is not the commit that it was built from"
-        return Release(record, damage, _ungated(record, files))
+            return None, f"{error.what}: {error.why}"
+
+    @cached_property
+    def merged(self) -> frozenset[str]:
+        """Every commit of the default branch."""
+        anchor = self.ledger.anchor
+        listed = self.ledger.repository.run("rev-list", anchor).split() if anchor else []
+        return frozenset(listed)
 
     def policy_of(self, record: Record) -> Policy:
-        """Return the policy at a release's own commit; today's where that cannot be read.
+        """Return the policy that counts for a release; today's where that cannot be read.
 
         So a policy that was relaxed only for one release's way to production is found.
         """
-        commit = record.commit
+        commit = deciding_commit(record, self.ledger.anchor, record.commit in self.merged)
         if commit not in self._policies:
             read = self.objects.read
             self._policies[commit] = at_commit(lambda name: read(name)[1], commit, self.policy)
@@ -116,31 +136,64 @@ class Lookup:
         return None
 
     def approvals(
-        self, environment: str, record: Record, policy: ApprovalPolicy
+        self, environment: str, release: Release, policy: ApprovalPolicy, base: str, when: datetime
     ) -> tuple[list[str], list[str]]:
-        """Return who has approved a release, by today's tags, and why others do not count."""
-        key = (environment, record.version, policy)
-        if key not in self._approvals:
-            self._approvals[key] = self._weigh(environment, record, policy)
-        return self._approvals[key]
+        """Return who has approved a release, by today's tags, and why others do not count.
 
-    def _weigh(
-        self, environment: str, record: Record, policy: ApprovalPolicy
-    ) -> tuple[list[str], list[str]]:
-        approvals, unread = [], []
-        for tag in self.ledger.approval_tags(environment, record.version):
-            try:
-                text = self.objects.read(tag)[1].decode("utf-8", "replace")
-                approvals.append(approval_of(tag, text))
-            except (GitFailed, LookupError, ValueError):
-                unread.append(f"{tag[:12]} cannot be read as an approval")
+        Parameters
+        ----------
+        base : str
+            The version that it has replaced, or empty.
+        when : datetime.datetime
+            When it was promoted: a key must have been listed then.
+        """
+        found, strays = self._approvals_of(environment, release.record.version)
+        replaced = self.release(base).record if base else None
+        commits = (release.record.commit, self._anchor_at(when) or release.record.commit)
         try:
-            person = self.objects.commit(record.commit).named("author")[0].rsplit(" ", 2)[0]
-        except (GitFailed, LookupError) as error:
-            return [], [f"the released commit cannot be read: {error}"]
-        author = address_of(person)
-        approvers, others = sort(self.ledger.repository, approvals, record, policy, author)
-        return approvers, others + unread
+            case = case_of(
+                *(self.ledger.repository, self.objects, release, policy),
+                *(replaced.commit if replaced else None, self.policy_of(release.record).schema),
+                commits,
+            )
+        except GitFailed as error:
+            return [], [f"who wrote the release cannot be read: {error}"]
+        approvers, others = sort(self.ledger.repository, found, case)
+        return approvers, others + strays
+
+    def _approvals_of(self, environment: str, version: str) -> tuple[list[Approval], list[str]]:
+        found, strays = [], []
+        for name, sha in self.tags.get(f"{environment}/{version}", ()):
+            try:
+                found.append(approval_of(self.objects, name, sha))
+            except GitFailed as error:
+                tag = name.removeprefix("refs/tags/")
+                strays.append(f"the tag {tag} is no approval: {error}")
+        return found, strays
+
+    @cached_property
+    def tags(self) -> dict[str, list[tuple[str, str]]]:
+        """Return ``{environment/version: [(reference, object)]}`` of all tags of approvals."""
+        found: dict[str, list[tuple[str, str]]] = {}
+        for name, sha in sorted({**self.ledger.local, **(self.ledger.remote or {})}.items()):
+            if name.startswith(APPROVALS):
+                of = name.removeprefix(APPROVALS).rpartition("/")[0]
+                found.setdefault(of, []).append((name, sha))
+        return found
+
+    def _anchor_at(self, when: datetime) -> str | None:
+        """Return the newest commit of the default branch at a time, by the branch's own dates."""
+        before = [sha for time, sha in self._mainline if time <= when.timestamp()]
+        return before[0] if before else None
+
+    @cached_property
+    def _mainline(self) -> list[tuple[int, str]]:
+        anchor = self.ledger.anchor
+        if anchor is None:
+            return []
+        listed = self.ledger.repository.run("rev-list", "--first-parent", "--timestamp", anchor)
+        pairs = (line.split() for line in listed.splitlines())
+        return [(int(time), sha) for time, sha in pairs]
 
     @cached_property
     def ids(self) -> dict[str, str]:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from ..approvals import CLOCKS
 from ..checks import hold_of
 from ..event import Event
-from ..policy import Environment
+from ..policy import MERGED_SINCE, Environment
 from ..records import Record
 from .lookup import Lookup
 from .chain import Chain
@@ -55,15 +56,17 @@ class Deployment:
 
 def complaints(lookup: Lookup, chain: Chain, at: int) -> Iterator[tuple[str, str]]:
     """Yield each rule that the deployment of an event has broken, and how."""
-    record = chain.links[at].deployed
+    link = chain.links[at]
+    record = link.deployed or (link.record if chain.was_only_begun(at) else None)
     if record is None:
         return
     requested_at = chain.request(at)
-    request = chain.links[requested_at].event or chain.links[at].event
-    assert request, "an event has deployed it"
+    request = chain.links[requested_at].event or link.event
+    assert request, "an event has deployed it, or was about to"
     deployment = Deployment(lookup, chain, at, record, requested_at, request)
     # A damaged release is named once in each environment: at its first deployment.
-    rules = OF_THE_RELEASE if chain.deployments[record.version][0] == at else ()
+    places = chain.deployments.get(record.version, [])
+    rules = OF_THE_RELEASE if not places or places[0] == at else ()
     if request.kind == "promote":
         rules += OF_A_PROMOTION
     for rule, check in rules:
@@ -78,6 +81,22 @@ def _bundle(deployment: Deployment) -> str:
 
 def _gate(deployment: Deployment) -> str:
     return deployment.lookup.release(deployment.record.version).ungated
+
+
+def _merged(deployment: Deployment) -> str:
+    lookup, record, environment = deployment.lookup, deployment.record, deployment.environment
+    is_asked = lookup.policy_of(record).schema >= MERGED_SINCE
+    is_fine = record.commit in lookup.merged or (environment and environment.unmerged)
+    if is_fine or not is_asked:
+        return ""
+    return f"its commit {record.commit[:12]} is not on the default branch"
+
+
+def _time(deployment: Deployment) -> str:
+    release = deployment.lookup.release(deployment.record.version).release
+    if release is None or deployment.time >= release.tagged - CLOCKS:
+        return ""
+    return f"it started at {deployment.request.time}, before the release was built"
 
 
 def _order(deployment: Deployment) -> str:
@@ -100,14 +119,37 @@ def _order(deployment: Deployment) -> str:
     return ""
 
 
+def _soak(deployment: Deployment) -> str:
+    environment = deployment.environment
+    if environment is None or environment.soak_minutes is None or environment.after is None:
+        return ""
+    chain = deployment.lookup.chains.get(environment.after)
+    verified = chain.verified_until(deployment.time) if chain else []
+    own = [at for at, (_, version) in enumerate(verified) if version == deployment.record.version]
+    if not own:
+        return ""  # The order is a rule of its own.
+    later = [time for time, version in verified[own[-1] :] if version != deployment.record.version]
+    soaked = (later[0] if later else deployment.time) - verified[own[-1]][0]
+    if soaked >= timedelta(minutes=environment.soak_minutes):
+        return ""
+    minutes = soaked.total_seconds() / 60
+    return (
+        f"it had served {minutes:.0f} of {environment.soak_minutes} minutes in {environment.after}"
+    )
+
+
 def _approval(deployment: Deployment) -> str:
     policy = deployment.environment.approval if deployment.environment else None
     if policy is None:
         return ""
     if not deployment.request.approved_by:
         return "it names no approver"
+    release = deployment.lookup.release(deployment.record.version).release
+    if release is None:
+        return ""  # That is a rule of its own.
     approvers, why = deployment.lookup.approvals(
-        deployment.chain.environment, deployment.record, policy
+        *(deployment.chain.environment, release, policy),
+        *(deployment.chain.served(deployment.requested_at), deployment.time),
     )
     if len(approvers) < policy.needed:
         short = f"{len(approvers)} of {policy.needed} approvals exist now"
@@ -130,7 +172,10 @@ def _freeze(deployment: Deployment) -> str:
 Rules = tuple[tuple[str, Callable[[Deployment], str]], ...]
 OF_THE_RELEASE: Rules = (("bundle", _bundle), ("gate", _gate))
 OF_A_PROMOTION: Rules = (
+    ("merged", _merged),
+    ("time", _time),
     ("order", _order),
+    ("soak", _soak),
     ("approval", _approval),
     ("hold", _hold),
     ("freeze", _freeze),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
+from ..approvals import CLOCKS
 from ..event import ABORTED, FAILED, KINDS, NOTED, PENDING, ROLLED_BACK, VERIFIED, Event, subject_of
 from .chain import Chain, Link
 
@@ -114,6 +116,17 @@ def _not_served(named: str, served: str) -> str:
     return f"it names {named or 'nothing'} as served before, the chain {served or 'nothing'}"
 
 
+def _time(chain: Chain, at: int, link: Link, event: Event) -> str:
+    """The release machine gives no event an earlier time than the one before it."""
+    before = chain.links[at - 1].event if at else None
+    if before is None:
+        return ""
+    time, earlier = (datetime.fromisoformat(one.time) for one in (event, before))
+    if time >= earlier - CLOCKS:
+        return ""
+    return f"it is dated {event.time}, the event before it {before.time}"
+
+
 def _release(chain: Chain, at: int, link: Link, event: Event) -> str:
     """The release that should serve after an event is the one that its outcome implies."""
     if link.damage:
@@ -167,6 +180,7 @@ RULES: tuple[tuple[str, Callable[[Chain, int, Link, Event], str]], ...] = (
     ("event", _words),
     ("cause", _cause),
     ("lock", _lock),
+    ("time", _time),
     ("from", _from),
     ("release", _release),
     ("state", _state),

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ..errors import ConfigurationError, HistoryCorrupt
-from ..records import Record
+from ..records import IMAGE_NAME, Record
 
 SCHEMA = 1
-FILE_NAME = "image.json"
+FILE_NAME = IMAGE_NAME
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from typing import Any
 from ..canary.traffic import Replay, side_of
 from ..canary.verdict import Side
 from ..errors import MACHINE_TROUBLE, ConfigurationError, Locked, MachineFailed, NotServing
+from ..files import write_folder
 from ..policy import Environment, Policy
 from ..records import FILE_NAME, Record, sha256
 from ..smoke import ask_over_http
@@ -108,7 +109,7 @@ class ProcessPlatform:
             # An installation that was killed, or damaged since.
             shutil.rmtree(home, ignore_errors=True)
             try:
-                _install_bundle(home, bundle(), "--compile-bytecode")
+                _install_bundle(home, record.served(bundle()), "--compile-bytecode")
                 supervisor.write_json(home / COMPLETE, {"digest": record.digest})
             except (OSError, NotServing):
                 # A full disk needs space again for the undoing.
@@ -340,10 +341,8 @@ def manifest_of(desired: Mapping[str, bytes], name: str) -> dict[str, Any]:
 
 def _install_bundle(home: Path, bundle: Mapping[str, bytes], *uv_options: str) -> None:
     """Write a bundle's files, and install its lock and its wheel."""
-    (home / "bundle").mkdir(parents=True)
-    for name, content in bundle.items():
-        (home / "bundle" / name).write_bytes(content)
-    wheels = [str(path) for path in (home / "bundle").glob("*.whl")]
+    write_folder(home / "bundle", bundle)
+    wheels = [str(home / "bundle" / name) for name in bundle if name.endswith(".whl")]
     lock = home / "bundle" / "requirements.txt"
     for command in _install_commands(home / "venv", lock, wheels, uv_options):
         _install(command)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from toolkit.release import ledger
+from toolkit.release.errors import Held
 from toolkit.release.event import Event
 from toolkit.release.records import FILE_NAME, sha256
 from toolkit.tests.command_line import write_policy
@@ -50,8 +52,8 @@ def test_33_an_edited_record_is_named(history: History) -> None:
 def test_33_a_truncated_record_in_an_event_is_named(history: History) -> None:
     record = history.releases[0]
     event = Event("hold", record.version, record.digest, "noted")
-    ledger = history.shop.ledger()
-    ledger.append("prod", event, ledger.desired(ledger.history("prod")[0].sha) | {FILE_NAME: b"{"})
+    read = history.shop.ledger()
+    read.append("prod", event, read.desired(read.history("prod")[0].sha) | {FILE_NAME: b"{"})
     assert ("prod", "record") in history.found()
 
 
@@ -142,11 +144,11 @@ def test_a_release_that_was_verified_in_staging_only_later_is_named(
     history.shop.ledger().add_approval("prod", record, "", signed=False)
     history.forge("prod", record, approved_by="Ada <ada@example.com>")
     later = datetime.now(UTC) + timedelta(minutes=50)
-    monkeypatch.setenv("GIT_COMMITTER_DATE", later.isoformat())
+    monkeypatch.setattr(ledger, "now", lambda: later)
     history.forge("staging", record)
     assert history.found() == []
     history.point("staging", history.commits("staging")[-3])
-    monkeypatch.setenv("GIT_COMMITTER_DATE", (later + timedelta(minutes=20)).isoformat())
+    monkeypatch.setattr(ledger, "now", lambda: later + timedelta(minutes=20))
     history.forge("staging", record)
     (finding,) = history.audit().findings
     assert "it was verified in staging only at" in finding.text
@@ -173,10 +175,12 @@ def test_an_approval_that_is_no_tag_does_not_stop_the_audit(history: History) ->
     name = f"approval/prod/{version}/eve@example.com"
     git(history.shop.folder, "update-ref", f"refs/tags/{name}", "HEAD")
     git(history.shop.folder, "push", "--quiet", "origin", f"refs/tags/{name}")
-    assert history.found() == []
-    history.untag(f"approval/prod/{version}/ada@example.com")
     (finding,) = history.audit().findings
-    assert "cannot be read as an approval" in finding.text
+    assert finding.text == f"{name}: it points at a commit, not at an annotated tag: nobody made it"
+    history.untag(f"approval/prod/{version}/ada@example.com")
+    missing, stray = history.audit().findings
+    assert (missing.rule, stray) == ("approval", finding)
+    assert f"the tag {name} is no approval" in missing.text
 
 
 def test_the_policy_at_the_release_s_own_commit_counts(history: History) -> None:
@@ -189,7 +193,9 @@ def test_the_policy_at_the_release_s_own_commit_counts(history: History) -> None
     record = shop.release(b"by the book")
     shop.unhold(shop.prod)
     shop.promote(record, shop.staging)
-    shop.promote(record, shop.prod)
+    with pytest.raises(Held, match="prod is frozen: for ever"):
+        shop.promote(record, shop.prod)
+    history.forge("prod", record, approved_by="Ada <ada@example.com>")
     found = history.audit().findings
     assert [(one.environment, one.rule) for one in found] == [
         ("prod", "approval"),

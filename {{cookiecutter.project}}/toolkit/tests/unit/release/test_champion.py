@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from toolkit.release import ledger
 from toolkit.release.champion import Champion, fetch, serving_release
 from toolkit.release.engine import Machine
 from toolkit.release.errors import HistoryCorrupt
@@ -31,10 +32,10 @@ def write(
 ) -> None:
     """Write an event of prod as if it had been written some days ago."""
     when = datetime.now(UTC) - timedelta(days=days_ago)
-    monkeypatch.setenv("GIT_COMMITTER_DATE", when.isoformat())
     event = Event("promote", record.version, record.digest, outcome, actor="Ada")
-    shop.ledger().append("prod", event, {FILE_NAME: record.to_json()})
-    monkeypatch.delenv("GIT_COMMITTER_DATE")
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "now", lambda: when)
+        shop.ledger().append("prod", event, {FILE_NAME: record.to_json()})
 
 
 def fetched(shop: Workshop, days_ago: int = 0) -> Champion:
@@ -112,7 +113,8 @@ def test_a_damaged_release_is_no_champion(shop: Workshop, monkeypatch: pytest.Mo
     files = shop.ledger().bundle(record.version) | {"model.onnx": b"another"}
     tree = shop.machine.repository.write_tree(files)
     commit = shop.machine.repository.write_commit(tree, [record.commit], "forged")
-    git(shop.folder, "tag", "--force", f"release/{record.version}", commit)
+    tag = f"release/{record.version}"
+    git(shop.folder, "tag", "--force", "--annotate", "--message=forged", tag, commit)
     git(shop.folder, "push", "--quiet", "--force", "origin", f"release/{record.version}")
     with pytest.raises(HistoryCorrupt, match="is damaged"):
         fetched(shop)

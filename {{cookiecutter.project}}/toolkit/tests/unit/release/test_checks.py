@@ -34,7 +34,9 @@ def ask(
     policy = replace(workshop.machine.policy, freezes=(freeze,) if freeze else ())
     history = tuple(ledger.history(environment.name))
     moment = now or datetime.now(UTC)
-    return dict(check(Candidate(ledger, policy, environment, record, history, is_named, moment)))
+    return dict(
+        check(Candidate(ledger, policy, environment, record, history, None, is_named, moment))
+    )
 
 
 def test_09_a_gate_that_has_not_passed_is_refused(workshop: Workshop) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from toolkit.release import ledger
 from toolkit.release.checks import refuse_a_lock
 from toolkit.release.errors import CrashResidue, Locked, PreconditionFailed
 from toolkit.release.event import PENDING, Event, lease
@@ -24,7 +25,7 @@ def promote_by_a_clock(
 ) -> None:
     """Promote on a machine whose clock is ahead, or behind."""
     with monkeypatch.context() as patch:
-        patch.setenv("GIT_COMMITTER_DATE", (datetime.now(UTC) + ahead).isoformat())
+        patch.setattr(ledger, "now", lambda: datetime.now(UTC) + ahead)
         shop.promote(record, shop.staging)
 
 

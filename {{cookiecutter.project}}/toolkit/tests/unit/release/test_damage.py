@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from toolkit.release.errors import ArtifactGone, HistoryCorrupt, NotServing, RollbackFailed
+from toolkit.release.objects import Objects
 from toolkit.release.progress import Progress
 from toolkit.release.records import FILE_NAME, Record
 from toolkit.release.status import look
@@ -37,7 +38,8 @@ def lose(files: Files) -> Files:
 def amend(shop: Workshop, reference: str, change: Callable[[Files], Files]) -> str:
     """Replace files of a commit, and keep its message."""
     repository = shop.machine.repository
-    files = repository.read_tree(reference + "^{tree}")
+    with Objects(repository) as objects:
+        files = objects.files(git(shop.folder, "rev-parse", reference + "^{tree}"))
     message = git(shop.folder, "log", "-1", "--format=%B", reference)
     parents = git(shop.folder, "log", "-1", "--format=%P", reference).split()
     return repository.write_commit(repository.write_tree(change(files)), parents, message)

@@ -31,12 +31,13 @@ def store(shop: Workshop, content: bytes) -> str:
 
 def test_a_commit_a_tree_and_a_file_are_read_as_they_are(shop: Workshop, objects: Objects) -> None:
     record = shop.release()
-    tag = objects.commit(git(shop.folder, "rev-parse", f"release/{record.version}"))
-    commit = objects.commit(tag.named("object")[0])
+    reference = f"refs/tags/release/{record.version}"
+    tag = objects.tag(git(shop.folder, "rev-parse", reference), reference)
+    commit = objects.commit(tag.target)
     assert commit.named("parent") == (record.commit,)
     files = objects.tree(commit.named("tree")[0])
     assert objects.read(files["release.json"]) == (files["release.json"], record.to_json())
-    assert objects.read(f"{tag.named('object')[0]}:model.onnx")[1] == b"good"
+    assert objects.read(f"{tag.target}:model.onnx")[1] == b"good"
 
 
 def test_after_what_is_missing_or_no_object_the_next_one_is_read(

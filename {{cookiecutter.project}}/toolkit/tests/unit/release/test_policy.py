@@ -46,7 +46,7 @@ max_slowdown = 0.1
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
-        ("schema = 1", "schema = 2", "schema must be 1"),
+        ("schema = 1", "schema = 3", "schema must be 2"),
         ("instances = 2", "instances = 0", "instances must be at least 1"),
         ("instances = 2", 'instances = "2"', "instances must be of type int"),
         ("instances = 2", "instances = true", "instances must be of type int"),

@@ -37,7 +37,8 @@ def test_a_record_survives_its_own_file() -> None:
         ({"version": "ffffffffffff-00000000"}, "does not match its commit and model"),
         ({"digest": "sha256:" + "0" * 64}, "digest does not match its artifacts"),
         ({"artifacts": ARTIFACTS | {"model.onnx": sha256(b"other")}}, "digest does not match"),
-        ({"artifacts": None}, "items"),
+        ({"artifacts": None}, "NoneType"),
+        ({"artifacts": {"../model.onnx": "0" * 64}}, "is no plain file name"),
     ],
 )
 def test_33_an_edited_record_is_refused(change: dict[str, Any], why: str) -> None:
