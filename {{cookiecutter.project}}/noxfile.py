@@ -7,7 +7,6 @@ CI runs the same sessions. Each leaves reports/<session>.json and .md. A check o
 more function: with `tags=["ci"]`, CI runs it too.
 """
 
-import os
 import sys
 from pathlib import Path
 
@@ -20,8 +19,6 @@ from toolkit.checks import sessions  # noqa: E402
 nox.needs_version = ">=2026.10"
 # Sessions that want the same lock share one environment, which toolkit.checks makes.
 nox.options.default_venv_backend = "none"
-# Without bytecode every run compiles pandas and scikit-learn again: four seconds each time.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 OURS = ("src", "tests", "data", "noxfile.py", "tasks.py")
 
@@ -64,8 +61,8 @@ def gate(session: nox.Session) -> None:
 
 @nox.session(tags=["ci"])
 def secrets(session: nox.Session) -> None:
-    """Find passwords, keys and tokens in the files and in every commit of the branch."""
-    sessions.security(session, "secrets")
+    """Find passwords, keys and tokens, also in the branch's commits, and what would run unseen."""
+    sessions.secrets(session)
 
 
 @nox.session(tags=["ci"])
@@ -138,9 +135,7 @@ def toolkit_tests(session: nox.Session) -> None:
 @nox.session(default=False)
 def cluster(session: nox.Session) -> None:
     """Release to the Kubernetes cluster of KUBECONFIG, in a namespace that is removed again."""
-    if not os.environ.get("KUBECONFIG"):
-        session.skip("KUBECONFIG names no cluster")
-    sessions.pytest(session, "-m", "cluster", "--capture=no", *session.posargs)
+    sessions.cluster(session)
 
 
 @nox.session(default=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -56,6 +57,16 @@ def security(session: nox.Session, command: str, lock: str = "checks") -> None:
     programs = environment.activate(session, lock)
     python = ("python", *module(f"toolkit.security.{command}", *session.posargs))
     findings.run(session, programs, {python: FINDING})
+
+
+def secrets(session: nox.Session) -> None:
+    """Search for secrets, and for what takes effect beside the code that is reviewed."""
+    programs = environment.activate(session, "checks")
+    searches = {
+        ("python", *module("toolkit.security.secrets", *session.posargs)): FINDING,
+        ("python", *module("toolkit.security.sources")): FINDING,
+    }
+    findings.run(session, programs, searches)
 
 
 def pipelines(session: nox.Session) -> None:
@@ -118,6 +129,13 @@ def pytest(session: nox.Session, *arguments: str) -> None:
     # Many tests wait for processes: three at a time keep two cores busy.
     chosen = arguments or ("--numprocesses", "3", "--dist", "worksteal")
     results.run(session, programs, ("--config-file", str(SETTINGS), *chosen))
+
+
+def cluster(session: nox.Session) -> None:
+    """Run the tests that want a cluster, where there is one."""
+    if not os.environ.get("KUBECONFIG"):
+        session.skip("KUBECONFIG names no cluster")
+    pytest(session, "-m", "cluster", "--capture=no", *session.posargs)
 
 
 def develop(session: nox.Session) -> None:

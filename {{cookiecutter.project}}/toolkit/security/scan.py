@@ -3,11 +3,13 @@
 `python -m toolkit.security.scan` reads the image that `invoke build` has left on the engine that
 DOCKER_HOST names; where release.toml asks for no image, the bundle's locked requirements. Trivy
 fetches its database from where it is set to, with TRIVY_DB_REPOSITORY for instance. The result is
-reports/scanned.json, without which `invoke build --push` pushes no image.
+reports/scanned.json, without which `invoke build --push` releases nothing where release.toml wants
+a scan.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sys
@@ -30,6 +32,7 @@ POLICY = Path("release.toml")
 DOCKERFILE = Path("Dockerfile")
 BASE = "ARG BASE="
 REQUIREMENTS = "requirements.txt"
+RECORD = "release.json"
 # What a bundle's requirements.txt is a copy of, and where another version is chosen.
 LOCK = "requirements/serving.txt"
 
@@ -46,10 +49,13 @@ class Release:
         Its bundle, named by its version.
     image_id : str
         The engine's name for its image; empty where release.toml asks for none.
+    digest : str
+        The digest of the bundle.
     """
 
     folder: Path
     image_id: str
+    digest: str = ""
 
     @classmethod
     def of_head(cls) -> Release:
@@ -70,7 +76,7 @@ class Release:
         image_id = ""
         if "image" in tomllib.loads(POLICY.read_text(encoding="utf-8")):
             image_id = json.loads((folders[0] / "image.json").read_bytes())["image_id"]
-        return cls(folders[0], image_id)
+        return cls(folders[0], image_id, digest_of(folders[0]))
 
     def scan(self) -> Any:
         """Return trivy's report."""
@@ -143,6 +149,25 @@ class Vulnerability:
 
     def __str__(self) -> str:
         return f"{self.place}: {self.describe()}"
+
+
+def digest_of(folder: Path) -> str:
+    """Return the digest of a bundle, computed from its files; `CannotTell` if that is not its own.
+
+    What is scanned must be what is released: a file in the folder may have been edited since.
+    """
+    record = json.loads((folder / RECORD).read_bytes())
+    lines = [
+        f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n"
+        for name in sorted(record["artifacts"])
+    ]
+    digest = "sha256:" + hashlib.sha256("".join(lines).encode()).hexdigest()
+    if digest != record["digest"] or REQUIREMENTS not in record["artifacts"]:
+        raise CannotTell(
+            f"{folder} is not what was built: its files give {digest}, and {RECORD} names "
+            f"{record['digest']}\nNext: invoke build, then nox -s scan."
+        )
+    return digest
 
 
 def as_locked(name: str) -> str:
@@ -243,9 +268,10 @@ def main() -> int:
     code = judge(found, waivers, today)
     write_evidence(
         {
-            "schema": 1,
+            "schema": 2,
             "verdict": "failed" if code else "passed",
             "release": release.folder.name,
+            "digest": release.digest,
             "image_id": release.image_id,
             "tree_clean": is_clean,
             "trivy": version,

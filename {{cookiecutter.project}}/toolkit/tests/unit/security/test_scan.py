@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 from datetime import UTC, date, datetime, timedelta
@@ -48,7 +49,12 @@ def built(version: str = "01234567") -> Release:
     (folder / "image.json").write_text(json.dumps({"image_id": IMAGE}))
     components = [{"name": name} for name in ("Jinja2", "numpy", "libssl3")]
     (folder / "sbom.json").write_text(json.dumps({"components": components}))
-    return Release(folder, IMAGE)
+    checksum = hashlib.sha256(lock.encode()).hexdigest()
+    line = f"{checksum}  requirements.txt\n"
+    digest = "sha256:" + hashlib.sha256(line.encode()).hexdigest()
+    record = {"artifacts": {"requirements.txt": checksum}, "digest": digest}
+    (folder / "release.json").write_text(json.dumps(record))
+    return Release(folder, IMAGE, digest)
 
 
 def known(package: str, **more: object) -> dict[str, object]:
@@ -165,7 +171,17 @@ def test_what_was_built_of_head_is_found() -> None:
         folder.mkdir()
     assert Release.of_head() == release
     Path("release.toml").write_text("schema = 1\n")
-    assert Release.of_head() == Release(release.folder, "")
+    assert Release.of_head() == Release(release.folder, "", release.digest)
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "release.json"])
+def test_a_bundle_that_was_edited_after_the_build_is_not_scanned(name: str) -> None:
+    path = built().folder / name
+    path.write_text(
+        path.read_text().replace("numpy", "nympy").replace('"digest": "', '"digest": "x')
+    )
+    with pytest.raises(CannotTell, match="is not what was built"):
+        Release.of_head()
 
 
 def test_without_a_release_of_head_or_with_two_the_scan_fails() -> None:
@@ -195,6 +211,7 @@ def test_the_evidence_names_the_image_and_the_verdict(
     evidence = json.loads(scan.EVIDENCE.read_bytes())
     assert (evidence["verdict"], evidence["image_id"]) == (verdict, IMAGE)
     assert (evidence["release"], evidence["tree_clean"]) == (release.folder.name, True)
+    assert (evidence["schema"], evidence["digest"]) == (2, release.digest)
     assert len(evidence["vulnerabilities"]) == len(list(output))  # type: ignore[call-overload]
 
 
