@@ -120,7 +120,7 @@ def rollbacks(repository: Repository) -> None:
     for _ in range(2):
         repository.ask("champion", "--env", "prod")
         ok(repository, "nox", "-s", "train")()
-        versions.append(repository.ask("build")["record"]["version"])
+        versions.append(repository.ask("build", "--push")["record"]["version"])
         if len(versions) == 1:
             learn_more_slowly(repository)
     promote = ("invoke", "promote", "--env", "staging", "--yes", "--version")
@@ -149,6 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     workspace = Path(tempfile.mkdtemp(prefix="churn-benchmark-"))
     repository = Repository.generate(workspace / "kept")
+    repository.release_unscanned()
     repository.begin(workspace / "remote.git")
     print(f"\n{machine()}\n")
     print("| what | median | before the toolkit | note |\n| --- | --- | --- | --- |")

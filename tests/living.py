@@ -81,6 +81,7 @@ class Living:
 def make(workspace: Path) -> None:
     """Make the repository, which is then only copied."""
     repository = Repository.generate(workspace, ci="both")
+    repository.release_unscanned()
     renew_checksums(repository)
     repository.begin(workspace / REMOTE)
     repository.install_tools()
@@ -129,11 +130,11 @@ def renew_checksums(repository: Repository) -> None:
 
 
 def release(repository: Repository) -> dict[str, Any]:
-    """Train and build what is committed, and return the record."""
+    """Train and release what is committed, and return the record."""
     repository.ask("champion", "--env", "prod")
     trained = repository.nox("-s", "train")
     assert trained.returncode == 0, trained.stdout + trained.stderr
-    record: dict[str, Any] = repository.ask("build")["record"]
+    record: dict[str, Any] = repository.ask("build", "--push")["record"]
     return record
 
 

@@ -212,7 +212,7 @@ def test_an_image_that_was_not_scanned_is_not_pushed(shop: Shop) -> None:
     content = scanned.read_text()
     next_step = "next:  invoke build, then nox -s scan, then invoke build --push"
     scanned.unlink()
-    refused(shop, GATE, "the image has not passed a scan", "scanned.json", next_step)
+    refused(shop, GATE, "the release has not passed a scan", "scanned.json", next_step)
     scanned.write_text(content.replace(shop.kept()["image_id"], "sha256:" + "0" * 64))
     refused(shop, GATE, "it is about the image sha256:000", shop.kept()["image_id"], next_step)
     scanned.write_text(content)
@@ -370,6 +370,6 @@ def test_a_release_is_in_the_registry_and_in_git_and_made_once(
     )
     assert pulled.id == kept["image_id"]
     again = shop.build("--push")
-    assert (again.returncode, "is built already: nothing to do" in again.stderr) == (0, True)
+    assert (again.returncode, "is released already: nothing to do" in again.stderr) == (0, True)
     assert set(os.listdir(shop.repository.folder / "dist")) == {kept["tag"], "checksums.txt"}
     assert Path(shop.repository.folder / "dist" / kept["tag"] / "release.json").is_file()

@@ -83,7 +83,7 @@ def test_a_model_that_has_not_met_prod_s_is_no_release(prod: Repository) -> None
     assert "the model was not compared with the release that prod serves" in said
     prod.ask("champion", "--env", "prod")
     assert model_sha256(prod)
-    record = prod.ask("build")["record"]
+    record = prod.ask("build", "--push")["record"]
     papers = prod.git("ls-tree", "--name-only", f"release/{record['version']}").splitlines()
     assert {"gate.json", "gate.html", "model_card.md"} <= set(papers)
 

@@ -290,7 +290,7 @@ def test_the_same_commit_and_data_are_the_same_release_in_another_clone(
     before = clone.git("for-each-ref")
     again = clone.invoke("build")
     assert again.returncode == 0
-    assert f"{record['version']} is built already: nothing to do" in again.stderr
+    assert f"{record['version']} is released already: nothing to do" in again.stderr
     assert clone.git("for-each-ref") == before
 
 

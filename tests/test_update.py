@@ -240,7 +240,7 @@ def release(repository: Repository) -> str:
     repository.ask("champion", "--env", "prod")
     trained = repository.nox("-s", "train")
     assert trained.returncode == 0, trained.stdout + trained.stderr
-    version: str = repository.ask("build")["record"]["version"]
+    version: str = repository.ask("build", "--push")["record"]["version"]
     repository.ask("promote", "--env", "staging", "--version", version, "--yes")
     return version
 
@@ -249,6 +249,18 @@ def to_prod(repository: Repository, version: str) -> None:
     """Approve a release, and promote it to prod."""
     repository.ask("approve", "--env", "prod", "--version", version)
     repository.ask("promote", "--env", "prod", "--version", version, "--yes")
+
+
+def keep_own_values(repository: Repository) -> None:
+    """Take the new release.toml, with the ports and the canary that the owner had."""
+    ours = tomllib.loads(repository.git("show", ":2:release.toml"))["environments"]
+    repository.git("checkout", "--quiet", "--theirs", "release.toml")
+    path = repository.folder / "release.toml"
+    theirs = tomllib.loads(path.read_text(encoding="utf-8"))["environments"]
+    for name, table in theirs.items():
+        before, after = (f"port = {one['port']}\n" for one in (table, ours[name]))
+        repository.replace("release.toml", before, after)
+    repository.make_canaries_short()
 
 
 def do_what_the_changelog_asks(repository: Repository) -> None:
@@ -260,8 +272,8 @@ def do_what_the_changelog_asks(repository: Repository) -> None:
     assert not list(repository.folder.rglob("*.rej"))
     # 3
     conflicts = repository.git("diff", "--name-only", "--diff-filter=U").splitlines()
-    assert conflicts == ["quality.toml", FEATURES]
-    quality, features = (repository.folder / name for name in conflicts)
+    assert conflicts == ["quality.toml", "release.toml", FEATURES]
+    quality, _, features = (repository.folder / name for name in conflicts)
     text = quality.read_text(encoding="utf-8")
     text = CONFLICT.sub(lambda found: found[2].replace("min = 0.85", "min = 0.84"), text)
     quality.write_text(text, encoding="utf-8")
@@ -272,6 +284,7 @@ def do_what_the_changelog_asks(repository: Repository) -> None:
         lambda found: f"{IS_SENIOR}\n\n{found[2]}".replace(new, f"{new}{entry}"), text
     )
     features.write_text(text, encoding="utf-8")
+    keep_own_values(repository)
     # 4
     contract = tomllib.loads((repository.folder / "data" / "contract.toml").read_text("utf-8"))
     assert contract["package"] == "churn_model"
@@ -312,6 +325,7 @@ def test_a_repository_of_before_the_toolkit_is_updated_as_the_changelog_says(
     assert {name for name, code in coming.items() if code == "conflict"} == {
         FEATURES,
         "quality.toml",
+        "release.toml",
     }
 
     do_what_the_changelog_asks(repository)

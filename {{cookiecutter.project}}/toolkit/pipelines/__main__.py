@@ -1,4 +1,4 @@
-"""`python -m toolkit.pipelines`: does what the CI files call exist, and is every check run?"""
+"""`python -m toolkit.pipelines`: what the CI files call exists, in its order, and has its owners."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 from . import CannotTell
 from .calls import GITLAB, calls, files
-from .commands import Commands, mistakes, unreached
+from .commands import Commands, mistakes, out_of_order, unreached
+from .owners import unowned
 
 
 def main() -> int:
@@ -20,6 +21,7 @@ def main() -> int:
         forges = [found for found in (github, every.get(GITLAB)) if found]
         if not forges:
             raise CannotTell("no CI file calls nox or invoke")
+        without_owner = list(unowned(root))
     except (CannotTell, OSError) as problem:
         print(f"could not tell: {problem}")
         return 1
@@ -29,6 +31,8 @@ def main() -> int:
         for found in forges
         for sentence in (*mistakes(found, commands), *unreached(found, commands))
     )
+    wrong |= dict.fromkeys(sentence for found in every.values() for sentence in out_of_order(found))
+    wrong |= dict.fromkeys(without_owner)
     for sentence in wrong:
         print(sentence)
     number = sum(len(found) for found in forges)

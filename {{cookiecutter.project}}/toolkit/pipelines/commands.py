@@ -88,3 +88,19 @@ def unreached(calls: Sequence[Call], commands: Commands) -> Iterator[str]:
     for session in commands.checks:
         if session not in run:
             yield f"{calls[0].file}:1: session: {session!r} is tagged ci, and nothing here runs it"
+
+
+def out_of_order(calls: Sequence[Call]) -> Iterator[str]:
+    """Yield a finding for each release that is not built and scanned just before."""
+    done: list[str] = []
+    for call in calls:
+        match call.words:
+            case ("invoke", "build", *arguments) if "--push" in arguments:
+                if done[-2:] != ["build", "scan"]:
+                    before = "invoke build, then nox -s scan"
+                    yield f"{call.place}: order: a release comes after {before}, in the same file"
+                done.clear()
+            case ("invoke", "build", *_):
+                done.append("build")
+            case ("nox", "-s", "scan"):
+                done.append("scan")

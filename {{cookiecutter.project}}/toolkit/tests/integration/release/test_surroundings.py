@@ -69,7 +69,7 @@ def test_45_a_look_needs_no_disk_to_write_on(invoke: CommandLine) -> None:
 
 def test_45_a_detached_head_builds_promotes_and_rolls_back_as_in_ci(invoke: CommandLine) -> None:
     git(invoke.folder, "checkout", "--quiet", "--detach")
-    built = invoke.json("build")["record"]["version"]
+    built = invoke.json("build", "--push")["record"]["version"]
     event = invoke.json("promote", "--env", "staging", "--yes")
     assert (event["release"], event["outcome"]) == (built, "verified")
     assert invoke.json("rollback", "--env", "staging")["outcome"] == "verified"

@@ -8,7 +8,7 @@ import pytest
 
 from toolkit.pipelines import CannotTell
 from toolkit.pipelines.calls import GITLAB, Call, calls
-from toolkit.pipelines.commands import Commands, mistakes, unreached
+from toolkit.pipelines.commands import Commands, mistakes, out_of_order, unreached
 
 ROOT = Path(__file__).parents[4]
 WORKFLOW = Path(".github/workflows/main.yml")
@@ -73,6 +73,26 @@ def test_a_check_that_nothing_runs_is_named(tmp_path: Path) -> None:
     found = read(tmp_path, WORKFLOW, workflow("run: nox -s train"))
     (sentence,) = unreached(found, COMMANDS)
     assert "'lint' is tagged ci" in sentence
+
+
+@pytest.mark.parametrize(
+    ("commands", "lines"),
+    [
+        (["invoke build", "nox -s scan", "invoke build --push"], []),
+        (["invoke build", "nox -s train", "nox -s scan", "invoke build --push --json"], []),
+        (["invoke build --push"], [5]),
+        (["invoke build", "invoke build --push"], [6]),
+        (["nox -s scan", "invoke build", "invoke build --push"], [7]),
+        (["nox -s scan", "invoke build --push"], [6]),
+        (["invoke build", "nox -s scan", "invoke build --push", "invoke build --push"], [8]),
+    ],
+)
+def test_13_a_release_that_is_not_built_and_scanned_before_is_named(
+    tmp_path: Path, commands: list[str], lines: list[int]
+) -> None:
+    found = read(tmp_path, WORKFLOW, workflow(*(f"run: {command}" for command in commands)))
+    places = [one.partition(": order: ")[0] for one in out_of_order(found)]
+    assert places == [f"{WORKFLOW}:{line}" for line in lines]
 
 
 @pytest.mark.parametrize("content", ["jobs: [", "on: push", "jobs: {a: {steps: [{run: 'a \"'}]}}"])
