@@ -1,4 +1,4 @@
-"""`python -m toolkit.pipelines`: what the CI files call exists, in its order, and has its owners."""
+"""`python -m toolkit.pipelines`: what CI calls is there, in its order, and has its owners."""
 
 from __future__ import annotations
 
