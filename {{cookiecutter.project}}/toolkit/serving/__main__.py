@@ -20,7 +20,9 @@ from ..model import predictor as predictors
 from ..model.predictor import Predictor
 from . import logs
 from .api import create_app
+from .connection import Connection
 from .drain import Drain, DrainingServer
+from .limits import Connections, Limits, raise_file_limit
 
 RELEASE_FILE = "release.json"
 # Longer than a keep-alive client pauses: a server that closes first may lose its next request.
@@ -77,8 +79,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     logs.set_up()
     drain = Drain()
+    connections = Connections(Limits(connections=raise_file_limit(Limits.connections)))
     config = uvicorn.Config(
-        create_app(predictor, expectation, version, drain),
+        create_app(predictor, expectation, version, drain, connections.refused),
         host=options.host,
         port=options.port or 0,
         # The application logs each request once, with its id and its duration.
@@ -87,11 +90,11 @@ def main(arguments: list[str] | None = None) -> int:
         server_header=False,
         lifespan="off",
         loop="uvloop",
-        http="httptools",
+        http=Connection,
         ws="none",
         timeout_keep_alive=KEEP_ALIVE_S,
     )
-    DrainingServer(config, drain).run(sockets or None)
+    DrainingServer(config, drain, connections).run(sockets or None)
     return 0
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.registry import Collector
 from pydantic import BaseModel, Field, ValidationError
 from starlette.types import ASGIApp
 
@@ -15,15 +16,12 @@ from ..model.predictor import Predictor
 from .admission import LARGE_BYTES, Admission
 from .customer import Customer, CustomerSchema, field_errors
 from .drain import Drain
+from .limits import MAX_BODY_BYTES
 from .monitoring import Monitor
 from .observation import Observation
 
 PREDICT = "/predict"
 PATHS = ("/health", "/ready", "/version", PREDICT, "/metrics")
-# Room for the longest allowed list of customers in verbose JSON.
-MAX_BODY_BYTES = 8 * 1024 * 1024
-# A longer body is read and discarded up to here, so that its sender can read the response.
-MAX_DISCARDED_BYTES = 8 * MAX_BODY_BYTES
 # A request may have thousands of errors; at most this many are returned.
 MAX_ERRORS = 100
 
@@ -72,12 +70,12 @@ class Version(BaseModel):
     model_sha256: str
 
 
-class TooLarge(Exception):
-    """A body is longer than `MAX_BODY_BYTES`."""
-
-
 def create_app(
-    predictor: Predictor, expectation: Expectation, version: dict[str, str | None], drain: Drain
+    predictor: Predictor,
+    expectation: Expectation,
+    version: dict[str, str | None],
+    drain: Drain,
+    refused: Collector,
 ) -> ASGIApp:
     """Return the application.
 
@@ -91,14 +89,24 @@ def create_app(
         The response of /version.
     drain
         Whether the server is shutting down.
+    refused
+        Counts the requests that did not arrive whole.
     """
     release = version["release"] or "unreleased"
-    # Without the documentation pages: they load scripts from other sites.
-    app = FastAPI(title="Churn model", version=release, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Churn model",
+        version=release,
+        # The documentation pages load scripts from other sites.
+        docs_url=None,
+        redoc_url=None,
+        # A redirect would repeat the request's Host, whatever that is.
+        redirect_slashes=False,
+    )
     schema = CustomerSchema(predictor.contract)
     monitor = Monitor(expectation)
     registry = CollectorRegistry()
     registry.register(monitor)
+    registry.register(refused)
     typical = {column.name: _typical(column, expectation) for column in predictor.contract.features}
 
     @app.get("/health")
@@ -138,7 +146,8 @@ def create_app(
             errors = field_errors(error)
             for one in errors:
                 monitor.refuse(one["field"].rpartition(".")[2], one["rule"])
-            return JSONResponse({"count": len(errors), "detail": errors[:MAX_ERRORS]}, 422)
+            content = {"count": error.error_count(), "detail": errors[:MAX_ERRORS]}
+            return JSONResponse(content, 422)
         monitor.count(customers, [one["churn_probability"] for one in predictions])
         return JSONResponse(content)
 
@@ -146,34 +155,13 @@ def create_app(
     @app.post(PREDICT, openapi_extra=_documentation(schema, typical), responses=_PROBLEMS)
     async def predict(request: Request) -> JSONResponse:
         """The probability that a customer, or each customer of a list, churns."""
-        try:
-            body = await _read(request)
-        except TooLarge:
-            problem = f"the body is longer than {MAX_BODY_BYTES} bytes: send fewer at a time"
-            return JSONResponse({"detail": problem}, 413, {"Connection": "close"})
+        body = await request.body()
         # For a few customers a prediction is faster than waking a thread.
         if len(body) <= LARGE_BYTES:
             return respond(body)
         return await asyncio.to_thread(respond, body)
 
     return Observation(Admission(app, PREDICT), PATHS, registry, drain, release)
-
-
-async def _read(request: Request) -> bytes:
-    """Return the body; raise `TooLarge` without keeping a longer one."""
-    parts: list[bytes] = []
-    length = 0
-    async for part in request.stream():
-        length += len(part)
-        if length > MAX_DISCARDED_BYTES:
-            break
-        if length > MAX_BODY_BYTES:
-            parts.clear()
-        else:
-            parts.append(part)
-    if length > MAX_BODY_BYTES:
-        raise TooLarge
-    return b"".join(parts)
 
 
 def _typical(column: Column, expectation: Expectation) -> float | str | None:
@@ -188,8 +176,11 @@ def _typical(column: Column, expectation: Expectation) -> float | str | None:
 
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    413: {"model": Problem, "description": f"More than {MAX_BODY_BYTES} bytes"},
+    400: {"model": Problem, "description": "Invalid HTTP"},
+    408: {"model": Problem, "description": "Not complete in time"},
+    413: {"model": Problem, "description": f"A body of more than {MAX_BODY_BYTES} bytes"},
     422: {"model": FieldErrors, "description": "Invalid under the data contract"},
+    431: {"model": Problem, "description": "Too long a header"},
     503: {"model": Problem, "description": "Busy: see Retry-After"},
 }
 

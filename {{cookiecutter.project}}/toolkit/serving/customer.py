@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 # pydantic needs this one up to Python 3.11.
 from typing_extensions import TypedDict
@@ -10,8 +11,13 @@ from typing_extensions import TypedDict
 from ..data.contract import Column, Contract
 
 MAX_CUSTOMERS = 10_000
+# A description takes a kilobyte, its error a few bytes of a request: of more errors only the number
+# is returned.
+MAX_DETAILED_ERRORS = 10_000
+# Misspelt and superfluous fields of one customer, each reported by its name.
+MAX_UNKNOWN_FIELDS = 1000
 
-# An error quotes as much of a value as helps to find it.
+# An error quotes as much of a field or a value as helps to find it.
 MAX_QUOTED_CHARACTERS = 100
 MAX_QUOTED_NUMBER = 1e300
 
@@ -38,14 +44,27 @@ class CustomerSchema:
         self._many: TypeAdapter[list[Customer]] = TypeAdapter(
             Annotated[customers, Field(min_length=1, max_length=MAX_CUSTOMERS)]
         )
+        self._colons = sum(map(_colons, contract.features))
 
     def parse_one(self, body: bytes) -> Customer:
         """Return the customer in a JSON object, or raise pydantic's ValidationError."""
+        self._limit_fields(body, self._colons + MAX_UNKNOWN_FIELDS)
         return self._one.validate_json(body)
 
     def parse_many(self, body: bytes) -> list[Customer]:
         """Return the customers in a JSON list, or raise pydantic's ValidationError."""
+        self._limit_fields(body, self._colons * MAX_CUSTOMERS + MAX_UNKNOWN_FIELDS)
         return self._many.validate_json(body)
+
+    def _limit_fields(self, body: bytes, max_colons: int) -> None:
+        """Refuse, before they are parsed, more fields than valid customers have."""
+        if body.count(b":") > max_colons:
+            too_many: InitErrorDetails = {
+                "type": PydanticCustomError("too_many_fields", "There are far too many fields"),
+                "loc": (),
+                "input": None,
+            }
+            raise ValidationError.from_exception_data("body", [too_many])
 
     def check(self, customer: Customer) -> Customer:
         """Return a valid customer, or raise pydantic's ValidationError."""
@@ -61,11 +80,15 @@ class CustomerSchema:
 def field_errors(error: ValidationError) -> list[dict[str, Any]]:
     """Return field, value, rule and reason of every error in a request.
 
-    A field is a column's name, in a list after the customer's index: ``3.age``.
+    A field is a column's name, in a list after the customer's index: ``3.age``. Of more than
+    `MAX_DETAILED_ERRORS` errors only the number is returned.
     """
+    if error.error_count() > MAX_DETAILED_ERRORS:
+        reason = f"{error.error_count()} errors: send one customer to see what is wrong"
+        return [{"field": "body", "value": None, "rule": "too_many_errors", "reason": reason}]
     return [
         {
-            "field": ".".join(map(str, one["loc"])) or "body",
+            "field": ".".join(_cut(str(part)) for part in one["loc"]) or "body",
             "value": _quoted(one["input"]) if one["type"] != "missing" else None,
             "rule": one["type"],
             "reason": one["msg"],
@@ -81,8 +104,19 @@ def _quoted(value: object) -> str | int | float | bool | None:
     if isinstance(value, int | float) and abs(value) <= MAX_QUOTED_NUMBER:
         return value
     text = value if isinstance(value, str) else type(value).__name__
-    text = text.encode("utf-8", "replace").decode()
+    return _cut(text.encode("utf-8", "replace").decode())
+
+
+def _cut(text: str) -> str:
+    """Return the beginning of a client's text."""
     return text if len(text) <= MAX_QUOTED_CHARACTERS else f"{text[:MAX_QUOTED_CHARACTERS]}..."
+
+
+def _colons(column: Column) -> int:
+    """Return how many colons a column can have in a customer's JSON."""
+    return (
+        1 + column.name.count(":") + max((one.count(":") for one in column.categories), default=0)
+    )
 
 
 def _whole(value: Any) -> Any:

@@ -7,6 +7,8 @@ from types import FrameType
 
 import uvicorn
 
+from .limits import Connections
+
 GRACE_S = 1.0
 
 
@@ -24,10 +26,18 @@ class DrainingServer(uvicorn.Server):
     lost. So this server first stops accepting connections (others that share the listening socket
     go on), and for `GRACE_S` every response asks its client to reconnect; then uvicorn finishes the
     running requests and stops.
+
+    Parameters
+    ----------
+    config : uvicorn.Config
+        With `toolkit.serving.connection.Connection` as its protocol.
+    drain : Drain
+    connections : Connections
     """
 
-    def __init__(self, config: uvicorn.Config, drain: Drain) -> None:
+    def __init__(self, config: uvicorn.Config, drain: Drain, connections: Connections) -> None:
         super().__init__(config)
+        self.server_state = connections
         self._drain = drain
         self._loop: asyncio.AbstractEventLoop | None = None
 

@@ -68,7 +68,7 @@ class Observation:
         )
         self._latency = Histogram(
             "churn_request_seconds",
-            "Time from a request's header to the end of its response",
+            "Time from a whole request to the end of its response",
             ("path",),
             registry=registry,
             buckets=LATENCY_BUCKETS_S,

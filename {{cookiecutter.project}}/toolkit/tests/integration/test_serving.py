@@ -10,8 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from toolkit.data import table
 from toolkit.model import policy_file, training
 from toolkit.release.canary.histogram import counts_in
 from toolkit.reports import files as reports
-from toolkit.serving.api import MAX_BODY_BYTES, MAX_ERRORS
+from toolkit.serving.api import MAX_ERRORS
+from toolkit.serving.limits import MAX_BODY_BYTES
 from toolkit.tests import bundles, customers
 
 ROOT = Path(__file__).parents[3]
@@ -48,14 +49,17 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(
-    bundle: Path, *listener: socket.socket, environment: Mapping[str, str] = os.environ
+    bundle: Path,
+    *listener: socket.socket,
+    environment: Mapping[str, str] = os.environ,
+    prefix: Sequence[str] = (),
 ) -> "subprocess.Popen[bytes]":
     """Start a server on listening sockets that it inherits; it logs into the bundle's folder."""
     fds = [one.fileno() for one in listener]
     arguments = [argument for fd in fds for argument in ("--fd", str(fd))]
     with (bundle / LOG).open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", MODULE, "--bundle", str(bundle), *arguments],
+            [*prefix, sys.executable, "-m", MODULE, "--bundle", str(bundle), *arguments],
             env={**environment, "PYTHONPATH": str(ROOT)},
             pass_fds=fds,
             stderr=log,
@@ -333,6 +337,78 @@ def test_a_successor_takes_over_without_a_lost_request(bundle: Path) -> None:
     assert lost == []
     assert min(after_the_change) > 50
     assert all(end > begin for begin, end in zip(after_the_change, answered, strict=True))
+
+
+@contextmanager
+def serving(
+    bundle: Path, listener: socket.socket, prefix: Sequence[str] = ()
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a server for the duration of a test."""
+    process = start(bundle, listener, prefix=prefix)
+    try:
+        with connected(listener) as connection:
+            assert send(connection, "/ready")[0] == 200
+        yield process
+    finally:
+        process.terminate()
+        assert process.wait(START_S) == 0
+
+
+def memory_mb(process: "subprocess.Popen[bytes]") -> float:
+    """Return the resident memory of a process."""
+    status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
+    [line] = [line for line in status.splitlines() if line.startswith("VmRSS:")]
+    return int(line.split()[1]) / 1024
+
+
+def ask_a_few_times(listener: socket.socket) -> list[int]:
+    """Return the statuses of predictions on new connections and on one that is kept."""
+    statuses = []
+    with connected(listener) as kept:
+        for _ in range(20):
+            statuses.append(send(kept, "/predict", CUSTOMER)[0])
+            with connected(listener) as connection:
+                statuses.append(send(connection, "/predict", CUSTOMER)[0])
+    return statuses
+
+
+def test_slow_clients_take_no_place_from_others_and_their_memory_comes_back(bundle: Path) -> None:
+    sent = 100_000
+    body = f"POST /predict HTTP/1.1\r\nContent-Length: {sent + 1}\r\n\r\n".encode() + b" " * sent
+    header = b"POST /predict HTTP/1.1\r\nX: " + b"a" * 10_000
+    with listening() as listener, serving(bundle, listener) as process:
+        ask_a_few_times(listener)
+        before = memory_mb(process)
+        with ExitStack() as stack:
+            for unfinished in [body, header] * 300:
+                client = stack.enter_context(socket.create_connection(listener.getsockname()))
+                client.sendall(unfinished)
+            assert ask_a_few_times(listener) == [200] * 40
+        deadline = time.monotonic() + START_S
+        while memory_mb(process) > before + 10:
+            assert time.monotonic() < deadline, (before, memory_mb(process))
+            time.sleep(0.1)
+
+
+def test_a_header_without_an_end_does_not_fill_the_memory(bundle: Path) -> None:
+    with listening() as listener, serving(bundle, listener) as process:
+        before = memory_mb(process)
+        with socket.create_connection(listener.getsockname()) as client, suppress(OSError):
+            client.sendall(b"GET / HTTP/1.1\r\nX: ")
+            for _ in range(150):
+                client.sendall(b"a" * 1_000_000)
+        assert memory_mb(process) < before + 10
+        assert ask_a_few_times(listener) == [200] * 40
+
+
+def test_more_clients_than_a_process_may_open_files_take_no_place_from_others(
+    bundle: Path,
+) -> None:
+    few_files = ("sh", "-c", 'ulimit -n 128 && exec "$0" "$@"')
+    with listening() as listener, serving(bundle, listener, few_files), ExitStack() as stack:
+        for _ in range(300):
+            stack.enter_context(socket.create_connection(listener.getsockname()))
+        assert ask_a_few_times(listener) == [200] * 40
 
 
 def test_a_server_stores_no_telemetry(bundle: Path, tmp_path: Path) -> None:

@@ -7,7 +7,13 @@ import pytest
 from pydantic import ValidationError
 
 from toolkit.data.contract import Contract
-from toolkit.serving.customer import MAX_CUSTOMERS, CustomerSchema, field_errors
+from toolkit.serving.customer import (
+    MAX_CUSTOMERS,
+    MAX_DETAILED_ERRORS,
+    MAX_QUOTED_CHARACTERS,
+    CustomerSchema,
+    field_errors,
+)
 
 CUSTOMER = {"age": 40, "tenure_months": 3, "monthly_spend": 20, "plan type": "full"}
 
@@ -79,3 +85,40 @@ def test_a_body_that_is_not_a_customer_is_refused(schema: CustomerSchema, body: 
     with pytest.raises(ValidationError) as raised:
         schema.parse_one(body)
     assert field_errors(raised.value)[0]["field"] == "body"
+
+
+@pytest.mark.parametrize("customers", ["{}", "[{}]"])
+def test_of_a_long_field_and_value_the_beginning_is_returned(
+    schema: CustomerSchema, customers: str
+) -> None:
+    long = "a" * 3_000_000
+    body = customers.replace("{}", json.dumps(CUSTOMER | {long: long})).encode()
+    with pytest.raises(ValidationError) as raised:
+        schema.parse_many(body) if body.startswith(b"[") else schema.parse_one(body)
+    [error] = field_errors(raised.value)
+    beginning = "a" * MAX_QUOTED_CHARACTERS + "..."
+    assert error["field"].removeprefix("0.") == error["value"] == beginning
+    assert len(json.dumps(error)) < 500
+
+
+def test_of_very_many_errors_only_the_number_is_returned(schema: CustomerSchema) -> None:
+    with pytest.raises(ValidationError) as raised:
+        schema.parse_many(json.dumps([{}] * (MAX_DETAILED_ERRORS // 4 + 1)).encode())
+    [error] = field_errors(raised.value)
+    assert (error["field"], error["value"], error["rule"]) == ("body", None, "too_many_errors")
+    assert f"{MAX_DETAILED_ERRORS + 4} errors" in error["reason"]
+
+
+@pytest.mark.parametrize("customers", ["{}", "[{}]"])
+def test_far_too_many_fields_are_refused_before_each_becomes_an_error(
+    schema: CustomerSchema, customers: str
+) -> None:
+    fields = ",".join(f'"{number}":0' for number in range(300_000))
+    body = customers.replace("{}", "{" + fields + "}").encode()
+    with pytest.raises(ValidationError) as raised:
+        schema.parse_many(body) if body.startswith(b"[") else schema.parse_one(body)
+    assert [error["rule"] for error in field_errors(raised.value)] == ["too_many_fields"]
+
+
+def test_the_longest_list_of_customers_has_not_too_many_fields(schema: CustomerSchema) -> None:
+    assert len(schema.parse_many(json.dumps([CUSTOMER] * MAX_CUSTOMERS).encode())) == MAX_CUSTOMERS
