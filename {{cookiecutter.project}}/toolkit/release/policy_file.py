@@ -15,7 +15,7 @@ from types import NoneType
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from .errors import ConfigurationError
-from .git import GitFailed
+from .git import GitFailed, Repository
 from .policy import PROMOTE, PROPOSE, ClusterEnvironment, Environment, Policy
 from .records import Record
 
@@ -58,6 +58,17 @@ def parse(content: bytes, path: Path) -> Policy:
     policy = _read(path, "", Policy, document, fixed)
     _check_consistency(path, policy)
     return policy
+
+
+def of_head(repository: Repository) -> Policy:
+    """Return the policy of the commit that is checked out, whatever lies in the working tree."""
+    commit = repository.head()
+    try:
+        content = repository.read("cat-file", "blob", f"{commit}:{FILE_NAME}")
+    except GitFailed as error:
+        why = f"commit {commit[:12]} does not hold it: {error}"
+        raise _refuse(Path(FILE_NAME), why) from None
+    return parse(content, repository.root / FILE_NAME)
 
 
 def at_commit(read: Callable[[str], bytes], commit: str, today: Policy) -> Policy:

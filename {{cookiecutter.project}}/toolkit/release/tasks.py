@@ -95,11 +95,13 @@ def build(
     """Build the release of HEAD from what `nox -s train` wrote to reports/, and check it."""
     refuse_dry(c, "build")
     machine = _machine()
+    # What is released follows the commit, and what is only tried the working tree.
+    rules = machine.policy if allow_dirty else policy_file.of_head(machine.repository)
     progress = Progress()
     options = building.Options(push, base, allow_dirty)
-    built = building.build(Ledger.open(machine.repository), machine.policy, progress, options)
+    built = building.build(Ledger.open(machine.repository), rules, progress, options)
     if not built.is_released:
-        before = "nox -s scan, then " if machine.policy.scan else ""
+        before = "nox -s scan, then " if rules.scan else ""
         hint = f"{before}invoke build --push releases it"
         if allow_dirty:
             hint = "a dirty tree is never released"

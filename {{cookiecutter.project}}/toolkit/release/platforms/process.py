@@ -345,7 +345,7 @@ def _install_bundle(home: Path, bundle: Mapping[str, bytes], *uv_options: str) -
     wheels = [str(home / "bundle" / name) for name in bundle if name.endswith(".whl")]
     lock = home / "bundle" / "requirements.txt"
     for command in _install_commands(home / "venv", lock, wheels, uv_options):
-        _install(command)
+        _install(command, home)
 
 
 def run_inside(bundle: Mapping[str, bytes], script: str) -> str:
@@ -389,7 +389,8 @@ def _uv() -> str | None:
     return str(beside) if beside.exists() else shutil.which("uv")
 
 
-def _install(command: list[str]) -> None:
+def _install(command: list[str], folder: Path) -> None:
+    """Run an installer in a folder where no uv.toml and no pyproject.toml of a repository is."""
     environment = os.environ | {
         "UV_PYTHON_DOWNLOADS": "never",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
@@ -397,6 +398,7 @@ def _install(command: list[str]) -> None:
     try:
         done = subprocess.run(
             command,
+            cwd=folder,
             env=environment,
             capture_output=True,
             text=True,

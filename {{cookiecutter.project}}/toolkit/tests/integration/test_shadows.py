@@ -41,13 +41,13 @@ def run(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_15_nox_and_invoke_run_none_of_them(repository: Path, program: str) -> None:
+def test_nox_and_invoke_run_none_of_them(repository: Path, program: str) -> None:
     done = run(repository, "-c", PROGRAMS[program], "--list")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "was run" not in done.stdout + done.stderr
 
 
-def test_15_python_finds_the_modules_of_a_session_last(repository: Path) -> None:
+def test_python_finds_the_modules_of_a_session_last(repository: Path) -> None:
     (repository / "src").mkdir()
     (repository / "src" / "typing.py").write_text("raise SystemExit('typing.py was run')\n")
     where = (

@@ -74,3 +74,16 @@ def test_45_a_detached_head_builds_promotes_and_rolls_back_as_in_ci(invoke: Comm
     assert (event["release"], event["outcome"]) == (built, "verified")
     assert invoke.json("rollback", "--env", "staging")["outcome"] == "verified"
     assert git(invoke.folder, "status", "--porcelain") == ""
+
+
+def test_a_policy_that_no_commit_holds_releases_nothing(invoke: CommandLine) -> None:
+    git(invoke.folder, "rm", "--quiet", "--cached", "release.toml")
+    git(invoke.folder, "commit", "--quiet", "--message=say nothing of how we release")
+    (invoke.folder / ".git" / "info" / "exclude").write_text("release.toml\n", encoding="utf-8")
+    assert git(invoke.folder, "status", "--porcelain") == ""
+    before = git(invoke.folder, "for-each-ref")
+    refused = invoke.run("build", "--push")
+    assert refused.returncode == 2
+    assert "release.toml is not a valid release policy" in refused.stderr
+    assert "does not hold it" in refused.stderr
+    assert git(invoke.folder, "for-each-ref") == before

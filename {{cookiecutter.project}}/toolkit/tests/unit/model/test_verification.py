@@ -69,7 +69,7 @@ def test_what_a_training_has_reported_passes(repository: Path) -> None:
     assert set(answer["files"]) == {"model.onnx", "contract.toml", "smoke.json", "expectation.json"}
 
 
-def test_15_a_failed_verdict_that_was_edited_to_passed_fails(repository: Path) -> None:
+def test_a_failed_verdict_that_was_edited_to_passed_fails(repository: Path) -> None:
     quality = repository / "quality.toml"
     text = quality.read_text(encoding="utf-8")
     quality.write_text(text + '\n[[rule]]\nmetric = "recall"\nmin = 1.0\nreason = "all"\n')
@@ -96,7 +96,7 @@ def test_15_a_failed_verdict_that_was_edited_to_passed_fails(repository: Path) -
         (lambda one: one["champion"].update(state="unscorable"), 'state is "unscorable"'),
     ],
 )
-def test_15_a_figure_that_was_edited_is_measured_again(
+def test_a_figure_that_was_edited_is_measured_again(
     repository: Path, change: Edit, named: str
 ) -> None:
     gate(repository, change)
@@ -113,7 +113,7 @@ def test_15_a_figure_that_was_edited_is_measured_again(
         ("requirements/model.txt", "numpy==2", "numpy==1", "another requirements/model.txt"),
     ],
 )
-def test_15_evidence_of_another_policy_contract_table_or_lock_fails(
+def test_evidence_of_another_policy_contract_table_or_lock_fails(
     repository: Path, path: str, old: str, new: str, named: str
 ) -> None:
     file = repository / path
@@ -124,13 +124,13 @@ def test_15_evidence_of_another_policy_contract_table_or_lock_fails(
 
 
 @pytest.mark.parametrize("name", ["gate.html", "model_card.md"])
-def test_15_a_page_that_tells_people_something_else_fails(repository: Path, name: str) -> None:
+def test_a_page_that_tells_people_something_else_fails(repository: Path, name: str) -> None:
     page = repository / "reports" / name
     page.write_text(page.read_text(encoding="utf-8") + "All is well.\n", encoding="utf-8")
     assert reasons(repository) == [f"reports/{name} is not the page of this evidence"]
 
 
-def test_15_a_model_that_answers_otherwise_than_its_smoke_cases_fails(repository: Path) -> None:
+def test_a_model_that_answers_otherwise_than_its_smoke_cases_fails(repository: Path) -> None:
     def answer_more(smoke: dict[str, Any]) -> None:
         smoke["cases"][0]["response"]["churn_probability"] += 0.01
 
@@ -147,12 +147,12 @@ def test_15_a_model_that_answers_otherwise_than_its_smoke_cases_fails(repository
         lambda smoke: smoke.update(tolerance=-1.0),
     ],
 )
-def test_15_smoke_cases_that_prove_nothing_fail(repository: Path, change: Edit) -> None:
+def test_smoke_cases_that_prove_nothing_fail(repository: Path, change: Edit) -> None:
     edit(repository / "reports" / "model" / "smoke.json", change)
     assert any("smoke.json has no case, or a tolerance" in one for one in reasons(repository))
 
 
-def test_15_an_expectation_that_was_edited_fails(repository: Path) -> None:
+def test_an_expectation_that_was_edited_fails(repository: Path) -> None:
     def forget(document: dict[str, Any]) -> None:
         document["columns"]["age"]["nulls"] = 99
 

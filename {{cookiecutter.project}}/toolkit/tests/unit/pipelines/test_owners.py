@@ -22,11 +22,11 @@ def lines_of(root: Path) -> list[str]:
     return ["* ada@example.com", *(f"{path} ada@example.com # a word" for path in deciding(root))]
 
 
-def test_15_every_deciding_file_of_this_repository_has_its_own_line() -> None:
+def test_every_deciding_file_of_this_repository_has_its_own_line() -> None:
     assert list(unowned(ROOT)) == []
 
 
-def test_15_every_deciding_file_is_named_where_its_line_is_missing(tmp_path: Path) -> None:
+def test_every_deciding_file_is_named_where_its_line_is_missing(tmp_path: Path) -> None:
     for path in WHERE_CHOSEN:
         (tmp_path / path[1:]).mkdir()
     every = lines_of(tmp_path)
@@ -36,14 +36,14 @@ def test_15_every_deciding_file_is_named_where_its_line_is_missing(tmp_path: Pat
         assert found == f"CODEOWNERS:1: owner: no line names {path}, which decides what is released"
 
 
-def test_15_a_line_that_takes_the_owner_away_is_named(tmp_path: Path) -> None:
+def test_a_line_that_takes_the_owner_away_is_named(tmp_path: Path) -> None:
     [found] = owners(tmp_path, [*lines_of(tmp_path), "/toolkit/release/ # nobody's"])
     number = len(lines_of(tmp_path)) + 1
     assert found.startswith(f"CODEOWNERS:{number}: owner: /toolkit/release/ has no owner")
 
 
 @pytest.mark.parametrize("folder", [".github", ".gitlab", "docs"])
-def test_15_another_file_that_a_forge_reads_first_is_named(tmp_path: Path, folder: str) -> None:
+def test_another_file_that_a_forge_reads_first_is_named(tmp_path: Path, folder: str) -> None:
     (tmp_path / folder).mkdir()
     (tmp_path / folder / "CODEOWNERS").touch()
     found = owners(tmp_path, lines_of(tmp_path))

@@ -87,7 +87,7 @@ def test_a_check_that_nothing_runs_is_named(tmp_path: Path) -> None:
         (["invoke build", "nox -s scan", "invoke build --push", "invoke build --push"], [8]),
     ],
 )
-def test_13_a_release_that_is_not_built_and_scanned_before_is_named(
+def test_a_release_that_is_not_built_and_scanned_before_is_named(
     tmp_path: Path, commands: list[str], lines: list[int]
 ) -> None:
     found = read(tmp_path, WORKFLOW, workflow(*(f"run: {command}" for command in commands)))

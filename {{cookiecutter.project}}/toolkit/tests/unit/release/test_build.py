@@ -243,7 +243,7 @@ def test_nothing_is_released_without_push(shop: Workshop) -> None:
     assert built(shop).record == looked_at.record
 
 
-def test_13_without_a_scan_nothing_is_released_where_the_policy_wants_one(shop: Workshop) -> None:
+def test_without_a_scan_nothing_is_released_where_the_policy_wants_one(shop: Workshop) -> None:
     strict = replace(shop.machine.policy, scan=True)
     record = build(shop.ledger(), strict, Progress()).record
     with pytest.raises(GateRefused, match="has not passed a scan"):
@@ -255,7 +255,7 @@ def test_13_without_a_scan_nothing_is_released_where_the_policy_wants_one(shop: 
     assert json.loads(kept)["digest"] == record.digest
 
 
-def test_13_the_scan_of_an_earlier_bundle_releases_no_other_one(shop: Workshop) -> None:
+def test_the_scan_of_an_earlier_bundle_releases_no_other_one(shop: Workshop) -> None:
     strict = replace(shop.machine.policy, scan=True)
     earlier = build(shop.ledger(), strict, Progress()).record
     leave_scan(shop, earlier.digest)
@@ -272,7 +272,7 @@ def leave_scan(shop: Workshop, digest: str) -> None:
     (shop.folder / "reports" / "scanned.json").write_text(json.dumps(scanned), encoding="utf-8")
 
 
-def test_01_a_tag_that_somebody_pushed_before_the_build_is_not_believed(shop: Workshop) -> None:
+def test_a_tag_that_somebody_pushed_before_the_build_is_not_believed(shop: Workshop) -> None:
     record = build(shop.ledger(), shop.machine.policy, Progress()).record
     bundle = {
         path.name: path.read_bytes()

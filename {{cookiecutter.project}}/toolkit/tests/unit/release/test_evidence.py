@@ -45,13 +45,13 @@ def refusal_of(shop: Workshop) -> str:
     return refusal.value.why
 
 
-def test_15_a_verdict_that_was_edited_to_passed_is_not_believed(shop: Workshop) -> None:
+def test_a_verdict_that_was_edited_to_passed_is_not_believed(shop: Workshop) -> None:
     evidence = json.loads((shop.folder / "reports" / "gate.json").read_bytes())
     assert evidence["verdict"] == "passed"
     assert refusal_of(shop) == "roc_auc is 0.9, below 0.95"
 
 
-def test_15_looser_limits_in_the_working_tree_change_nothing(shop: Workshop) -> None:
+def test_looser_limits_in_the_working_tree_change_nothing(shop: Workshop) -> None:
     """Also where git does not tell of them, the policy of the commit decides."""
     (shop.folder / "quality.toml").write_text("0.1")
     loose = Options(push=True, allow_dirty=True)
@@ -61,13 +61,13 @@ def test_15_looser_limits_in_the_working_tree_change_nothing(shop: Workshop) -> 
     assert refusal_of(shop) == "roc_auc is 0.9, below 0.95"
 
 
-def test_15_a_stray_file_in_the_model_s_folder_is_named_and_refused(shop: Workshop) -> None:
+def test_a_stray_file_in_the_model_s_folder_is_named_and_refused(shop: Workshop) -> None:
     lower_the_threshold(shop)
     (shop.folder / "reports" / "model" / "extra.py").write_text("import os\n")
     assert refusal_of(shop) == "reports/model/extra.py is no file of a release"
 
 
-def test_15_a_folder_in_the_model_s_folder_is_refused(shop: Workshop) -> None:
+def test_a_folder_in_the_model_s_folder_is_refused(shop: Workshop) -> None:
     lower_the_threshold(shop)
     (shop.folder / "reports" / "model" / "more").mkdir()
     assert "Is a directory" in refusal_of(shop)
@@ -154,7 +154,7 @@ def why_not_compared(shop: Workshop) -> str:
     return refusal.value.why
 
 
-def test_15_a_champion_of_one_s_own_with_its_own_checksums_is_found_out(later: Workshop) -> None:
+def test_a_champion_of_one_s_own_with_its_own_checksums_is_found_out(later: Workshop) -> None:
     folder = later.folder / "reports" / "champion"
     weak = b"a model that is easily met"
     (folder / "model.onnx").write_bytes(weak)
@@ -165,7 +165,7 @@ def test_15_a_champion_of_one_s_own_with_its_own_checksums_is_found_out(later: W
     assert why == f"reports/champion/model.onnx is not the file of release {document['release']}"
 
 
-def test_15_evidence_that_names_another_champion_s_model_is_refused(later: Workshop) -> None:
+def test_evidence_that_names_another_champion_s_model_is_refused(later: Workshop) -> None:
     path = later.folder / "reports" / "gate.json"
     evidence = json.loads(path.read_bytes())
     evidence["champion"]["model_sha256"] = "0" * 64
@@ -173,13 +173,13 @@ def test_15_evidence_that_names_another_champion_s_model_is_refused(later: Works
     assert "the evidence names its model 0000" in why_not_compared(later)
 
 
-def test_15_a_file_beside_the_champion_s_is_named(later: Workshop) -> None:
+def test_a_file_beside_the_champion_s_is_named(later: Workshop) -> None:
     """A second wheel, or a module that its server would import."""
     (later.folder / "reports" / "champion" / "weaker.whl").write_bytes(b"")
     assert why_not_compared(later).startswith("reports/champion/weaker.whl is no file of release")
 
 
-def test_15_a_champion_that_was_removed_after_the_training_is_named(later: Workshop) -> None:
+def test_a_champion_that_was_removed_after_the_training_is_named(later: Workshop) -> None:
     (later.folder / "reports" / "champion" / "model.onnx").unlink()
     assert why_not_compared(later) == "reports/champion/model.onnx is missing"
 

@@ -50,18 +50,23 @@ def refusal_of(shop: Workshop) -> str:
 
 
 @pytest.mark.parametrize("flag", ["--skip-worktree", "--assume-unchanged"])
-def test_08_files_that_git_was_told_to_overlook_are_named_and_refused(
+def test_files_that_git_was_told_to_overlook_are_named_and_refused(
     shop: Workshop, flag: str
 ) -> None:
     git(shop.folder, "update-index", flag, str(CODE))
     (shop.folder / CODE).write_text("import os  # not in the commit\n", encoding="utf-8")
     assert git(shop.folder, "status", "--porcelain") == ""
-    assert refusal_of(shop) == f"git was told to overlook changes of some files: {CODE}"
+    with pytest.raises(PreconditionFailed, match="told to overlook changes") as refusal:
+        wheel_of(shop)
+    assert refusal.value.why == str(CODE) and shop.ledger().versions() == []
+    for command in refusal.value.next_step.split("; "):
+        git(shop.folder, *command.split()[1:])
+    assert refusal_of(shop) == f"the working tree has uncommitted changes: {CODE}"
 
 
 @pytest.mark.parametrize("where", [".git/info/exclude", "ignored"])
 @pytest.mark.parametrize("path", ["src/stand_in/extra.py", "toolkit/extra.py", "src/extra.pth"])
-def test_08_ignored_files_among_the_code_are_named_and_refused(
+def test_ignored_files_among_the_code_are_named_and_refused(
     shop: Workshop, where: str, path: str
 ) -> None:
     with (shop.folder / where).open("a", encoding="utf-8") as file:
@@ -75,7 +80,7 @@ def test_08_ignored_files_among_the_code_are_named_and_refused(
     assert why == f"files that no commit holds are among the code of the release: {path}"
 
 
-def test_08_bytecode_among_the_code_is_no_obstacle(shop: Workshop) -> None:
+def test_bytecode_among_the_code_is_no_obstacle(shop: Workshop) -> None:
     (shop.folder / ".git/info/exclude").write_text("__pycache__/\n", encoding="utf-8")
     cache = shop.folder / CODE.parent / "__pycache__"
     cache.mkdir()
@@ -83,7 +88,7 @@ def test_08_bytecode_among_the_code_is_no_obstacle(shop: Workshop) -> None:
     assert not any("pyc" in name for name in wheel_of(shop))
 
 
-def test_08_a_filter_that_hides_a_change_from_git_is_found_out(shop: Workshop) -> None:
+def test_a_filter_that_hides_a_change_from_git_is_found_out(shop: Workshop) -> None:
     """The working tree holds one code, and git is shown another one."""
     (shop.folder / CODE).write_text("HONEST = True\n", encoding="utf-8")
     commit(shop)
@@ -96,7 +101,7 @@ def test_08_a_filter_that_hides_a_change_from_git_is_found_out(shop: Workshop) -
     assert refusal_of(shop) == why
 
 
-def test_08_attributes_leave_nothing_out_of_the_export_and_change_no_byte(shop: Workshop) -> None:
+def test_attributes_leave_nothing_out_of_the_export_and_change_no_byte(shop: Workshop) -> None:
     text = "VERSION = '$Format:%H$'\r\n"
     (shop.folder / CODE).write_bytes(text.encode())
     (shop.folder / CODE.with_name("kept.py")).write_text("KEPT = True\n", encoding="utf-8")
@@ -110,20 +115,20 @@ def test_08_attributes_leave_nothing_out_of_the_export_and_change_no_byte(shop: 
     assert wheel["stand_in/kept.py"] == b"KEPT = True\n"
 
 
-def test_08_a_symbolic_link_in_the_commit_is_refused(shop: Workshop) -> None:
+def test_a_symbolic_link_in_the_commit_is_refused(shop: Workshop) -> None:
     (shop.folder / "src" / "stand_in" / "secret.py").symlink_to("/etc/hostname")
     commit(shop)
     assert "src/stand_in/secret.py is a symbolic link" in refusal_of(shop)
 
 
-def test_08_hidden_changes_may_be_built_to_look_at_and_are_never_released(shop: Workshop) -> None:
+def test_hidden_changes_may_be_built_to_look_at_and_are_never_released(shop: Workshop) -> None:
     git(shop.folder, "update-index", "--skip-worktree", str(CODE))
     options = Options(push=True, allow_dirty=True)
     release = build(shop.ledger(), shop.machine.policy, Progress(), options)
     assert not release.is_released and shop.ledger().versions() == []
 
 
-def test_15_a_folder_named_like_the_build_tool_is_not_run(shop: Workshop) -> None:
+def test_a_folder_named_like_the_build_tool_is_not_run(shop: Workshop) -> None:
     ran = shop.folder.parent / "ran"
     for path in ("hatchling/__init__.py", "hatchling/__main__.py", "uuid.py", "zipfile.py"):
         (shop.folder / path).parent.mkdir(exist_ok=True)
@@ -132,6 +137,15 @@ def test_15_a_folder_named_like_the_build_tool_is_not_run(shop: Workshop) -> Non
     commit(shop)
     assert "stand_in/__init__.py" in wheel_of(shop)
     assert not ran.exists()
+
+
+def test_settings_of_an_installer_in_the_repository_change_nothing(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (shop.folder / "uv.toml").write_text("no settings at all\n", encoding="utf-8")
+    commit(shop)
+    monkeypatch.chdir(shop.folder)
+    assert "stand_in/__init__.py" in wheel_of(shop)
 
 
 HOOK = """
@@ -146,7 +160,7 @@ class Hook(BuildHookInterface):
 """
 
 
-def test_15_a_build_hook_puts_nothing_into_the_wheel(shop: Workshop) -> None:
+def test_a_build_hook_puts_nothing_into_the_wheel(shop: Workshop) -> None:
     (shop.folder / "hatch_build.py").write_text(HOOK, encoding="utf-8")
     hooked = (
         PYPROJECT + '\n[tool.hatch.build.targets.wheel.hooks.custom]\npath = "hatch_build.py"\n'
@@ -166,7 +180,7 @@ def test_15_a_build_hook_puts_nothing_into_the_wheel(shop: Workshop) -> None:
         ("stand_in/extra.py", "stand_in/extra.py: no file of the commit has this path"),
     ],
 )
-def test_15_no_file_gets_into_the_wheel_under_another_name(
+def test_no_file_gets_into_the_wheel_under_another_name(
     shop: Workshop, target: str, why: str
 ) -> None:
     (shop.folder / "notes.txt").write_text("import os\n", encoding="utf-8")

@@ -86,7 +86,7 @@ def test_a_repository_as_it_is_generated_has_no_finding(
         "    --hash=md5:0123456789",
     ],
 )
-def test_15_an_option_in_a_lock_is_a_finding(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_option_in_a_lock_is_a_finding(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     write("requirements/serving.txt", f"{LOCK}{line}\n")
     [finding] = found(capsys)
     assert finding.startswith("requirements/serving.txt:9: lock: a lock holds versions and hashes")
@@ -97,7 +97,7 @@ def test_15_an_option_in_a_lock_is_a_finding(line: str, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     "name", ["uv.toml", "pip.conf", "pip.ini", ".pip/pip.conf", "hatch.toml", "invoke.yaml"]
 )
-def test_15_settings_that_take_effect_by_lying_there_are_findings(
+def test_settings_that_take_effect_by_lying_there_are_findings(
     name: str, ignored: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(name, "[pip]\n")
@@ -115,7 +115,7 @@ def test_15_settings_that_take_effect_by_lying_there_are_findings(
         '[tool]\nuv = { find-links = ["wheels"] }\n',
     ],
 )
-def test_15_an_index_in_pyproject_toml_is_a_finding(
+def test_an_index_in_pyproject_toml_is_a_finding(
     text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     begin = PROJECT[: PROJECT.index("[tool")]
@@ -139,7 +139,7 @@ def test_15_an_index_in_pyproject_toml_is_a_finding(
         ('[tool.hatch.version]\nsource = "code"\n', 10),
     ],
 )
-def test_15_what_runs_or_adds_files_in_a_build_is_a_finding(
+def test_what_runs_or_adds_files_in_a_build_is_a_finding(
     text: str, line: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write("pyproject.toml", PROJECT + text)
@@ -157,7 +157,7 @@ def test_15_what_runs_or_adds_files_in_a_build_is_a_finding(
         (PROJECT[: PROJECT.index("[project]")], ""),
     ],
 )
-def test_15_another_build_backend_is_a_finding(
+def test_another_build_backend_is_a_finding(
     old: str, new: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write("pyproject.toml", PROJECT.replace(old, new))
@@ -169,7 +169,7 @@ def test_15_another_build_backend_is_a_finding(
 @pytest.mark.parametrize(
     "path", ["start.pth", "src/start.pth", "src/churn/x.pth", "toolkit/sitecustomize.py"]
 )
-def test_15_files_that_python_runs_at_each_start_are_findings(
+def test_files_that_python_runs_at_each_start_are_findings(
     path: str, ignored: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(path)
@@ -192,7 +192,7 @@ def test_15_files_that_python_runs_at_each_start_are_findings(
         ("src/toolkit/__init__.py", "of this repository's own module"),
     ],
 )
-def test_15_a_module_with_the_name_of_another_is_a_finding(
+def test_a_module_with_the_name_of_another_is_a_finding(
     path: str, whose: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(path)
