@@ -204,6 +204,9 @@ class Policy:
     freezes : tuple of Freeze
     keep : int
         How many verified releases of an environment ``invoke prune`` keeps on a machine.
+    log_mb : int
+        Megabytes at which a server's log on the ``process`` platform begins anew; the one before is
+        kept beside it.
     drill_budget_s : int
         Seconds that a rollback drill may take.
     verify : tuple of str
@@ -226,6 +229,7 @@ class Policy:
     image: ImagePolicy | None = None
     freezes: tuple[Freeze, ...] = ()
     keep: int = 5
+    log_mb: int = 50
     drill_budget_s: int = 120
     verify: tuple[str, ...] = ()
     scan: bool = True

@@ -47,11 +47,18 @@ def state_directory(project: str) -> Path:
     return Path(home) / project
 
 
+def make_private(*folders: Path) -> None:
+    """Make folders that only this user may enter; others are closed, as an earlier version's."""
+    for folder in folders:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder.stat().st_mode & 0o077:
+            folder.chmod(0o700)
+
+
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
     """Hold a lock on a file, waiting for it; the kernel releases it when the process dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
+    with open(path, "a", encoding="utf-8", opener=supervisor.private) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -103,12 +110,14 @@ class ProcessPlatform:
     def preflight(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> None:
         """Write the bundle and install its locked environment, once a version on this machine."""
         home = self._release_folder(record.version)
+        make_private(self.state, home.parent)
         with exclusive(home.with_suffix(".lock")):
             if self._is_complete(home, record):
                 return
             # An installation that was killed, or damaged since.
             shutil.rmtree(home, ignore_errors=True)
             try:
+                make_private(home)
                 _install_bundle(home, record.served(bundle()), "--compile-bytecode")
                 supervisor.write_json(home / COMPLETE, {"digest": record.digest})
             except (OSError, NotServing):
@@ -180,6 +189,7 @@ class ProcessPlatform:
     def discard(self, release: str) -> None:
         """Remove a release's folder, but not while it is being installed."""
         home = self._release_folder(release)
+        make_private(self.state, home.parent)
         with exclusive(home.with_suffix(".lock")):
             shutil.rmtree(home, ignore_errors=True)
 
@@ -224,7 +234,12 @@ class ProcessPlatform:
         event: str,
         guard: Callable[[], None],
     ) -> None:
-        state = {"event": event, "host": manifest["host"], "port": manifest["port"]}
+        state = {
+            "event": event,
+            "host": manifest["host"],
+            "port": manifest["port"],
+            "log_mb": self.policy.log_mb,
+        }
         # Each slot in turn may take its full time to become ready.
         timeout_s = manifest["ready_timeout_s"] * (len(slots) + 1)
         self._reach(state | {"slots": slots}, guard, timeout_s)
@@ -268,6 +283,7 @@ class ProcessPlatform:
     def _reach(self, state: dict[str, Any], guard: Callable[[], None], timeout_s: float) -> None:
         # The same event may be applied twice, so each desired state has an id of its own.
         generation = uuid.uuid4().hex
+        make_private(self.state, self.folder.parent, self.folder)
         with exclusive(self.folder / "apply.lock"):
             guard()
             supervisor.write_json(self.folder / "desired.json", state | {"generation": generation})
@@ -298,7 +314,7 @@ class ProcessPlatform:
 
     def _start_supervisor(self) -> None:
         (self.folder / "actual.json").unlink(missing_ok=True)
-        with (self.folder / "supervisor.log").open("ab") as log:
+        with open(self.folder / "supervisor.log", "ab", opener=supervisor.private) as log:
             started = subprocess.Popen(
                 # The base interpreter: the virtual environment of this command may be removed.
                 [

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
-import http.client
 import json
 import os
 import shutil
@@ -24,6 +23,8 @@ import socket
 import subprocess
 import sys
 import time
+import traceback
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,20 +37,29 @@ CLAIM_TIMEOUT_S = 2
 DRAIN_LIMIT_S = 30
 BACKLOG = 1024
 LOG_TAIL = 2000
-# Servers log every request: a log is truncated at this size, and only the newest are kept.
-MAX_LOG_BYTES = 50 * 1024 * 1024
+READY_TIMEOUT_S = 1
+# Servers log every request: a log is truncated at the size that the desired state has, in MB, or
+# this one, and only the newest are kept.
+LOG_MB = 50
 KEPT_LOGS = 20
 # A crash loop must not load the machine: the wait before a restart doubles up to this.
 LONGEST_BACKOFF_S = 30
+# Different faults of its own that a supervisor reports, so that none fills its log.
+MAX_REPORTED = 100
 # No other variable of the command reaches a server: a CI job's hold secrets, and a CI runner ends
 # every process that has its mark.
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
 
 
+def private(path: str, flags: int) -> int:
+    """Open a file, as `open` does, that only its owner may read."""
+    return os.open(path, flags, 0o600)
+
+
 def write_json(path: Path, document: Any) -> None:
     """Write a file atomically: a reader sees the old or the new one."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    with scratch.open("w", encoding="utf-8") as file:
+    with open(scratch, "w", encoding="utf-8", opener=private) as file:
         json.dump(document, file, indent=2)
         file.flush()
         os.fsync(file.fileno())
@@ -103,18 +113,33 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
 
 
+def backoff_s(restarts: int) -> float:
+    """Return the seconds to wait after so many restarts."""
+    # Beyond 1,023 restarts the power would be no float.
+    return min(0.1 * 2.0 ** min(restarts, 10), LONGEST_BACKOFF_S)
+
+
 def truncate(log: Path, max_bytes: int) -> None:
-    """Move a log's content to ``<log>.old`` when it is too long; its writer goes on appending."""
-    if log.stat().st_size > max_bytes:
-        shutil.copyfile(log, log.with_suffix(".log.old"))
-        os.truncate(log, 0)
+    """Move a log's content to ``<log>.old`` when it is too long; its writer goes on appending.
+
+    What is written meanwhile is lost; on a full disk the content is, so that there is room again.
+    """
+    if log.stat().st_size <= max_bytes:
+        return
+    old = log.with_suffix(".log.old")
+    try:
+        shutil.copyfile(log, old)
+    except OSError:
+        old.unlink(missing_ok=True)
+    os.truncate(log, 0)
 
 
-def remove_oldest(folder: Path, kept: int) -> None:
-    """Remove all logs of a folder except the newest."""
+def remove_oldest(folder: Path, kept: int, used: Collection[Path]) -> None:
+    """Remove the logs of a folder that no server uses, except the newest."""
     logs = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns, reverse=True)
     for log in logs[kept:]:
-        log.unlink()
+        if log not in used:
+            log.unlink()
 
 
 @dataclass
@@ -154,14 +179,15 @@ class Worker:
 
     def is_ready(self) -> bool:
         """Return whether this server is ready to predict."""
-        connection = http.client.HTTPConnection(self.address.removeprefix("http://"), timeout=1)
+        host, _, port = self.address.removeprefix("http://").partition(":")
         try:
-            connection.request("GET", "/ready")
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
+            with socket.create_connection((host, int(port)), READY_TIMEOUT_S) as connection:
+                connection.sendall(b"GET /ready HTTP/1.0\r\n\r\n")
+                # Only what arrives first: a response without an end would hold up everything else.
+                status = connection.recv(64).split()[1:2]
+        except OSError:
             return False
-        finally:
-            connection.close()
+        return status == [b"200"]
 
     def drain(self) -> None:
         """Let it finish its requests; it ends by itself."""
@@ -197,24 +223,43 @@ class Supervisor:
     trouble: str = ""
     claim_until: float = 0.0
     started: int = 0
+    reported: set[str] = field(default_factory=set)
     written: dict[str, Any] = field(default_factory=dict)
 
     def run(self) -> None:
         """Run until the desired state is empty and everything has drained."""
         signal.signal(signal.SIGTERM, lambda *_: self.stop())
         while True:
-            self.read_desired()
-            self.reap()
-            # On a full disk running workers go on, and the next tick tries again.
-            with suppress(OSError):
-                if not self.trouble:
-                    self.reconcile()
-                self.revive()
-                self.truncate_logs()
-                self.write_actual()
+            self.attempt(self.read_desired)
+            self.attempt(self.reap)
+            if not self.trouble:
+                self.attempt(self.reconcile)
+            for slot in self.slots:
+                self.attempt(self.revive, slot)
+            for worker in self.workers():
+                self.attempt(self.truncate_log, worker)
+            self.attempt(self.write_actual)
             if self.desired.get("slots") == [] and not self.slots and not self.draining:
                 return
             time.sleep(TICK_S)
+
+    def attempt(self, step: Callable[..., None], *arguments: Any) -> None:
+        """Take a step; one that fails is tried again in the next tick, and ends no server."""
+        try:
+            step(*arguments)
+        except OSError as error:  # Such as a full disk.
+            self.report(error)
+        except Exception as error:
+            self.report(error)
+            self.trouble = self.trouble or f"the supervisor failed: {error!r}"
+
+    def report(self, error: Exception) -> None:
+        """Log a fault once."""
+        text = "".join(traceback.format_exception(error))
+        if text not in self.reported and len(self.reported) < MAX_REPORTED:
+            self.reported.add(text)
+            with suppress(OSError):
+                print(text, file=sys.stderr, flush=True)
 
     def stop(self) -> None:
         """Drain everything, as a ``desired.json`` without slots does."""
@@ -223,10 +268,14 @@ class Supervisor:
 
     def read_desired(self) -> None:
         """Read a new desired state, which clears the trouble of the one before."""
+        if not self.folder.is_dir():
+            self.stop()
+            return
         status = (self.folder / "desired.json").stat()
         if (status.st_ino, status.st_mtime_ns) != self.seen:
             self.seen = (status.st_ino, status.st_mtime_ns)
-            self.desired = json.loads((self.folder / "desired.json").read_text(encoding="utf-8"))
+            desired = json.loads((self.folder / "desired.json").read_text(encoding="utf-8"))
+            self.desired = dict(desired)
             self.trouble = ""
             self.claim_until = time.monotonic() + CLAIM_TIMEOUT_S
             for slot in self.slots:
@@ -293,7 +342,8 @@ class Supervisor:
         self.started += 1
         logs = self.folder / "logs"
         logs.mkdir(exist_ok=True)
-        remove_oldest(logs, KEPT_LOGS + len(self.slots))
+        used = [worker.log for worker in self.workers()]
+        remove_oldest(logs, KEPT_LOGS + len(self.slots), used)
         return Worker.start(
             spec, slot.listener, logs / f"{spec['release']}-{os.getpid()}-{self.started}.log"
         )
@@ -319,20 +369,21 @@ class Supervisor:
                 self.draining.append(slot.worker)
             slot.listener.close()
 
-    def revive(self) -> None:
+    def revive(self, slot: Slot) -> None:
         """Restart a crashed worker with the same release, after a growing wait."""
-        for slot in self.slots:
-            if slot.worker and not slot.worker.is_alive() and time.monotonic() >= slot.retry_at:
-                slot.restarts += 1
-                backoff = min(0.1 * 2**slot.restarts, LONGEST_BACKOFF_S)
-                slot.retry_at = time.monotonic() + backoff
-                slot.worker = self.start(slot, slot.worker.spec)
+        if slot.worker and not slot.worker.is_alive() and time.monotonic() >= slot.retry_at:
+            slot.restarts += 1
+            slot.retry_at = time.monotonic() + backoff_s(slot.restarts)
+            slot.worker = self.start(slot, slot.worker.spec)
 
-    def truncate_logs(self) -> None:
-        """Keep the logs of running workers from filling the disk."""
-        for slot in self.slots:
-            if slot.worker:
-                truncate(slot.worker.log, MAX_LOG_BYTES)
+    def workers(self) -> list[Worker]:
+        """Return all server processes."""
+        of_slots = [worker for slot in self.slots for worker in (slot.worker, slot.candidate)]
+        return [worker for worker in (*of_slots, *self.draining) if worker]
+
+    def truncate_log(self, worker: Worker) -> None:
+        """Keep the log of a running worker from filling the disk."""
+        truncate(worker.log, self.desired.get("log_mb", LOG_MB) * 1024 * 1024)
 
     def write_actual(self) -> None:
         """Write the actual state, if it has changed."""
@@ -382,6 +433,8 @@ class Supervisor:
 def main() -> int:
     """Supervise the folder of the command line until its desired state is empty."""
     folder = Path(sys.argv[1])
+    # Logs and states say what customers do: they are for this user alone.
+    os.umask(0o077)
     deadline = time.monotonic() + LOCK_WAIT_S
     # A test of the lock holds it for an instant; another supervisor holds it for good.
     while (lock := try_lock(folder / "supervisor.lock", fcntl.LOCK_EX)) is None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
 import socket
+import stat
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,21 +22,26 @@ from toolkit.release.errors import RolledBack
 from toolkit.release.platforms.protocol import Instance
 from toolkit.release.policy import Environment
 from toolkit.release.progress import Progress
-from toolkit.tests.workshop import Workshop
+from toolkit.tests.workshop import SERVER, Workshop, free_port
 
 PATIENCE_S = 10
+ROOT = Path(__file__).parents[4]
 
 
-def until(condition: Callable[[], bool]) -> None:
+def until(condition: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
     """Wait for something that happens in other processes; fail when it does not."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.02)
 
 
 def answers(environment: Environment) -> bool:
-    connection = http.client.HTTPConnection(environment.host, environment.port, timeout=PATIENCE_S)
+    return port_answers(environment.port)
+
+
+def port_answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     try:
         connection.request("GET", "/health")
         return connection.getresponse().status == 200
@@ -98,3 +108,107 @@ def test_a_killed_installation_is_repeated(workshop: Workshop, tmp_path: Path) -
     (home / "bundle" / "model.onnx").write_bytes(b"half of it")
     workshop.promote(release, workshop.staging)
     assert answers(workshop.staging)
+
+
+@pytest.fixture
+def open_umask() -> Iterator[None]:
+    """Let this user's files be readable by everybody, as is usual."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def test_folders_and_logs_are_readable_by_their_user_alone(
+    workshop: Workshop, open_umask: None
+) -> None:
+    # As an earlier version has left it.
+    workshop.state.mkdir(parents=True, mode=0o755)
+    workshop.promote(workshop.release(), workshop.staging)
+    environment = workshop.state / "environments" / "staging"
+    releases = workshop.state / "releases"
+    folders = [workshop.state, environment.parent, environment, environment / "logs"]
+    for folder in (*folders, releases, *(path for path in releases.iterdir() if path.is_dir())):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700, folder
+    files = [path for path in environment.rglob("*") if path.is_file()]
+    assert {"desired.json", "actual.json", "supervisor.log"} <= {path.name for path in files}
+    for file in files:
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+
+
+def test_a_log_is_kept_to_the_size_that_the_policy_states(workshop: Workshop) -> None:
+    policy = replace(workshop.machine.policy, log_mb=1)
+    small = replace(workshop, machine=replace(workshop.machine, policy=policy))
+    small.promote(small.release(), small.staging)
+    [log, *_] = (workshop.state / "environments" / "staging" / "logs").glob("*.log")
+    with log.open("ab") as server:
+        server.write(b"x" * (1024 * 1024 + 1))
+    until(lambda: log.stat().st_size == 0)
+    assert log.with_suffix(".log.old").stat().st_size > 1024 * 1024
+
+
+# A supervisor that does not wait, so that thousands of restarts take seconds.
+HASTY = """
+import sys
+from toolkit.release.platforms import supervisor
+supervisor.LONGEST_BACKOFF_S, supervisor.TICK_S = 0, 0.001
+sys.exit(supervisor.main())
+"""
+# Serves until the file exists, and then ends as soon as it is started.
+CRASHES = """[ -e "$0" ] && exit 7; exec "$@" """
+
+
+def crash_loop(folder: Path, restarts: int) -> None:
+    """Let one of two servers crash so often, and look at the other."""
+    bundle, broken = folder / "bundle", folder / "broken"
+    bundle.mkdir()
+    record = {"version": "v", "digest": "d"}
+    (bundle / "release.json").write_text(json.dumps(record), encoding="utf-8")
+    (bundle / "model.onnx").write_bytes(b"good")
+    serve = [sys.executable, str(SERVER), "--bundle", str(bundle)]
+    port = free_port()
+    slots = [
+        {"release": name, "digest": "d", "ready_timeout_s": PATIENCE_S, "command": command}
+        for name, command in {
+            "healthy": serve,
+            "crashing": ["/bin/sh", "-c", CRASHES, str(broken), *serve],
+        }.items()
+    ]
+    desired: dict[str, Any] = {"event": "e", "generation": "g", "host": "127.0.0.1", "port": port}
+    environment = folder / "environment"
+    environment.mkdir()
+    (environment / "desired.json").write_text(json.dumps(desired | {"slots": slots}), "utf-8")
+
+    def seen(release: str) -> dict[str, Any]:
+        actual = json.loads((environment / "actual.json").read_text(encoding="utf-8"))
+        [instance] = [one for one in actual["instances"] if one["release"] == release]
+        return dict(instance)
+
+    command = [sys.executable, "-c", HASTY, str(environment)]
+    with subprocess.Popen(command, cwd=ROOT) as running:
+        try:
+            until(lambda: (environment / "actual.json").exists())
+            until(lambda: seen("healthy")["state"] == seen("crashing")["state"] == "ready")
+            healthy = seen("healthy")
+            broken.touch()
+            os.kill(seen("crashing")["pid"], signal.SIGKILL)
+            until(lambda: bool(seen("crashing")["restarts"] > restarts), PATIENCE_S + restarts / 20)
+            assert seen("healthy") == healthy
+            broken.unlink()
+            until(lambda: seen("crashing")["state"] == "ready")
+            assert all(port_answers(port) for _ in range(20))
+            assert len(list((environment / "logs").iterdir())) < 30
+        finally:
+            running.terminate()
+    assert running.returncode == 0
+
+
+def test_a_server_that_crashes_for_ever_ends_neither_supervisor_nor_neighbour(
+    tmp_path: Path,
+) -> None:
+    # 2.0 ** 1024 is no float.
+    crash_loop(tmp_path, restarts=1030)
+
+
+@pytest.mark.endurance
+def test_a_server_that_crashes_five_thousand_times_ends_nobody(tmp_path: Path) -> None:
+    crash_loop(tmp_path, restarts=5000)
