@@ -186,7 +186,7 @@ def test_13_a_release_that_does_not_serve_rolls_itself_back(host: Host) -> None:
         )
         time.sleep(0.5)
     assert done.returncode == ROLLED_BACK, done.stderr
-    assert "no listening socket was inherited there" in done.stderr
+    assert "not an inherited listening socket" in done.stderr
     assert customers.failures == []
     [status] = host.repository.ask("status", "--env", "staging", "--exit-code")
     assert status["release"] == host.second

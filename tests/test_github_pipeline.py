@@ -276,7 +276,7 @@ def test_a_better_model_of_the_night_is_in_staging_and_only_proposed_for_prod(
     (first, _), (second, _) = story.served, sequel.served
     in_staging = project.served("staging")
     assert in_staging not in (first, second)
-    assert f"In prod {first} serves now" in job.log
+    assert f"In prod, {first} serves now" in job.log
     assert f"invoke promote --env prod --version {in_staging}" in job.log
     assert project.served("prod") == first
     assert night.attested

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from . import authors
 from .git import GitFailed, Repository
@@ -12,12 +12,10 @@ from .ledger import Approval, Ledger, address_of
 from .objects import Objects
 from .policy import MERGED_SINCE, ApprovalPolicy
 from .records import Record
-from .releases import Release
+from .releases import CLOCKS, Release
 
 # The public keys of approvers in ssh's own format, at the top of the repository.
 ALLOWED_SIGNERS = "allowed_signers"
-# An approver's clock may be behind that of the machine that built the release by as much.
-CLOCKS = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)

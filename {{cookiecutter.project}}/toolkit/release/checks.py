@@ -115,6 +115,8 @@ def hold_of(history: list[Event]) -> Event | None:
 def _gate(candidate: Candidate) -> str:
     record = candidate.record
     damage = record.damage(candidate.ledger.bundle(record.version))
+    if not damage and candidate.policy.schema >= MERGED_SINCE:
+        damage = candidate.ledger.release(record.version).unsealed
     if record.gate != PASSED or damage:
         raise GateRefused(
             f"release {record.version} has not passed the gate",

@@ -15,7 +15,6 @@ from . import package_list
 from .records import LICENCES_NAME, SBOM_NAME
 
 
-
 @dataclass(frozen=True)
 class Component:
     """One package of a release.

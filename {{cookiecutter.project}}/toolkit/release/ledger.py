@@ -141,6 +141,7 @@ class Ledger(References):
         """Write a release: its commit, the push, its tag; `PushFailed` leaves no tag."""
         tree = self.repository.write_tree(files)
         commit = self.repository.write_commit(tree, [record.commit], message)
+        message += releases.trailer(files)
         self._add_tag(RELEASES + record.version, commit, message)
 
     def _add_tag(self, reference: str, commit: str, message: str) -> None:

@@ -6,14 +6,27 @@ checksums, and no other.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from .objects import Invalid, Objects
-from .records import FILE_NAME, IMAGE_NAME, LICENCES_NAME, SBOM_NAME, Record, parse
+from .records import (
+    FILE_NAME,
+    IMAGE_NAME,
+    LICENCES_NAME,
+    SBOM_NAME,
+    Record,
+    digest_of,
+    parse,
+    sha256,
+)
 from .references import RELEASES
 from .scan import FILE_NAME as SCANNED
 
+FILES = "Files: "
+# The clocks of two machines may differ by as much.
+CLOCKS = timedelta(minutes=5)
 # What a release holds beside the files that its record names.
 BESIDE = frozenset((FILE_NAME, IMAGE_NAME, SBOM_NAME, LICENCES_NAME, SCANNED))
 
@@ -31,12 +44,20 @@ class Release:
         By the clock of the machine that built it.
     blobs : dict of str to str
         Each file and its object.
+    files_sha256 : str
+        Over all of them, by the tag; empty in an older release.
     """
 
     record: Record
     target: str
     tagged: datetime
     blobs: dict[str, str]
+    files_sha256: str
+
+    @property
+    def unsealed(self) -> str:
+        """Why its tag does not cover its files, or empty; asked since release.toml of schema 2."""
+        return "" if self.files_sha256 else "its tag does not say which files it was made for"
 
 
 def read(objects: Objects, version: str, tag: str) -> Release:
@@ -64,7 +85,18 @@ def read(objects: Objects, version: str, tag: str) -> Release:
         raise Invalid(f"it holds what {FILE_NAME} does not name: {', '.join(strangers)}")
     if missing := sorted(named - {*blobs}):
         raise Invalid(f"{', '.join(missing)} is missing")
-    return Release(record, stored.target, stored.tagger.time, blobs)
+    if stored.tagger.time < objects.commit(record.commit).signed("committer").time - CLOCKS:
+        raise Invalid("its tag is older than the commit that it was built from")
+    lines = [line for line in stored.message.split("\n") if line.startswith(FILES)]
+    if len(lines) > 1:
+        raise Invalid(f"its tag has {len(lines)} lines {FILES!r}")
+    digest = lines[0].removeprefix(FILES) if lines else ""
+    return Release(record, stored.target, stored.tagger.time, blobs, digest)
+
+
+def trailer(files: Mapping[str, bytes]) -> str:
+    """Return the line of a tag that covers every file of a release, also what no server reads."""
+    return f"{FILES}{digest_of({name: sha256(content) for name, content in files.items()})}\n"
 
 
 def files_of(objects: Objects, release: Release) -> dict[str, bytes]:
@@ -72,4 +104,6 @@ def files_of(objects: Objects, release: Release) -> dict[str, bytes]:
     files = objects.contents(release.blobs)
     if damage := release.record.damage(files):
         raise Invalid(damage)
+    if release.files_sha256 and trailer(files) != f"{FILES}{release.files_sha256}\n":
+        raise Invalid("its files are not those that its tag was made for")
     return files

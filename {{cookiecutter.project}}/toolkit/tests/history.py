@@ -94,7 +94,7 @@ class History:
             previous=history[0].release if history else "",
             actor="Mallory <mallory@example.com>",
         )
-        files = {FILE_NAME: record.to_json()}
+        files = {FILE_NAME: record.to_json()} | InMemoryPlatform.render(record)
         begun = replace(pending, **fields)
         cause = ledger.append(environment, begun, files)
         ended = replace(begun, outcome="verified", caused_by=cause)

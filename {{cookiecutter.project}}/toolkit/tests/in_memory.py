@@ -7,6 +7,7 @@ has tests of its own.
 from __future__ import annotations
 
 import http.server
+import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from toolkit.release.records import FILE_NAME, Record, parse
 from toolkit.release.smoke import ask_over_http
 
 from .stand_in_server import Handler
+from .workshop import SERVER
 
 
 class InMemoryPlatform:
@@ -52,10 +54,12 @@ class InMemoryPlatform:
     def locate(self) -> None:
         pass
 
+    @staticmethod
     def render(
-        self, record: Record, bundle: Callable[[], Mapping[str, bytes]], event: str
+        record: Record, bundle: Callable[[], Mapping[str, bytes]] = dict, event: str = ""
     ) -> dict[str, bytes]:
-        return {"in_memory.txt": record.version.encode()}
+        manifest = {"release": record.version, "digest": record.digest, "serve": [str(SERVER)]}
+        return {"process.json": json.dumps(manifest).encode()}
 
     def examine(self, desired: Mapping[str, bytes]) -> None:
         pass
@@ -78,9 +82,8 @@ class InMemoryPlatform:
         report: Callable[[str], None],
     ) -> None:
         record = parse(desired[FILE_NAME], "a test")
-        assert desired["in_memory.txt"] == record.version.encode(), (
-            "the state was not rendered here"
-        )
+        rendered = json.loads(desired["process.json"])
+        assert rendered["release"] == record.version, "the state was not rendered here"
         self.before_apply(record)
         with self.lock:
             guard()

@@ -35,7 +35,7 @@ from .tags import strays
 # The rules that say whether a release may serve at all, and not when.
 DECIDING = (
     *("object", "record", "bundle", "gate", "merged", "order", "approval"),
-    *("cause", "release", "state"),
+    *("manifest", "cause", "release", "state"),
 )
 
 

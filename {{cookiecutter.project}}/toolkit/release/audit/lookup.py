@@ -17,7 +17,7 @@ from ..ledger import Approval, Ledger, approval_of
 from ..objects import Invalid, Objects
 from ..policy import ApprovalPolicy, Environment, Policy
 from ..policy_file import at_commit, deciding_commit
-from ..records import EVIDENCE_NAME, Record
+from ..records import EVIDENCE_NAME, IMAGE_NAME, Record
 from ..references import APPROVALS, RELEASES
 from ..releases import Release
 from .chain import Chain
@@ -31,6 +31,8 @@ class Checked:
     ----------
     release : Release or None
         None where it cannot be read.
+    image : mapping of str to bytes
+        The record of its image, where it has one.
     damage : str
         How it differs from what was released, or empty.
     ungated : str
@@ -38,6 +40,7 @@ class Checked:
     """
 
     release: Release | None
+    image: Mapping[str, bytes]
     damage: str = ""
     ungated: str = ""
 
@@ -78,12 +81,13 @@ class Lookup:
     def _read_whole(self, version: str) -> Checked:
         release, damage = self.tagged(version)
         if release is None:
-            return Checked(None, damage)
+            return Checked(None, {}, damage)
         try:
             files = releases.files_of(self.objects, release)
         except GitFailed as error:
-            return Checked(release, str(error))
-        return Checked(release, "", _ungated(release.record, files))
+            return Checked(release, {}, str(error))
+        image = {name: files[name] for name in (IMAGE_NAME,) if name in files}
+        return Checked(release, image, "", _ungated(release.record, files))
 
     def tagged(self, version: str) -> tuple[Release | None, str]:
         """Return a release but for the content of its files, or how its tag is none."""

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ..approvals import CLOCKS
 from ..checks import hold_of
 from ..event import Event
+from ..git import GitFailed
+from ..platforms import claims
 from ..policy import MERGED_SINCE, Environment
 from ..records import Record
+from ..releases import CLOCKS
 from .lookup import Lookup
 from .chain import Chain
 
@@ -76,11 +78,28 @@ def complaints(lookup: Lookup, chain: Chain, at: int) -> Iterator[tuple[str, str
 
 
 def _bundle(deployment: Deployment) -> str:
-    return deployment.lookup.release(deployment.record.version).damage
+    checked = deployment.lookup.release(deployment.record.version)
+    is_asked = deployment.lookup.policy_of(deployment.record).schema >= MERGED_SINCE
+    unsealed = checked.release.unsealed if checked.release and is_asked else ""
+    return checked.damage or unsealed
 
 
 def _gate(deployment: Deployment) -> str:
     return deployment.lookup.release(deployment.record.version).ungated
+
+
+def _manifest(deployment: Deployment) -> str:
+    lookup, record = deployment.lookup, deployment.record
+    checked, policy = lookup.release(record.version), lookup.policy_of(record)
+    if checked.damage:
+        return ""  # That is a rule of its own.
+    # Older releases were started with the command of the day.
+    serve = policy.serve if policy.schema >= MERGED_SINCE else None
+    try:
+        state = lookup.objects.contents(dict(deployment.chain.links[deployment.at].state))
+    except GitFailed as error:
+        return f"its manifests cannot be read: {error}"
+    return claims.complaint(state, record, checked.image, serve)
 
 
 def _merged(deployment: Deployment) -> str:
@@ -172,6 +191,7 @@ def _freeze(deployment: Deployment) -> str:
 Rules = tuple[tuple[str, Callable[[Deployment], str]], ...]
 OF_THE_RELEASE: Rules = (("bundle", _bundle), ("gate", _gate))
 OF_A_PROMOTION: Rules = (
+    ("manifest", _manifest),
     ("merged", _merged),
     ("time", _time),
     ("order", _order),

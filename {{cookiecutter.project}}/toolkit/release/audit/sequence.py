@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from ..approvals import CLOCKS
 from ..event import ABORTED, FAILED, KINDS, NOTED, PENDING, ROLLED_BACK, VERIFIED, Event, subject_of
+from ..releases import CLOCKS
 from .chain import Chain, Link
 
 # What a terminal event repeats of its pending event.

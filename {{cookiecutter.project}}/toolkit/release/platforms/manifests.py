@@ -156,6 +156,11 @@ def index() -> bytes:
     return (json.dumps(HEADER | {"resources": [MANIFEST]}, indent=2) + "\n").encode()
 
 
+def containers(part: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield every container in an object of any kind."""
+    return (container for _, container in _containers(part))
+
+
 def _objects(content: bytes) -> Iterator[dict[str, Any]]:
     for document in yaml.safe_load_all(content.decode()):
         if not isinstance(document, dict) or not isinstance(document.get("metadata"), dict):

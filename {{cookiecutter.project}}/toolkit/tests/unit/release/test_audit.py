@@ -227,7 +227,7 @@ def test_34_a_hold_that_changes_what_serves_is_named(history: History) -> None:
     ledger = history.shop.ledger()
     head = ledger.history("staging")[0]
     held = Event("hold", head.release, head.digest, "noted", actor="Mallory <m@example.com>")
-    ledger.append("staging", held, ledger.desired(head.sha) | {"in_memory.txt": b"another one"})
+    ledger.append("staging", held, ledger.desired(head.sha) | {"process.json": b"another one"})
     assert history.found() == [("staging", "state")]
 
 
