@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import nox
@@ -47,15 +48,19 @@ def install(session: nox.Session, lock: Path, folder: Path) -> Path:
     wanted = f"{hashlib.sha256(lock.read_bytes()).hexdigest()} {sys.version}\n"
     if not (stamp.exists() and stamp.read_text(encoding="utf-8") == wanted):
         stamp.unlink(missing_ok=True)
-        for command in _commands(folder, programs / "python", lock):
-            # uv would fetch an interpreter that nobody asked for.
-            session.run(*command, external=True, env={"UV_PYTHON_DOWNLOADS": "never"})
+        commands = _commands(folder.absolute(), lock.absolute())
+        # Elsewhere, so that no uv.toml of the repository chooses the package index.
+        with session.chdir(tempfile.gettempdir()):
+            for command in commands:
+                # uv would fetch an interpreter that nobody asked for.
+                session.run(*command, external=True, env={"UV_PYTHON_DOWNLOADS": "never"})
         stamp.write_text(wanted, encoding="utf-8")
     return programs
 
 
-def _commands(folder: Path, interpreter: Path, lock: Path) -> tuple[tuple[str, ...], ...]:
+def _commands(folder: Path, lock: Path) -> tuple[tuple[str, ...], ...]:
     """Return what makes an environment: uv where it is installed, virtualenv and pip elsewhere."""
+    interpreter = folder / "bin" / "python"
     wanted = ("--require-hashes", "--requirement", str(lock))
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if uv:

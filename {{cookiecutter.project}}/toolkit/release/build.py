@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from .sources import Source
 CHECKSUMS = "checksums.txt"
 # What a server installs; in the bundle its name is requirements.txt.
 LOCK = Path("requirements", "serving.txt")
+OPTION = re.compile(r"\s*-(?!-hash=sha256:[0-9a-f]{64}( \\)?$)")
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def _build(
         commit_time = ledger.repository.commit_time(source.commit)
         artifacts = gated.model | wheel.build(source.folder, commit_time)
     with progress.step("assemble the bundle"):
-        artifacts["requirements.txt"] = (source.folder / LOCK).read_bytes()
+        artifacts["requirements.txt"] = _lock(source.folder)
         checksums = {name: sha256(content) for name, content in artifacts.items()}
         record = Record(
             version=version,
@@ -167,6 +169,21 @@ def _released(ledger: Ledger, record: Record) -> Record:
             "and build a new release",
         )
     return released
+
+
+def _lock(source: Path) -> bytes:
+    """Return the lock of a server; `BuildFailed` if an installer would obey an option in it."""
+    content = (source / LOCK).read_bytes()
+    lines = content.decode("utf-8", "replace").splitlines()
+    options = [line.strip() for line in lines if OPTION.match(line)]
+    if options:
+        raise BuildFailed(
+            f"{LOCK} holds more than versions and hashes",
+            why="an installer obeys " + ", ".join(options[:5]),
+            state="no release was made",
+            next_step="nox -s lock, which writes it anew",
+        )
+    return content
 
 
 def _inventory(bundle: dict[str, bytes], policy: Policy, version: str) -> dict[str, bytes]:

@@ -55,7 +55,7 @@ def read(reports: Path, commit: str, is_clean: bool) -> Gated:
         content = (reports / EVIDENCE_NAME).read_bytes()
         evidence = json.loads(content)
         model = {path.name: path.read_bytes() for path in sorted((reports / "model").iterdir())}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise GateRefused(
             "the gate's evidence is missing or cannot be read",
             why=str(error),
@@ -64,7 +64,10 @@ def read(reports: Path, commit: str, is_clean: bool) -> Gated:
         ) from None
     if not isinstance(evidence, dict):
         evidence = {}
-    complaints = [f"the gate failed: {reason}" for reason in evidence.get("reasons") or []]
+    reasons = evidence.get("reasons")
+    complaints = [
+        f"the gate failed: {reason}" for reason in (reasons if isinstance(reasons, list) else [])
+    ]
     if evidence.get("schema") != SCHEMA:
         complaints.append(f"its schema is {evidence.get('schema')!r}, not {SCHEMA}")
     proofs = {EVIDENCE_NAME: content}
@@ -84,7 +87,7 @@ def read(reports: Path, commit: str, is_clean: bool) -> Gated:
     for key in ("model_sha256", "data_sha256"):
         if not isinstance(evidence.get(key), str) or len(evidence[key]) != 64:
             complaints.append(f"it names no {key}")
-    if evidence.get("model_sha256") not in {sha256(one) for one in model.values()}:
+    if evidence.get("model_sha256") not in [sha256(one) for one in model.values()]:
         complaints.append("no file in reports/model has the model_sha256 that it names")
     _refuse(complaints)
     return Gated(evidence, model, proofs)
@@ -134,23 +137,32 @@ def verify(gated: Gated, ledger: Ledger, policy: Policy, source: Path) -> None:
             text=True,
             check=False,
         )
-        try:
-            answer = json.loads((reports / ANSWER).read_bytes())
-            if answer["schema"] != ANSWER_SCHEMA:
-                raise ValueError(f"its schema is {answer['schema']!r}, not {ANSWER_SCHEMA}")
-            reasons, checked = list(answer["reasons"]), dict(answer["files"])
-            passed = answer["verdict"] == "passed" and not reasons
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            output = f"{done.stdout}{done.stderr}".strip()[-2000:]
-            raise BuildFailed(
-                "the gate's evidence could not be verified",
-                why=f"{' '.join(policy.verify)} wrote no answer: {error}\n{output}".strip(),
-                state="no release was made",
-                next_step="nox -s verify, which says what is wrong",
-            ) from None
+        reasons, checked = _answer(reports, done)
     _refuse([*reasons, *_unchecked(gated, checked)])
-    if not passed or done.returncode:
-        _refuse([f"{' '.join(policy.verify)} has not passed, and exited {done.returncode}"])
+    if done.returncode:
+        _refuse([f"{' '.join(policy.verify)} has not passed: it exited {done.returncode}"])
+
+
+def _answer(
+    reports: Path, done: subprocess.CompletedProcess[str]
+) -> tuple[list[str], dict[str, str]]:
+    """Read ``verified.json``: why the evidence is refused, and the checksum of each file."""
+    try:
+        answer = json.loads((reports / ANSWER).read_bytes())
+        if answer["schema"] != ANSWER_SCHEMA:
+            raise ValueError(f"its schema is {answer['schema']!r}, not {ANSWER_SCHEMA}")
+        reasons = [str(reason) for reason in answer["reasons"]]
+        if answer["verdict"] != "passed":
+            reasons = reasons or [f"{ANSWER} says {answer['verdict']!r}, not 'passed'"]
+        return reasons, dict(answer["files"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        output = f"{done.stdout}{done.stderr}".strip()[-2000:]
+        raise BuildFailed(
+            "the gate's evidence could not be verified",
+            why=f"{ANSWER} was not written: {error}\n{output}".strip(),
+            state="no release was made",
+            next_step="nox -s verify, which says what is wrong",
+        ) from None
 
 
 def _lend_environments(root: Path, source: Path) -> None:

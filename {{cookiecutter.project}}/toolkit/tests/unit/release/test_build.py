@@ -287,3 +287,16 @@ def test_a_tag_that_somebody_pushed_before_the_build_is_not_believed(shop: Works
         built(shop)
     assert forged.digest in refusal.value.why and record.digest in refusal.value.why
     assert refusal.value.exit_code == 22
+
+
+@pytest.mark.parametrize(
+    "option", ["--find-links wheels", "--index-url=https://example.com", "-e ."]
+)
+def test_a_lock_with_an_option_is_not_released(shop: Workshop, option: str) -> None:
+    (shop.folder / "requirements" / "serving.txt").write_text(f"# A lock.\n{option}\n")
+    git(shop.folder, "commit", "--quiet", "--all", "--message=another index")
+    shop.train(b"model")
+    with pytest.raises(BuildFailed, match="holds more than versions and hashes") as refusal:
+        built(shop)
+    assert refusal.value.why == f"an installer obeys {option}"
+    assert shop.ledger().versions() == []

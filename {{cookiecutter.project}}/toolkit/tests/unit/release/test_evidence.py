@@ -76,7 +76,7 @@ def test_a_folder_in_the_model_s_folder_is_refused(shop: Workshop) -> None:
 @pytest.mark.parametrize(
     ("script", "why"),
     [
-        ("print('all is well')", "wrote no answer"),
+        ("print('all is well')", "verified.json was not written"),
         ("raise SystemExit('no package index')", "no package index"),
         (f"write({ANSWER | {'schema': 9}!r})", "its schema is 9, not 1"),
         ("write({'schema': 1})", "'reasons'"),
@@ -92,8 +92,8 @@ def test_a_verification_without_an_answer_is_no_pass(shop: Workshop, script: str
 @pytest.mark.parametrize(
     ("script", "why"),
     [
-        (f"write({ANSWER | {'verdict': 'failed'}!r})", "has not passed, and exited 0"),
-        (f"write({ANSWER!r}); raise SystemExit(3)", "has not passed, and exited 3"),
+        (f"write({ANSWER | {'verdict': 'failed'}!r})", "verified.json says 'failed', not 'passed'"),
+        (f"write({ANSWER!r}); raise SystemExit(3)", "has not passed: it exited 3"),
         (f"write({ANSWER | {'reasons': ['it is worse']}!r})", "it is worse"),
         (f"write({ANSWER | {'files': {}}!r}, {{}})", "reports/model/model.onnx is no file"),
         (f"write({ANSWER!r}, {{'x.onnx': ''}})", "reports/model/x.onnx is missing"),
@@ -128,6 +128,24 @@ def test_a_policy_that_names_no_verification_releases_nothing(shop: Workshop) ->
     with pytest.raises(ConfigurationError, match="does not say how to verify") as refusal:
         build(shop.ledger(), replace(shop.machine.policy, verify=()), Progress())
     assert "verify = " in refusal.value.next_step
+
+
+KEYS = ("reasons", "model_sha256", "data_sha256", "commit", "champion")
+ODD: tuple[object, ...] = (None, 7, 0.5, True, "text", [], [[]], {}, {"a": []})
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_evidence_of_any_kind_is_refused_in_words(shop: Workshop, key: str) -> None:
+    path = shop.folder / "reports" / "gate.json"
+    evidence = json.loads(path.read_bytes()) | {"verdict": "failed"}
+    for value in ODD:
+        path.write_text(json.dumps(evidence | {key: value}))
+        assert "its verdict is 'failed', not 'passed'" in refusal_of(shop)
+
+
+def test_evidence_without_an_end_is_refused_in_words(shop: Workshop) -> None:
+    (shop.folder / "reports" / "gate.json").write_text("[" * 200_000)
+    assert "recursion" in refusal_of(shop)
 
 
 # The champion
