@@ -121,6 +121,27 @@ def test_a_symbolic_link_in_the_commit_is_refused(shop: Workshop) -> None:
     assert "src/stand_in/secret.py is a symbolic link" in refusal_of(shop)
 
 
+def test_a_submodule_in_the_commit_is_refused(shop: Workshop) -> None:
+    head = git(shop.folder, "rev-parse", "HEAD")
+    git(shop.folder, "update-index", "--add", "--cacheinfo", f"160000,{head},src/more")
+    git(shop.folder, "commit", "--quiet", "--message=more code, elsewhere")
+    (shop.folder / "src" / "more").mkdir()
+    shop.train(b"model")
+    assert "src/more is a submodule" in refusal_of(shop)
+
+
+def test_a_large_file_may_be_kept_outside_of_git(shop: Workshop) -> None:
+    """As Git LFS does: the commit holds a pointer, and the working tree the file."""
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
+    (shop.folder / "pointer").write_text(pointer, encoding="utf-8")
+    (shop.folder / ".gitattributes").write_text("*.csv filter=large\n", encoding="utf-8")
+    git(shop.folder, "config", "filter.large.clean", "cat pointer")
+    (shop.folder / "table.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    commit(shop)
+    assert git(shop.folder, "show", "HEAD:table.csv") == pointer.strip()
+    assert "stand_in/__init__.py" in wheel_of(shop)
+
+
 def test_hidden_changes_may_be_built_to_look_at_and_are_never_released(shop: Workshop) -> None:
     git(shop.folder, "update-index", "--skip-worktree", str(CODE))
     options = Options(push=True, allow_dirty=True)
@@ -190,3 +211,20 @@ def test_no_file_gets_into_the_wheel_under_another_name(
     with pytest.raises(BuildFailed) as refusal:
         wheel_of(shop)
     assert refusal.value.why.startswith(why)
+
+
+def test_a_file_beside_the_packages_is_refused(shop: Workshop) -> None:
+    (shop.folder / "notes.txt").write_text("import os\n", encoding="utf-8")
+    shared = PYPROJECT + "\n[tool.hatch.build.targets.wheel.shared-data]\n"
+    (shop.folder / "pyproject.toml").write_text(f"{shared}'notes.txt' = 'lib/start.pth'\n")
+    commit(shop)
+    with pytest.raises(BuildFailed) as refusal:
+        wheel_of(shop)
+    assert refusal.value.why.startswith("stand_in-1.data/data/lib/start.pth: Python may run it")
+
+
+def test_a_wheel_may_have_scripts_that_import_its_package(shop: Workshop) -> None:
+    scripts = PYPROJECT.replace('version = "1"', 'version = "1"\nscripts = { go = "stand_in:go" }')
+    (shop.folder / "pyproject.toml").write_text(scripts)
+    commit(shop)
+    assert "stand_in-1.dist-info/entry_points.txt" in wheel_of(shop)
