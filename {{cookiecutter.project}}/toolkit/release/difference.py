@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from . import rules
 from .git import GitFailed
 from .ledger import Ledger
 from .plan import chosen_release, serving
@@ -26,6 +27,8 @@ class Difference:
         The commits that only the second release has, the newest first.
     files : tuple of str
         The files of the bundle that differ.
+    rules : tuple of str
+        What has changed of what decides about a release, the laxer first.
     figures : dict of str to tuple
         The gate's figures of both; None where a release has none.
     """
@@ -35,6 +38,7 @@ class Difference:
     comes: str
     commits: tuple[str, ...]
     files: tuple[str, ...]
+    rules: tuple[str, ...]
     figures: dict[str, tuple[float | None, float | None]]
 
     def __str__(self) -> str:
@@ -43,6 +47,7 @@ class Difference:
         lines = [f"{self.environment}: {self.serves or 'nothing'} -> {self.comes}"]
         lines += [f"  {commit}" for commit in self.commits]
         lines += [f"  differs   {name}" for name in self.files]
+        lines += [f"  rule      {rule}" for rule in self.rules]
         for name, (old, new) in self.figures.items():
             lines.append(f"  {name:<24} {number(old):>10} -> {number(new):>10}")
         return "\n".join(lines)
@@ -64,6 +69,7 @@ def compare(ledger: Ledger, environment: Environment, version: str | None) -> Di
             for name in sorted({**artifacts[0], **artifacts[1]})
             if artifacts[0].get(name) != artifacts[1].get(name)
         ),
+        rules=_rules(ledger, current, coming),
         figures={name: (old.get(name), new.get(name)) for name in {**old, **new}},
     )
 
@@ -75,6 +81,15 @@ def _commits(ledger: Ledger, current: Record | None, coming: Record) -> list[str
     except GitFailed:
         return ["the commits are not in this clone"]
     return listed.splitlines()
+
+
+def _rules(ledger: Ledger, current: Record | None, coming: Record) -> tuple[str, ...]:
+    if current is None:
+        return ()
+    try:
+        return rules.changes(ledger.repository, current.commit, coming.commit)
+    except GitFailed:
+        return ("what decides about a release cannot be compared: a commit is not in this clone",)
 
 
 def _figures(ledger: Ledger, record: Record | None) -> dict[str, float]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from .errors import HeadMoved, PreconditionFailed
 
@@ -63,6 +64,30 @@ def without_credentials(text: str) -> str:
     """Remove user, password and query from every URL: git prints the remote's address in errors."""
     without_user = re.sub(r"://[^/@\s]+@", "://***@", text)
     return re.sub(r"(://[^\s?#'\"]+)[?#][^\s'\"]+", r"\1?***", without_user)
+
+
+def login_in(address: str) -> dict[str, str]:
+    """Return variables for git by which it logs in at a remote without naming the login.
+
+    Git gives the whole address as an argument to a program of its own, and arguments are readable
+    by every user of the machine; variables are not. Empty for an address without a password.
+    """
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.password:
+        return {}
+    place = parts.netloc.rpartition("@")[2]
+    clean = urlunsplit(parts._replace(netloc=place))
+    helper = """!printf 'username=%s\\npassword=%s\\n' "$RELEASE_LOGIN" "$RELEASE_PASSWORD";:"""
+    settings = {
+        f"url.{clean}.insteadOf": address,
+        f"credential.{parts.scheme}://{place}.helper": helper,
+    }
+    given = int(os.environ.get("GIT_CONFIG_COUNT", 0))
+    variables = {"GIT_CONFIG_COUNT": str(given + len(settings))}
+    for at, (key, value) in enumerate(settings.items(), given):
+        variables |= {f"GIT_CONFIG_KEY_{at}": key, f"GIT_CONFIG_VALUE_{at}": value}
+    login = {"RELEASE_LOGIN": parts.username or "", "RELEASE_PASSWORD": parts.password}
+    return variables | {name: unquote(value) for name, value in login.items()}
 
 
 def _environment() -> dict[str, str]:
@@ -129,7 +154,7 @@ class Repository:
             done = subprocess.run(
                 ["git", *SETTINGS, *arguments],
                 cwd=self.root,
-                env=_environment() | dict(environment or {}),
+                env=_environment() | self._login_for(arguments) | dict(environment or {}),
                 input=stdin,
                 capture_output=True,
                 timeout=timeout_s,
@@ -145,6 +170,9 @@ class Repository:
                 without_credentials(message) or f"git {arguments[0]} exited {done.returncode}"
             )
         return done
+
+    def _login_for(self, arguments: Sequence[str]) -> dict[str, str]:
+        return self._login if arguments[0] in ("fetch", "ls-remote", "push") else {}
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start a git command that reads questions on its input and answers on its output."""
@@ -209,6 +237,14 @@ class Repository:
     def has_remote(self) -> bool:
         """Whether there is an ``origin``."""
         return REMOTE in self.run("remote").split()
+
+    @cached_property
+    def _login(self) -> dict[str, str]:
+        """The variables by which git logs in at the remote, where its address has a password."""
+        try:
+            return login_in(self.run("config", "--get", f"remote.{REMOTE}.url"))
+        except GitFailed:
+            return {}
 
     def _inside(self, name: str) -> Path:
         """Return the path of something in ``.git``, wherever that is."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from . import audit
+from . import audit, rules
 from .checks import Candidate, check, known_bad, refuse_a_lock
 from .errors import (
     ArtifactGone,
@@ -93,6 +93,8 @@ class Plan:
         Of a recovery: the command that was killed.
     warnings : tuple of str
         What the user should know before going on.
+    rules : tuple of str
+        What has changed, since the release that serves, of what decides about one.
     """
 
     command: str
@@ -104,6 +106,7 @@ class Plan:
     nothing_to_do: bool = False
     begun: str = ""
     warnings: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -143,6 +146,7 @@ class Plan:
             "before": self.before.version,
             "checks": dict(self.checks),
             "warnings": self.warnings,
+            "rules": self.rules,
             "steps": [step.text for step in self.steps],
             "nothing_to_do": self.nothing_to_do,
         }
@@ -159,6 +163,7 @@ class Plan:
             f"  platform  {self.environment.platform}, {self.environment.place}",
         ]
         lines += [f"  {check:<9} {found}" for check, found in self.checks]
+        lines += [f"  rule      {rule}" for rule in self.rules]
         lines += [f"  warning   {warning}" for warning in self.warnings]
         lines += [f"  {number}. {step.text}" for number, step in enumerate(self.steps, 1)]
         return "\n".join(lines)
@@ -229,7 +234,11 @@ def plan_promotion(
         is_named=version is not None,
         now=datetime.now(UTC),
     )
-    return Plan("promote", environment, record, before, tuple(history), check_by_all(candidate))
+    found = check_by_all(candidate)
+    changed: tuple[str, ...] = ()
+    if before.record:
+        changed = rules.changes(ledger.repository, before.record.commit, record.commit)
+    return Plan("promote", environment, record, before, tuple(history), found, rules=changed)
 
 
 def check_by_all(candidate: Candidate) -> tuple[tuple[str, str], ...]:

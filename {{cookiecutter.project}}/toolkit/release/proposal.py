@@ -39,6 +39,8 @@ class Proposal:
         The result of the nightly training for this release's model, or empty.
     figures : dict of str to tuple
         The gate's figures of the release that serves and of the proposed one.
+    rules : tuple of str
+        What has changed of what decides about a release, the laxer first.
     obstacles : tuple of str
         What prevents its promotion now.
     commands : tuple of str
@@ -53,6 +55,7 @@ class Proposal:
     serves: str
     why: str = ""
     figures: dict[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    rules: tuple[str, ...] = ()
     obstacles: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     issue: str = ""
@@ -77,6 +80,8 @@ class Proposal:
         lines += ["", "| figure | serves | proposed |", "| --- | --- | --- |"]
         for name, figures in self.figures.items():
             lines.append(f"| {name} | {' | '.join(map(difference.number, figures))} |")
+        if self.rules:
+            lines += ["", "Rules that have changed since:", "", *(f"- {one}" for one in self.rules)]
         if self.obstacles:
             lines += [
                 "",
@@ -119,6 +124,7 @@ def propose(
         proposal,
         why=_why(ledger.repository.root, record),
         figures=found.figures,
+        rules=found.rules,
         obstacles=_obstacles(candidate),
         commands=_commands(environment, record),
     )

@@ -345,10 +345,14 @@ def audit(c: Context, html: bool = False, json: bool = False) -> Any:
         path = machine.repository.root / "reports" / "audit.html"
         write_file(path, board.page(found, ledger, machine.policy, datetime.now(UTC)))
         say(f"see {path}")
-    answer = {"environments": found.proofs, "unreachable": found.unreachable}
+    answer = {
+        "environments": found.proofs,
+        "tags": found.strays,
+        "unreachable": found.unreachable,
+    }
     if not json:
-        for proof in found.proofs:
-            print(proof)
+        for line in (*found.proofs, *found.strays):
+            print(line)
         if not found.proofs:
             print("no release yet")
     trouble = found.trouble

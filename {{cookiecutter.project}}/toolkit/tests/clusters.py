@@ -22,7 +22,7 @@ from toolkit.release.records import Record, sha256
 from toolkit.release.status import Status, look
 
 from .kubectl import CLUSTER, Cluster
-from .workshop import Workshop, free_port, git
+from .workshop import Workshop, commit, free_port, git
 
 NAME = "churn"
 NAMESPACE = "churn-prod"
@@ -86,7 +86,7 @@ class ClusterShop:
         shop.objects(base(shop.repository))
         shop.write("overlays/prod", {"namespace": NAMESPACE, "resources": ["../../base"]})
         git(workshop.folder, "add", "deploy")
-        git(workshop.folder, "commit", "--quiet", "--message=manifests")
+        commit(workshop.folder, "manifests")
         return shop
 
     @property

@@ -11,7 +11,7 @@ from typing import Any
 
 from toolkit.release.policy import ClusterEnvironment, Policy
 
-from .workshop import Workshop, git
+from .workshop import Workshop, commit, git
 
 INVOKE = (sys.executable, "-m", "invoke", "--search-root", str(Path(__file__).parents[2]))
 
@@ -54,7 +54,7 @@ def write_policy(folder: Path, policy: Policy) -> None:
             lines += [f"[{table}.approval]", "author_may_approve = true"]
     (folder / "release.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
     git(folder, "add", "release.toml")
-    git(folder, "commit", "--quiet", "--message=how we release")
+    commit(folder, "how we release")
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,14 @@ def git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
+def commit(folder: Path, message: str) -> str:
+    """Commit what is staged, merged at once where there is a remote; return the commit."""
+    git(folder, "commit", "--quiet", "--allow-empty", f"--message={message}")
+    if git(folder, "remote"):
+        git(folder, "push", "--quiet", "origin", "HEAD:main")
+    return git(folder, "rev-parse", "HEAD")
+
+
 def empty_wheel() -> bytes:
     """Return an installable wheel with nothing in it."""
     content = BytesIO()
@@ -164,10 +172,7 @@ class Workshop:
 
     def commit(self, message: str) -> str:
         """Commit what is staged, merged at once where there is a remote; return the commit."""
-        git(self.folder, "commit", "--quiet", "--allow-empty", f"--message={message}")
-        if self.machine.repository.has_remote:
-            git(self.folder, "push", "--quiet", "origin", "HEAD:main")
-        return self.machine.repository.head()
+        return commit(self.folder, message)
 
     def pack(self) -> None:
         """Commit a package that can be built; git ignores what nox and invoke write."""

@@ -16,11 +16,11 @@ from toolkit.release import errors, tasks
 from toolkit.tests.command_line import CommandLine
 from toolkit.tests.listener import listening
 from toolkit.tests.stand_in_forge import StandInForge, job
-from toolkit.tests.workshop import Workshop, git
+from toolkit.tests.workshop import Workshop, commit
 
 PATH = Path(__file__).parents[3] / "release" / "answers.schema.json"
 SCHEMA = json.loads(PATH.read_text(encoding="utf-8"))
-SHARED = {"failure", "proof", "event", "plan", "record", "observation", "figures"}
+SHARED = {"failure", "proof", "finding", "event", "plan", "record", "observation", "figures"}
 TEXTS = {"name", "version", "commit", "digest", "sha256"}
 
 
@@ -81,7 +81,7 @@ def test_every_answer_of_a_long_story_fits(
         return fit(command, invoke.json(command, *arguments))
 
     def released(model: bytes) -> str:
-        git(invoke.folder, "commit", "--quiet", "--allow-empty", "--message=work")
+        commit(invoke.folder, "work")
         workshop.train(model)
         assert not ask("build")["is_released"]
         built = ask("build", "--push")

@@ -18,7 +18,7 @@ from invoke.tasks import Task
 from toolkit.release import tasks
 from toolkit.tests.command_line import write_policy
 from toolkit.tests.listener import Listener, listening
-from toolkit.tests.workshop import Workshop, git
+from toolkit.tests.workshop import Workshop, commit, git
 
 # Part of every planted secret, so that one search finds them all.
 MARK = secrets.token_hex(16)
@@ -87,7 +87,7 @@ def run_every_command(workshop: Workshop) -> set[str]:
         invoke(task, *arguments)
 
     for model in (b"one", b"two"):
-        git(workshop.folder, "commit", "--quiet", "--allow-empty", "--message=work")
+        commit(workshop.folder, "work")
         workshop.train(model)
         type_in("champion", "--env", "prod")
         type_in("build", "--push")

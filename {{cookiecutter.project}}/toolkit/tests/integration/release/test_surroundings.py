@@ -6,7 +6,7 @@ import pytest
 
 from toolkit.tests.disks import seeing_read_only
 from toolkit.tests.command_line import CommandLine
-from toolkit.tests.workshop import Workshop, git
+from toolkit.tests.workshop import Workshop, commit, git
 
 PRECONDITION = 14
 # Every command that writes, with its required arguments.
@@ -27,7 +27,7 @@ def invoke(workshop: Workshop) -> CommandLine:
     invoke = CommandLine.of(workshop)
     for release in (workshop.release(b"one"), workshop.release(b"two")):
         workshop.record_promotion(release, workshop.staging)
-    git(invoke.folder, "commit", "--quiet", "--allow-empty", "--message=more work")
+    commit(invoke.folder, "more work")
     workshop.train(b"three")
     return invoke
 
@@ -78,7 +78,7 @@ def test_45_a_detached_head_builds_promotes_and_rolls_back_as_in_ci(invoke: Comm
 
 def test_a_policy_that_no_commit_holds_releases_nothing(invoke: CommandLine) -> None:
     git(invoke.folder, "rm", "--quiet", "--cached", "release.toml")
-    git(invoke.folder, "commit", "--quiet", "--message=say nothing of how we release")
+    commit(invoke.folder, "say nothing of how we release")
     (invoke.folder / ".git" / "info" / "exclude").write_text("release.toml\n", encoding="utf-8")
     assert git(invoke.folder, "status", "--porcelain") == ""
     before = git(invoke.folder, "for-each-ref")

@@ -19,7 +19,7 @@ import pytest
 from toolkit.release.audit import audit
 from toolkit.release.engine import Machine
 from toolkit.release.errors import ReleaseError
-from toolkit.release.git import Repository
+from toolkit.release.git import GitFailed, Repository
 from toolkit.release.ledger import Ledger
 from toolkit.release.policy import Policy
 from toolkit.release.records import FILE_NAME, Record, sha256
@@ -379,8 +379,11 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
 
 def outcome(ground: Ground, changed: Mapping[str, str]) -> tuple[str, list[str]]:
     """Make a change at the remote; return how a promotion is refused, and what an audit finds."""
-    for reference, target in changed.items():
-        git(ground.remote.root, "update-ref", reference, target)
+    try:
+        for reference, target in changed.items():
+            ground.remote.set_reference(reference, target)
+    except GitFailed as error:
+        return f"git does not take it: {error}", []
     try:
         machine = Machine(Repository(ground.clone.root), ground.policy)
         refusal = ""
