@@ -1,4 +1,4 @@
-"""The table of failure cases is true: every test that it names is there, and is about its case."""
+"""The tables of failure cases and of attacks are true: every test that they name is there."""
 
 from __future__ import annotations
 
@@ -53,3 +53,10 @@ def test_what_a_row_names_is_there_and_about_it(case: int) -> None:
     for path, test in named:
         assert test in names_in(path), f"{path}::{test} is not there"
         assert case in (cases_of(test) or {case}), f"{test} is about another case"
+
+
+def test_every_attack_names_tests_that_are_there() -> None:
+    text = (TEMPLATE / "docs" / "threat_model.md").read_text(encoding="utf-8")
+    named = [(found["path"], found["test"]) for found in NAMED.finditer(text)]
+    assert named and text.count("::") == len(named), "a name that is none"
+    assert [one for one in named if one[1] not in names_in(one[0])] == []

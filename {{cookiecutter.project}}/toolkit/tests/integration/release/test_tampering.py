@@ -407,7 +407,7 @@ def test_unchanged_it_goes_to_production_and_the_audit_finds_nothing(ground: Gro
 
 
 @pytest.mark.parametrize("share", range(SHARES))
-def test_33_no_single_change_is_missed(ground: Ground, share: int) -> None:
+def test_no_single_change_is_missed(ground: Ground, share: int) -> None:
     for number in range(share, CHANGES, SHARES):
         change = KINDS[number % len(KINDS)]
         changed = drawn(ground, change, number)

@@ -120,7 +120,7 @@ def sign(workshop: Workshop, name: str, record: Record, key: str) -> None:
 
 
 @needs_ssh
-def test_11_without_keys_in_the_released_commit_no_signature_counts(workshop: Workshop) -> None:
+def test_without_keys_in_the_released_commit_no_signature_counts(workshop: Workshop) -> None:
     record = workshop.release()
     approve(workshop, "Grace", record)
     output = refusal(workshop, record, ApprovalPolicy(signed=True))
@@ -145,7 +145,7 @@ def test_11_a_signature_must_be_there_whole_and_by_the_approver(workshop: Worksh
 
 
 @needs_ssh
-def test_11_a_signature_in_the_name_of_another_is_named(workshop: Workshop) -> None:
+def test_a_signature_in_the_name_of_another_is_named(workshop: Workshop) -> None:
     list_keys(workshop, "Grace", "Mallory")
     record, policy = workshop.release(), ApprovalPolicy(signed=True)
     sign(workshop, "Grace", record, key="Mallory")
@@ -153,7 +153,7 @@ def test_11_a_signature_in_the_name_of_another_is_named(workshop: Workshop) -> N
 
 
 @needs_ssh
-def test_11_a_key_that_was_removed_since_counts_no_more(workshop: Workshop) -> None:
+def test_a_key_that_was_removed_since_counts_no_more(workshop: Workshop) -> None:
     list_keys(workshop, "Grace", "Linus")
     record, policy = workshop.release(), ApprovalPolicy(signed=True)
     sign(workshop, "Grace", record, key="Grace")
@@ -164,7 +164,7 @@ def test_11_a_key_that_was_removed_since_counts_no_more(workshop: Workshop) -> N
     assert f"that {newest[:12]} lists in" in refusal(workshop, record, policy)
 
 
-def test_11_an_approval_for_staging_does_not_count_for_prod(workshop: Workshop) -> None:
+def test_an_approval_for_staging_does_not_count_for_prod(workshop: Workshop) -> None:
     """The tag object says what it was made for, whatever a reference calls it."""
     record = workshop.release()
     become(workshop, "Grace")
@@ -177,7 +177,7 @@ def test_11_an_approval_for_staging_does_not_count_for_prod(workshop: Workshop) 
     )
 
 
-def test_11_an_approval_of_another_commit_does_not_count(workshop: Workshop) -> None:
+def test_an_approval_of_another_commit_does_not_count(workshop: Workshop) -> None:
     record = workshop.release()
     become(workshop, "Grace")
     repository, name = workshop.machine.repository, f"approval/prod/{record.version}/grace"
@@ -188,7 +188,7 @@ def test_11_an_approval_of_another_commit_does_not_count(workshop: Workshop) -> 
 
 
 @pytest.mark.parametrize("kind", ["lightweight", "of nobody", "of a file"])
-def test_11_a_stray_tag_is_named_and_passed_over(workshop: Workshop, kind: str) -> None:
+def test_a_stray_tag_is_named_and_passed_over(workshop: Workshop, kind: str) -> None:
     record = workshop.release()
     name = f"approval/prod/{record.version}/stray"
     target = git(workshop.folder, "hash-object", "-w", "--stdin") if "file" in kind else "HEAD"
@@ -203,7 +203,7 @@ def test_11_a_stray_tag_is_named_and_passed_over(workshop: Workshop, kind: str) 
     assert (approvers, len(complaints)) == ([GRACE], 1)
 
 
-def test_11_an_approval_older_than_its_release_does_not_count(workshop: Workshop) -> None:
+def test_an_approval_older_than_its_release_does_not_count(workshop: Workshop) -> None:
     record = workshop.release()
     become(workshop, "Grace")
     release = workshop.ledger().release(record.version)

@@ -49,7 +49,7 @@ def test_what_the_platform_has_rendered_is_believed(name: str, manifest: object)
 
 
 @pytest.mark.parametrize("key", ["release", "digest", "serve", "image", "image_id"])
-def test_33_a_manifest_of_something_else_is_named(key: str) -> None:
+def test_a_manifest_of_something_else_is_named(key: str) -> None:
     assert complaint("docker.json", DOCKER | {key: "other"}).startswith(f"{key} in its docker.json")
 
 
@@ -58,7 +58,7 @@ def test_the_command_of_an_older_release_is_not_asked() -> None:
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"null", b"\xff"])
-def test_33_a_manifest_that_cannot_be_read_is_named(content: bytes) -> None:
+def test_a_manifest_that_cannot_be_read_is_named(content: bytes) -> None:
     output = claims.complaint({"process.json": content}, RECORD, BUNDLE, SERVE)
     assert output.startswith("its manifests cannot be read")
 

@@ -121,7 +121,7 @@ def rendered(record: Record) -> dict[str, bytes]:
         ("evil", "100755", "is no regular file, its mode is 100755"),
     ],
 )
-def test_33_a_release_holds_what_its_record_names_and_nothing_else(
+def test_a_release_holds_what_its_record_names_and_nothing_else(
     attacker: Attacker, tmp_path: Path, name: str, mode: str, why: str
 ) -> None:
     """The tag was pushed before the build made its own, and says so of itself."""
@@ -143,7 +143,7 @@ def test_33_a_release_holds_what_its_record_names_and_nothing_else(
     assert history.shop.promote(history.releases[2], history.shop.staging).outcome == VERIFIED
 
 
-def test_33_an_approval_for_staging_is_none_for_prod(attacker: Attacker, tmp_path: Path) -> None:
+def test_an_approval_for_staging_is_none_for_prod(attacker: Attacker, tmp_path: Path) -> None:
     shop, record = attacker.history.shop, attacker.history.releases[2]
     shop.unhold(shop.prod)
     shop.ledger().add_approval("staging", record, "looks fine", signed=False)
@@ -156,7 +156,7 @@ def test_33_an_approval_for_staging_is_none_for_prod(attacker: Attacker, tmp_pat
 
 
 @pytest.mark.parametrize("outcome", [FAILED, VERIFIED])
-def test_33_events_written_by_hand_are_never_deployed(
+def test_events_written_by_hand_are_never_deployed(
     attacker: Attacker, tmp_path: Path, outcome: str
 ) -> None:
     """Of a release that nobody has approved: the platform still serves another one."""
@@ -175,7 +175,7 @@ def test_33_events_written_by_hand_are_never_deployed(
         assert "next: invoke rollback --env prod" in seen and "invoke deploy" not in seen
 
 
-def test_33_a_rollback_does_not_choose_what_was_called_verified_by_hand(
+def test_a_rollback_does_not_choose_what_was_called_verified_by_hand(
     attacker: Attacker, tmp_path: Path
 ) -> None:
     """It lies before the release that serves: without the audit's rules it would be the target."""
@@ -194,7 +194,7 @@ def test_33_a_rollback_does_not_choose_what_was_called_verified_by_hand(
     assert any("is not to be trusted" in warning for warning in named.warnings)
 
 
-def test_33_a_killed_rollback_by_hand_is_not_completed(attacker: Attacker) -> None:
+def test_a_killed_rollback_by_hand_is_not_completed(attacker: Attacker) -> None:
     shop, record = attacker.history.shop, attacker.history.releases[2]
     long_ago = (datetime.now(UTC) - timedelta(hours=1)).isoformat(timespec="seconds")
     killed = Event("rollback", record.version, record.digest, PENDING, lease_until=long_ago)
@@ -204,7 +204,7 @@ def test_33_a_killed_rollback_by_hand_is_not_completed(attacker: Attacker) -> No
 
 
 @pytest.mark.parametrize("where", ["on no branch", "on a branch"])
-def test_33_a_commit_that_was_not_merged_is_not_released(
+def test_a_commit_that_was_not_merged_is_not_released(
     attacker: Attacker, tmp_path: Path, where: str
 ) -> None:
     """With a policy of its own, which asks for nothing."""
@@ -258,7 +258,7 @@ def soaking(policy: Policy) -> Policy:
     return replace(policy, environments=(first, replace(last, soak_minutes=60)))
 
 
-def test_33_no_variable_of_git_dates_an_event(
+def test_no_variable_of_git_dates_an_event(
     history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two hours back at the promotion to staging, and the soak time would be over at once."""
@@ -276,7 +276,7 @@ def test_33_no_variable_of_git_dates_an_event(
         shop.promote(record, shop.prod)
 
 
-def test_33_an_event_that_is_older_than_its_release_or_the_one_before_is_named(
+def test_an_event_that_is_older_than_its_release_or_the_one_before_is_named(
     attacker: Attacker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Written by hand, with a date of the writer's choice."""
@@ -294,7 +294,7 @@ def test_33_an_event_that_is_older_than_its_release_or_the_one_before_is_named(
     assert finding.startswith("time: it is dated")
 
 
-def test_33_the_audit_has_a_soak_rule(history: History, tmp_path: Path) -> None:
+def test_the_audit_has_a_soak_rule(history: History, tmp_path: Path) -> None:
     shop = history.shop
     record = shop.release(b"in a hurry")
     shop.unhold(shop.prod)
@@ -305,7 +305,7 @@ def test_33_the_audit_has_a_soak_rule(history: History, tmp_path: Path) -> None:
     assert "of 60 minutes in staging" in found[-1].text
 
 
-def test_33_the_default_branch_is_asked_at_origin_and_not_here(history: History) -> None:
+def test_the_default_branch_is_asked_at_origin_and_not_here(history: History) -> None:
     """A commit on a main of this clone alone has been merged by nobody."""
     shop = history.shop
     record = unmerged(shop)
@@ -326,7 +326,7 @@ def test_33_the_default_branch_is_asked_at_origin_and_not_here(history: History)
         ("refs/heads/env/evil", "env/staging"),
     ],
 )
-def test_33_a_stray_reference_is_named_and_ends_no_command(
+def test_a_stray_reference_is_named_and_ends_no_command(
     attacker: Attacker, tmp_path: Path, reference: str, target: str
 ) -> None:
     history, shop = attacker.history, attacker.history.shop
@@ -357,7 +357,7 @@ SETTINGS = (
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_45_no_setting_of_git_changes_what_is_read_or_written(
+def test_no_setting_of_git_changes_what_is_read_or_written(
     history: History, tmp_path: Path, setting: str
 ) -> None:
     """A hook there would refuse everything."""
@@ -378,7 +378,7 @@ def test_45_no_setting_of_git_changes_what_is_read_or_written(
     assert audited(history, tmp_path) == []
 
 
-def test_45_a_repository_with_sha_256_objects_is_a_ledger_too(
+def test_a_repository_with_sha_256_objects_is_a_ledger_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform: InMemoryPlatform
 ) -> None:
     assert platform.release is None
