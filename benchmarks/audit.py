@@ -21,7 +21,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+from toolkit.release import ledger
 from toolkit.release.event import Event
 from toolkit.release.records import Record
 from toolkit.tests.history import History, edit, relinked, without
@@ -31,7 +33,8 @@ from benchmarks.machine import machine
 
 EVENTS = 1000
 RUNS = 5
-BEGIN = datetime(2025, 11, 3, 8, tzinfo=UTC)
+# The year begins today: its releases and approvals are made now, and none may be later than its event.
+BEGIN = datetime.now(UTC)
 BETWEEN = timedelta(minutes=97)
 ADA = "Ada <ada@example.com>"
 EVERY_FAILURE, EVERY_ROLLBACK, EVERY_HOLD = 7, 11, 13
@@ -108,9 +111,10 @@ class Year:
     def append(self, environment: str, event: Event, record: Record) -> str:
         """Write one event through the ledger, some time after the one before."""
         self.events += 1
-        os.environ["GIT_COMMITTER_DATE"] = (BEGIN + self.events * BETWEEN).isoformat()
+        when = BEGIN + self.events * BETWEEN
         files = {"release.json": record.to_json(), "manifest.txt": record.version.encode()}
-        return self.shop.ledger().append(environment, event, files)
+        with patch.object(ledger, "now", lambda: when):
+            return self.shop.ledger().append(environment, event, files)
 
 
 # What is planted: each returns the event that must be named first.
@@ -183,10 +187,10 @@ def edit_a_record(history: History) -> str:
 
 def promote_during_a_hold(history: History) -> str:
     """Promote while releases are kept out."""
-    ledger = history.shop.ledger()
-    newest = ledger.history("staging")[0]
+    read = history.shop.ledger()
+    newest = read.history("staging")[0]
     held = replace(newest, kind="hold", outcome="noted", previous="", caused_by="", id="")
-    ledger.append("staging", held, ledger.desired(newest.sha))
+    read.append("staging", held, read.desired(newest.sha))
     history.forge("staging", history.releases[0])
     return history.commits("staging")[-1]
 
