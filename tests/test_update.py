@@ -349,3 +349,4 @@ def test_a_repository_of_before_the_toolkit_is_updated_as_the_changelog_says(
     repository.ask("promote", "--env", "staging", "--version", old, "--yes")
     for status in repository.ask("status", "--exit-code"):
         assert status["release"] == old
+    assert [proof["findings"] for proof in repository.ask("audit")["environments"]] == [[], []]

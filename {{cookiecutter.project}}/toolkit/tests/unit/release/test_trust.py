@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from toolkit.release import releases
 from toolkit.release.audit import audit
 from toolkit.release.engine import Machine
 from toolkit.release.errors import (
@@ -23,7 +24,7 @@ from toolkit.release.errors import (
 )
 from toolkit.release.event import FAILED, NOTED, PENDING, VERIFIED, Event
 from toolkit.release.git import Repository
-from toolkit.release.policy import Policy
+from toolkit.release.policy import ApprovalPolicy, Policy
 from toolkit.release.progress import Progress
 from toolkit.release.records import FILE_NAME, Record
 from toolkit.release.status import look
@@ -404,3 +405,31 @@ def test_nobody_who_may_only_push_can_end_a_rollback(attacker: Attacker) -> None
     with pytest.raises((NoRollbackTarget, ReleaseError)):
         for _ in range(3):
             shop.rollback(shop.staging)
+
+
+def test_an_older_history_is_read_audited_and_rolled_back_in_by_the_rules_of_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform: InMemoryPlatform
+) -> None:
+    """Its tags cover no list of files, and its approvals are by people who wrote some of it."""
+    assert platform.release is None
+    shop = Workshop.open(tmp_path / "clone", tmp_path / "remote.git")
+    policy = replace(shop.machine.policy, schema=1)
+    first_policy, last = policy.environments
+    last = replace(last, approval=ApprovalPolicy(author_may_approve=False))
+    old = replace(policy, environments=(first_policy, last))
+    shop = replace(shop, machine=replace(shop.machine, policy=old))
+    git(shop.folder, "config", "user.email", "grace@example.com")
+    shop.commit("by somebody else")
+    git(shop.folder, "config", "user.email", "ada@example.com")
+    with monkeypatch.context() as patch:
+        patch.setattr(releases, "trailer", lambda files: "")
+        records = [unmerged(shop), unmerged(shop)]
+    git(shop.folder, "config", "user.email", "grace@example.com")
+    for record in records:
+        shop.promote(record, shop.staging)
+        shop.promote(record, shop.prod)
+    assert [str(one) for one in audit(shop.ledger(), old).findings] == []
+    assert shop.rollback(shop.prod).release == records[0].version
+    newer = replace(old, schema=2)
+    found = {one.rule for one in audit(shop.ledger(), newer).findings}
+    assert found == {"merged", "bundle"}, "by today's rules it would not have been released"
