@@ -224,3 +224,10 @@ def benchmark_serving(session: nox.Session) -> None:
     install(session, MODEL_LOCK)
     bentoml, mlflow = install_apart(session, BENTOML), install_apart(session, MLFLOW)
     session.run("python", "-m", "benchmarks.serving", "--bentoml", bentoml, "--mlflow", mlflow)
+
+
+@measured
+def benchmark_slow_clients(session: nox.Session) -> None:
+    """Measure what clients that never finish their requests take from the others."""
+    install(session, MODEL_LOCK)
+    session.run("python", "-m", "benchmarks.slow_clients", *session.posargs)

@@ -83,8 +83,8 @@ class Running:
         self._contender = contender
         self.say = contender.say
         self._workspace = workspace
-        [self._port] = free_ports(1)
-        command = [part.replace("PORT", str(self._port)) for part in contender.command]
+        [self.port] = free_ports(1)
+        command = [part.replace("PORT", str(self.port)) for part in contender.command]
         with (workspace / "server.log").open("wb") as log:
             self._process = subprocess.Popen(
                 command,
@@ -100,7 +100,7 @@ class Running:
     def ask(self, customers: list[Request]) -> tuple[int, Any]:
         """Return the status and what was answered."""
         path, body = self._contender.ask(customers)
-        connection = http.client.HTTPConnection(HOST, self._port, timeout=ANSWER_TIMEOUT_S)
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=ANSWER_TIMEOUT_S)
         headers = {"Content-Type": "application/json"}
         try:
             connection.request("POST", path, json.dumps(body), headers)
@@ -133,7 +133,7 @@ class Running:
         # By itself it counts an answer as lost that takes two seconds.
         command += ["--timeout", f"{ANSWER_TIMEOUT_S}s"]
         done = subprocess.run(
-            [*command, f"http://{HOST}:{self._port}{path}", "--", str(sent)],
+            [*command, f"http://{HOST}:{self.port}{path}", "--", str(sent)],
             check=True,
             capture_output=True,
             text=True,

@@ -8,6 +8,7 @@ hold places among the requests under way; one unfinished header could fill the m
 import asyncio
 import json
 import logging
+import random
 from typing import Any
 
 import httptools
@@ -23,6 +24,8 @@ from .logs import FIELDS
 
 # How long the sender of a refused request has to read the response before the connection ends.
 LINGER_S = 2.0
+# How much longer than its limit a request may take.
+LONGEST_EXTENSION = 1.25
 
 LOG = logging.getLogger(__name__)
 
@@ -246,7 +249,9 @@ class Connection(HttpToolsProtocol):
             self.server_state.forget(self)
         elif self._ended or self._received:
             if self not in self.server_state.unfinished and not self._ended:
-                self._end_after(self.limits.request_s, self.expire)
+                # Many that began together end one after another: others are answered between them.
+                seconds = self.limits.request_s * random.uniform(1, LONGEST_EXTENSION)
+                self._end_after(seconds, self.expire)
             self.server_state.keep_unfinished(self, self._received)
             self.server_state.make_room()
         else:

@@ -42,9 +42,9 @@ class Limits:
     body_bytes: int = MAX_BODY_BYTES
     request_s: float = 20.0
     unread_s: float = 20.0
-    unfinished: int = 1024
+    unfinished: int = 4096
     unfinished_bytes: int = 64 * MIB
-    connections: int = 4096
+    connections: int = 8192
     pipelined: int = 16
 
 
