@@ -76,7 +76,8 @@ class DockerPlatform:
         self.environment = environment
         self.policy = policy
         self._labels = {PROJECT: policy.project, ENVIRONMENT: environment.name}
-        self._lock = state_directory(policy.project) / "environments" / environment.name / "lock"
+        self._state = state_directory(policy.project)
+        self._lock = self._state / "environments" / environment.name / "lock"
 
     def locate(self) -> None:
         """Do nothing: DOCKER_HOST names the engine."""
@@ -194,7 +195,7 @@ class DockerPlatform:
 
     def stop(self, event: str, guard: Callable[[], None]) -> None:
         """Drain every server, then end the holder."""
-        with exclusive(self._lock), serving("the engine has refused"):
+        with exclusive(self._lock, self._state), serving("the engine has refused"):
             guard()
             self._clear()
 
@@ -277,7 +278,7 @@ class DockerPlatform:
 
     def _serve(self, manifests: list[dict[str, Any]], guard: Callable[[], None]) -> None:
         """Make each slot serve its manifest, one after the other."""
-        with exclusive(self._lock), serving("the engine has refused"):
+        with exclusive(self._lock, self._state), serving("the engine has refused"):
             guard()
             holder = self._hold(manifests[0])
             for slot, manifest in enumerate(manifests):

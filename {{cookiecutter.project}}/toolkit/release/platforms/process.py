@@ -47,20 +47,26 @@ def state_directory(project: str) -> Path:
     return Path(home) / project
 
 
-def make_private(*folders: Path) -> None:
-    """Make folders that only this user may enter; others are closed, as an earlier version's."""
-    for folder in folders:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if folder.stat().st_mode & 0o077:
-            folder.chmod(0o700)
-
-
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Hold a lock on a file, waiting for it; the kernel releases it when the process dies."""
+def exclusive(path: Path, state: Path) -> Iterator[None]:
+    """Hold a lock on a file, waiting for it; the kernel releases it when the process dies.
+
+    Its folders, up to that of the state, are made such that only this user may enter them; those of
+    earlier versions are closed.
+    """
+    for folder in reversed(path.parents):
+        if folder == state or state in folder.parents:
+            make_private(folder)
     with open(path, "a", encoding="utf-8", opener=supervisor.private) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that only this user may enter, or close one that others may."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_mode & 0o077:
+        folder.chmod(0o700)
 
 
 class ProcessPlatform:
@@ -110,8 +116,7 @@ class ProcessPlatform:
     def preflight(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> None:
         """Write the bundle and install its locked environment, once a version on this machine."""
         home = self._release_folder(record.version)
-        make_private(self.state, home.parent)
-        with exclusive(home.with_suffix(".lock")):
+        with exclusive(home.with_suffix(".lock"), self.state):
             if self._is_complete(home, record):
                 return
             # An installation that was killed, or damaged since.
@@ -189,8 +194,7 @@ class ProcessPlatform:
     def discard(self, release: str) -> None:
         """Remove a release's folder, but not while it is being installed."""
         home = self._release_folder(release)
-        make_private(self.state, home.parent)
-        with exclusive(home.with_suffix(".lock")):
+        with exclusive(home.with_suffix(".lock"), self.state):
             shutil.rmtree(home, ignore_errors=True)
 
     def ask(self, address: str, path: str, body: Any = None) -> Any:
@@ -283,8 +287,7 @@ class ProcessPlatform:
     def _reach(self, state: dict[str, Any], guard: Callable[[], None], timeout_s: float) -> None:
         # The same event may be applied twice, so each desired state has an id of its own.
         generation = uuid.uuid4().hex
-        make_private(self.state, self.folder.parent, self.folder)
-        with exclusive(self.folder / "apply.lock"):
+        with exclusive(self.folder / "apply.lock", self.state):
             guard()
             supervisor.write_json(self.folder / "desired.json", state | {"generation": generation})
             if not self._is_supervised():
