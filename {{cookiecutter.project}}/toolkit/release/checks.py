@@ -122,7 +122,7 @@ def _gate(candidate: Candidate) -> str:
             f"release {record.version} has not passed the gate",
             why=damage or f"its verdict is {record.gate!r}",
             state=candidate.unchanged,
-            next_step="nox -s train, then invoke build, on a commit that passes",
+            next_step="nox -s train, then invoke build --push, on a commit that passes",
         )
     return f"{record.gate}; {len(record.artifacts) + len(record.evidence)} files are intact"
 

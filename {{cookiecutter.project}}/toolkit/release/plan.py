@@ -211,7 +211,7 @@ def chosen_release(ledger: Ledger, environment: Environment, version: str | None
         raise PreconditionFailed(
             "no release was built from HEAD",
             state=unchanged,
-            next_step="nox -s train, then invoke build; or an older release with --version",
+            next_step="nox -s train, then invoke build --push; or an older release with --version",
         )
     return ledger.record(built[0])
 

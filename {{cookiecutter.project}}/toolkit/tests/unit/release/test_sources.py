@@ -169,28 +169,41 @@ def test_settings_of_an_installer_in_the_repository_change_nothing(
     assert "stand_in/__init__.py" in wheel_of(shop)
 
 
-HOOK = """
-from hatchling.builders.hooks.plugin.interface import BuildHookInterface
-
-
-class Hook(BuildHookInterface):
-    def initialize(self, version, build_data):
-        with open("start.pth", "w") as file:
-            file.write("import os\\n")
-        build_data["force_include"]["start.pth"] = "start.pth"
-"""
-
-
-def test_a_build_hook_puts_nothing_into_the_wheel(shop: Workshop) -> None:
-    (shop.folder / "hatch_build.py").write_text(HOOK, encoding="utf-8")
-    hooked = (
-        PYPROJECT + '\n[tool.hatch.build.targets.wheel.hooks.custom]\npath = "hatch_build.py"\n'
-    )
-    (shop.folder / "pyproject.toml").write_text(hooked, encoding="utf-8")
+@pytest.mark.parametrize(
+    "table",
+    [
+        "tool.hatch.build.hooks.custom",
+        "tool.hatch.build.targets.wheel.hooks.custom",
+        "tool.hatch.metadata.hooks.custom",
+    ],
+)
+def test_a_build_hook_is_not_run(shop: Workshop, table: str) -> None:
+    ran = shop.folder.parent / "ran"
+    (shop.folder / "hatch_build.py").write_text(f"open({str(ran)!r}, 'w')\n", encoding="utf-8")
+    (shop.folder / "pyproject.toml").write_text(f"{PYPROJECT}\n[{table}]\n", encoding="utf-8")
     commit(shop)
-    with pytest.raises(BuildFailed, match="the wheel holds what the commit does not") as refusal:
+    with pytest.raises(BuildFailed, match="would run code of their own") as refusal:
         wheel_of(shop)
-    assert refusal.value.why.startswith("start.pth: Python may run it at each start")
+    assert refusal.value.why == f"pyproject.toml: {table.removesuffix('.custom')}"
+    assert not ran.exists() and shop.ledger().versions() == []
+
+
+def test_no_code_says_which_version_a_wheel_has(shop: Workshop) -> None:
+    version = PYPROJECT.replace('version = "1"', 'dynamic = ["version"]')
+    version += '\n[tool.hatch.version]\nsource = "code"\npath = "src/stand_in/__init__.py"\n'
+    (shop.folder / "pyproject.toml").write_text(version, encoding="utf-8")
+    commit(shop)
+    with pytest.raises(BuildFailed) as refusal:
+        wheel_of(shop)
+    assert refusal.value.why == "pyproject.toml: tool.hatch.version"
+
+
+def test_settings_of_the_build_in_another_file_are_refused(shop: Workshop) -> None:
+    (shop.folder / "hatch.toml").write_text("[build.hooks.custom]\n", encoding="utf-8")
+    commit(shop)
+    with pytest.raises(BuildFailed) as refusal:
+        wheel_of(shop)
+    assert refusal.value.why == "hatch.toml"
 
 
 @pytest.mark.parametrize(
