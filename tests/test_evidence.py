@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from demo.repository import Repository
-from living import Living
+from living import Living, scan
+from trivy_database import PYTHON, Database
 
 pytestmark = pytest.mark.full
 
@@ -130,7 +131,9 @@ def test_a_file_that_is_ignored_in_this_clone_alone_reaches_no_wheel(
         extra.unlink()
 
 
-def test_where_a_scan_is_wanted_nothing_is_released_before_it(repository: Repository) -> None:
+def test_where_a_scan_is_wanted_nothing_is_released_before_it(
+    repository: Repository, known_holes: Database
+) -> None:
     repository.replace("release.toml", "scan = false\n", "scan = true\n")
     repository.commit("Scan what we release")
     try:
@@ -139,6 +142,17 @@ def test_where_a_scan_is_wanted_nothing_is_released_before_it(repository: Reposi
         said = refused(repository, GATE)
         assert "the release has not passed a scan for vulnerabilities" in said
         assert "next:  invoke build, then nox -s scan, then invoke build --push" in said
+        known_holes.plant(PYTHON, "onnxruntime", "CVE-2026-1", "CRITICAL", fixed="99.1")
+        assert repository.nox("-s", "scan").returncode != 0
+        assert "its verdict is 'failed', not 'passed'" in refused(repository, GATE)
+        known_holes.forget()
+        scan(repository)
+        edit(repository.folder / "reports" / "scanned.json", digest="sha256:" + "0" * 64)
+        assert "it is about the bundle sha256:0000" in refused(repository, GATE)
+        scan(repository)
+        record = repository.ask("build", "--push")["record"]
+        kept = repository.git("show", f"release/{record['version']}:scanned.json")
+        assert json.loads(kept)["digest"] == record["digest"]
     finally:
         repository.git("reset", "--quiet", "--hard", "HEAD~")
         repository.git("push", "--quiet", "--force", "origin", "main")
