@@ -12,7 +12,7 @@ from io import BytesIO
 from pathlib import Path
 
 from toolkit.release.engine import Machine
-from toolkit.release.event import VERIFIED, Event
+from toolkit.release.event import PENDING, VERIFIED, Event
 from toolkit.release.git import Repository
 from toolkit.release.images.record import FILE_NAME as IMAGE_NAME
 from toolkit.release.ledger import Ledger
@@ -219,11 +219,13 @@ class Workshop:
     def record_promotion(
         self, record: Record, environment: Environment, outcome: str = VERIFIED
     ) -> Event:
-        """Write the outcome of a promotion that never happened: no server is started."""
+        """Write the events of a promotion that never happened: no server is started."""
         manifests = ProcessPlatform(environment, self.machine.policy).render(record, dict, "")
-        event = Event("promote", record.version, record.digest, outcome, actor="Ada")
         files = {FILE_NAME: record.to_json()} | manifests
-        return replace(event, sha=self.ledger().append(environment.name, event, files))
+        begun = Event("promote", record.version, record.digest, PENDING, actor="Ada")
+        cause = self.ledger().append(environment.name, begun, files)
+        ended = replace(begun, outcome=outcome, caused_by=cause)
+        return replace(ended, sha=self.ledger().append(environment.name, ended, files))
 
     def rollback(self, environment: Environment, version: str | None = None) -> Event:
         """Roll back."""

@@ -40,7 +40,7 @@ from toolkit.tests.workshop import Workshop
 ENVIRONMENTS = st.sampled_from(["staging", "prod"])
 MODELS = st.sampled_from([b"good", b"wrong predictions", b"never ready", b"wrong version"])
 # The call before which a command is killed.
-DEATHS = st.sampled_from(["work", "bring", "close", "undo"])
+DEATHS = st.sampled_from(["work", "deploy", "close", "undo"])
 
 
 class Killed(BaseException):
