@@ -163,6 +163,7 @@ class Connection(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Give the client time to read on."""
         super().pause_writing()
+        self.server_state.keep_unread(self)
         self._unread = self.loop.call_later(self.limits.unread_s, self.transport.abort)
 
     def resume_writing(self) -> None:
@@ -247,6 +248,9 @@ class Connection(HttpToolsProtocol):
         """Wait for a whole request, unless one is being answered or the connection ends."""
         if self._is_answering():
             self.server_state.forget(self)
+            if self._received:
+                # What the client sends ahead waits in the network, not in memory.
+                self.flow.pause_reading()
         elif self._ended or self._received:
             if self not in self.server_state.unfinished and not self._ended:
                 # Many that began together end one after another: others are answered between them.
@@ -269,6 +273,7 @@ class Connection(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(seconds, end)
 
     def _stop_reading_timer(self) -> None:
+        self.server_state.unread.pop(self, None)
         if self._unread is not None:
             self._unread.cancel()
             self._unread = None

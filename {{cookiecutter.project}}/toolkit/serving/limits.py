@@ -28,8 +28,8 @@ class Limits:
     request_s : float
         Seconds from a request's first byte to its last; shorter than a supervisor or a cluster
         waits for a draining server.
-    unread_s : float
-        Seconds that a response may wait for its client to read on.
+    unread, unread_s : int, float
+        How many long responses may wait for their clients to read on, and for how many seconds.
     unfinished, unfinished_bytes : int
         How many requests may be unfinished, and their bytes together; beyond it the oldest ends.
     connections : int
@@ -41,6 +41,7 @@ class Limits:
     header_bytes: int = 32 * 1024
     body_bytes: int = MAX_BODY_BYTES
     request_s: float = 20.0
+    unread: int = 128
     unread_s: float = 20.0
     unfinished: int = 4096
     unfinished_bytes: int = 64 * MIB
@@ -70,10 +71,12 @@ def give_memory_back() -> None:
 
 
 class Waiting(Protocol):
-    """A connection that waits for a whole request."""
+    """A connection that waits for its client."""
+
+    transport: asyncio.Transport
 
     def expire(self) -> None:
-        """End it."""
+        """End it, and tell its client."""
 
 
 class Connections(ServerState):
@@ -90,6 +93,7 @@ class Connections(ServerState):
         self.idle: dict[Waiting, None] = {}
         self.unfinished: dict[Waiting, int] = {}
         self.unfinished_bytes = 0
+        self.unread: dict[Waiting, None] = {}
         self._most_unfinished = 0
         # Registered by the application.
         self.refused = Counter(
@@ -118,6 +122,14 @@ class Connections(ServerState):
         self.unfinished_bytes += received - self.unfinished.get(connection, 0)
         self.unfinished[connection] = received
         self._most_unfinished = max(self._most_unfinished, len(self.unfinished))
+
+    def keep_unread(self, connection: Waiting) -> None:
+        """Count a connection whose client does not read; of too many the oldest is dropped."""
+        self.unread[connection] = None
+        if len(self.unread) > self.limits.unread:
+            oldest = next(iter(self.unread))
+            del self.unread[oldest]
+            oldest.transport.abort()
 
     def make_room(self) -> None:
         """Close the connections that have waited longest while there are too many."""

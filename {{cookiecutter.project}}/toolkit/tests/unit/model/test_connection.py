@@ -318,6 +318,35 @@ def test_a_client_that_does_not_read_its_response_is_disconnected(server: Server
         until(lambda: not server.connections.tasks)
 
 
+def test_of_too_many_clients_that_do_not_read_the_oldest_is_disconnected() -> None:
+    with running(Limits(unread_s=PATIENCE_S, unread=5)) as server, ExitStack() as stack:
+        held: list[socket.socket] = []
+        for _ in range(20):
+            held.append(stack.enter_context(server.connect()))
+            held[-1].sendall(b"GET /large HTTP/1.1\r\n\r\n")
+            until(lambda: len(server.requests) == len(held))
+        until(lambda: len(server.connections.connections) == 5)
+        status, body = response(held[-1])
+        assert (status, len(body)) == (200, LARGE)
+
+
+def test_what_is_sent_ahead_is_not_read_before_it_is_its_turn() -> None:
+    limits = Limits(body_bytes=LARGE, unfinished_bytes=2 * LARGE)
+    with running(limits) as server, server.connect() as client:
+        client.sendall(b"GET /late HTTP/1.1\r\n\r\n")
+        until(lambda: server.requests == ["/late"])
+        client.settimeout(SOON_S)
+        ahead, sent = BODY % LARGE + b" " * LARGE, 0
+        with suppress(TimeoutError):
+            while sent < len(ahead):
+                sent += client.send(ahead[sent : sent + 65536])
+        assert sent < len(ahead)
+        server.late.set()
+        client.settimeout(PATIENCE_S)
+        client.sendall(ahead[sent:])
+        assert [json.loads(response(client)[1])["bytes"] for _ in range(2)] == [0, LARGE]
+
+
 def test_an_unfinished_request_does_not_hold_up_a_shutdown(server: Server) -> None:
     with server.connect() as client, server.connect() as quick:
         client.sendall(BODY % 10)
