@@ -157,6 +157,9 @@ def test_05_a_tag_that_has_moved_is_told_and_the_digest_wins(host: Host) -> None
     assert f"the release is {host.digest(host.first)}: the digest counts" in done.stderr
     served = {server.attrs["Config"]["Image"] for server in host.servers("staging")}
     assert served == {f"{host.images}@{host.digest(host.first)}"}
+    # Their logs are limited, as release.toml says.
+    logs = [server.attrs["HostConfig"]["LogConfig"] for server in host.servers("staging")]
+    assert {log["Config"]["max-size"] for log in logs} == {"50m"}
 
 
 def test_a_release_is_promoted_by_digest_and_changed_without_a_lost_request(host: Host) -> None:

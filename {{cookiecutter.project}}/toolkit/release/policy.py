@@ -183,6 +183,22 @@ class ImagePolicy:
 
 
 @dataclass(frozen=True)
+class SigningPolicy:
+    """Which of what a release job writes must be signed, the table ``[signing]``.
+
+    Parameters
+    ----------
+    events : bool
+        Whether events and release tags without a signature count for nothing.
+    by : tuple of str
+        The principals whose keys in ``allowed_signers`` may sign them.
+    """
+
+    events: bool
+    by: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Policy:
     """The content of ``release.toml``.
 
@@ -205,8 +221,8 @@ class Policy:
     keep : int
         How many verified releases of an environment ``invoke prune`` keeps on a machine.
     log_mb : int
-        Megabytes at which a server's log on the ``process`` platform begins anew; the one before is
-        kept beside it.
+        Megabytes at which a server's log begins anew on the platforms ``process`` and ``docker``;
+        the one before is kept beside it.
     drill_budget_s : int
         Seconds that a rollback drill may take.
     verify : tuple of str
@@ -215,6 +231,8 @@ class Policy:
         build, and may be missing in an older commit's file.
     scan : bool
         Whether only a bundle is released that has passed ``nox -s scan``.
+    signing : SigningPolicy or None
+        Whose signatures events and release tags need. None: nobody's.
     schema : int
         Of the file: older ones keep the rules of their time.
     root : pathlib.Path
@@ -233,8 +251,14 @@ class Policy:
     drill_budget_s: int = 120
     verify: tuple[str, ...] = ()
     scan: bool = True
+    signing: SigningPolicy | None = None
     schema: int = MERGED_SINCE
     root: Path = Path()
+
+    @property
+    def signers(self) -> tuple[str, ...]:
+        """Who must sign events and release tags; empty where nobody must."""
+        return self.signing.by if self.signing and self.signing.events else ()
 
     def environment(self, name: str) -> Environment:
         """Return the environment called ``name``; `ConfigurationError` if there is none."""

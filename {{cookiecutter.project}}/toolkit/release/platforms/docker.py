@@ -21,6 +21,7 @@ from typing import Any
 import requests
 from docker.errors import DockerException, ImageNotFound
 from docker.models.containers import Container
+from docker.types import LogConfig
 
 from ..canary.traffic import Replay, side_of
 from ..canary.verdict import Side
@@ -41,6 +42,8 @@ OWN_PORTS = range(20_000, 60_000)
 DRAIN_LIMIT_S = 30
 POLL_S = 0.1
 LOG_LINES = 20
+# The engine's drivers that keep a log in files; what others keep is the host's own decision.
+LOG_FILES = ("json-file", "local")
 OK = 200
 # The mark of an empty log.
 BEGINNING = "1970-01-01T00:00:01Z"
@@ -353,7 +356,14 @@ class DockerPlatform:
             healthcheck={"test": ["NONE"]},
             ports=ports,
             network_mode=network_mode,
+            log_config=self._log_config(),
         )
+
+    def _log_config(self) -> LogConfig | None:
+        """Limit a log as on the ``process`` platform; the engine's own default is no limit."""
+        driver = self._host.client.info()["LoggingDriver"]
+        limits = {"max-size": f"{self.policy.log_mb}m", "max-file": "2"}
+        return LogConfig(type=driver, config=limits) if driver in LOG_FILES else None
 
     def _clear(self) -> None:
         found = self._containers()
