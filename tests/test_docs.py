@@ -232,7 +232,7 @@ def test_every_workflow_and_every_job_is_told(bake: Bake) -> None:
 
 def test_every_metric_is_told(baked: Path) -> None:
     told = set(Guide.read(baked / "docs/model.md").spans())
-    built_in = assigned(baked / "toolkit/model/evaluation.py", "HIGHER_IS_BETTER")
+    built_in = assigned(baked / "toolkit/model/metrics.py", "HIGHER_IS_BETTER")
     of_full_training = assigned(baked / "toolkit/model/policy_file.py", "FULL_TRAINING_METRICS")
     assert {*built_in, *of_full_training} <= told
     told = set(Guide.read(baked / "docs/serving.md").spans())

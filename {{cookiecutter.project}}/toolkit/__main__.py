@@ -2,23 +2,23 @@
 
 import argparse
 import sys
-from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
-from .data import commands as data_commands
-from .data.adoption import Request
 from .errors import ToolkitError
-from .model import commands as model_commands
 from .places import Places
 
-COMMANDS: dict[str, Callable[[Places], bool]] = {
-    "data": data_commands.check_data,
-    "reference": data_commands.accept_reference,
-    "features": model_commands.check_features,
-    "gate": model_commands.gate,
-    "train": model_commands.train,
-    "nightly": model_commands.nightly,
-    "verify": model_commands.verify,
+# Each command's module, which is imported when it is asked for: a data check needs no training.
+DATA, MODEL = "toolkit.data.commands", "toolkit.model.commands"
+COMMANDS = {
+    "data": (DATA, "check_data", "check the data against its contract and the reference"),
+    "reference": (DATA, "accept_reference", "make the current data the reference for drift"),
+    "features": (MODEL, "check_features", "compare training, serving and contract"),
+    "gate": (MODEL, "gate", "train quickly on a sample, and check the metrics"),
+    "train": (MODEL, "train", "train on all data, export the model, and check it"),
+    "nightly": (MODEL, "nightly", "train, and tell whether the model beats an earlier one"),
+    "verify": (MODEL, "verify", "measure and decide again what a release's evidence says"),
+    "adopt": (DATA, "adopt", "replace the sample data with your own table"),
 }
 
 
@@ -26,8 +26,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Return the parsed command line; a usage error exits with 2."""
     parser = argparse.ArgumentParser(prog=f"python -m {__package__}", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, function in {**COMMANDS, "adopt": data_commands.adopt}.items():
-        command = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
+    for name, (_, _, text) in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--contract", type=Path, default=Path("data/contract.toml"))
         command.add_argument("--quality", type=Path, default=Path("quality.toml"))
         command.add_argument("--reports", type=Path, default=Path("reports"))
@@ -43,12 +43,15 @@ def main(arguments: list[str] | None = None) -> int:
     """Return the exit code: 0 passed, 1 failed, 2 wrong arguments or configuration."""
     options = parse(arguments)
     places = Places(Path.cwd(), options.contract, options.quality, options.reports)
+    module, function, _ = COMMANDS[options.command]
     try:
+        run = getattr(import_module(module), function)
         if options.command == "adopt":
-            request = Request(options.file, options.target, options.id, options.positive)
-            data_commands.adopt(places, request)
+            from .data.adoption import Request
+
+            run(places, Request(options.file, options.target, options.id, options.positive))
             return 0
-        return 0 if COMMANDS[options.command](places) else 1
+        return 0 if run(places) else 1
     except ToolkitError as error:
         print(f"{error}\nNext: {error.next_step}.", file=sys.stderr)
         return error.exit_code

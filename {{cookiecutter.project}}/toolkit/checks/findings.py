@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,21 +53,13 @@ def run(session: nox.Session, programs: Path, tools: Tools) -> None:
     findings: list[dict[str, Any]] = []
     remarks: list[str] = []
     failed = []
-    for command, finding in tools.items():
-        name, *arguments = command
-        with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
-            try:
-                session.run(
-                    *(str(programs / name), *arguments),
-                    external=True,
-                    env=PLAIN,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                )
-            except CommandFailed:
-                failed.append(command[3] if name == "python" else name)
-            output.seek(0)
-            lines = output.read().splitlines()
+    # Most of them take longer to start than to check.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        outputs = list(pool.map(partial(_output, session, programs), tools))
+    for (command, finding), (lines, has_passed) in zip(tools.items(), outputs, strict=True):
+        name = command[0]
+        if not has_passed:
+            failed.append(command[3] if name == "python" else name)
         print(*lines, sep="\n", flush=True)
         for line in lines:
             if match := finding.fullmatch(line):
@@ -87,3 +82,24 @@ def run(session: nox.Session, programs: Path, tools: Tools) -> None:
     reports.write(session.name, document, page)
     if failed:
         session.error(f"{' and '.join(failed)} failed: {len(findings)} findings, see above")
+
+
+def _output(
+    session: nox.Session, programs: Path, command: tuple[str, ...]
+) -> tuple[list[str], bool]:
+    """Run a tool; return the lines that it printed, and whether it has passed."""
+    name, *arguments = command
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+        try:
+            session.run(
+                *(str(programs / name), *arguments),
+                external=True,
+                env=PLAIN,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            has_passed = True
+        except CommandFailed:
+            has_passed = False
+        output.seek(0)
+        return output.read().splitlines(), has_passed

@@ -3,7 +3,9 @@
 A command that cannot finish leaves a failed report too, and raises the error.
 """
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError, ToolkitError
 from ..model import evidence, policy_file
@@ -11,11 +13,14 @@ from ..places import Places
 from ..reports import data_report
 from ..reports import files as reports
 from ..reports.data_report import ColumnReport
-from . import adoption, examination, reference, table
+from . import examination, reference, table
 from . import contract as contracts
 from . import dataset as datasets
 from .progress import say
 from .validation import validate
+
+if TYPE_CHECKING:
+    from .adoption import Request
 
 SCHEMA = 1
 
@@ -73,8 +78,11 @@ def accept_reference(places: Places) -> bool:
     return True
 
 
-def adopt(places: Places, request: adoption.Request) -> None:
+def adopt(places: Places, request: Request) -> None:
     """Replace the sample data of a fresh repository with your own table."""
+    # Imported here: a data check trains nothing, and would wait a second for it.
+    from . import adoption
+
     changed = adoption.adopt(places, request)
     for path in changed:
         say(f"wrote {path}")

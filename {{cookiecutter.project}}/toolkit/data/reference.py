@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
-from sklearn.linear_model import LogisticRegression
 
 from ..errors import ConfigurationError
 from ..model.features import Features, Matrix
@@ -239,6 +238,9 @@ def _fit(names: tuple[str, ...], matrix: Matrix, dataset: Dataset) -> ReferenceM
     centred = np.where(non_null, filled - means, 0.0)
     sds = np.sqrt((centred**2).sum(axis=0) / counts)
     sds[sds == 0] = 1.0
+    # Imported here: a data check makes no reference, and would wait a second for it.
+    from sklearn.linear_model import LogisticRegression
+
     model = LogisticRegression(max_iter=1000).fit(centred / sds, dataset.labels)
     return ReferenceModel(
         features=names,

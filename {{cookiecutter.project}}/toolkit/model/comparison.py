@@ -8,14 +8,13 @@ import numpy.typing as npt
 from scipy import stats
 
 from .evaluation import (
-    HIGHER_IS_BETTER,
     TAILS,
     Labels,
     Predictions,
     Probabilities,
     resamples,
 )
-from .metrics import BusinessMetric
+from .metrics import HIGHER_IS_BETTER, BusinessMetric
 
 # Of each churned customer, and of each retained one.
 Placements = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]

@@ -13,25 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from sklearn import metrics as sk
 
-from .metrics import BusinessMetric
+from .metrics import HIGHER_IS_BETTER, BusinessMetric
 
 Labels = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float64]
 Weights = npt.NDArray[np.float64]
 
-# The built-in metrics.
-HIGHER_IS_BETTER = {
-    "roc_auc": True,
-    "average_precision": True,
-    "accuracy": True,
-    "f1": True,
-    "precision": True,
-    "recall": True,
-    "brier": False,
-    "log_loss": False,
-    "calibration_error": False,
-    "accuracy_gain": True,
-}
 METRICS = tuple(HIGHER_IS_BETTER)
 
 CALIBRATION_BINS = 10

@@ -7,9 +7,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from .evaluation import Predictions
-
-# The metrics that are compared between groups, each a share of customers.
-SHARES = ("recall", "precision", "accuracy", "selection_rate")
+from .policy import SHARES
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,19 @@ from . import plugins
 Vector = npt.NDArray[np.float64]
 
 OWNERS = ("metrics", "METRICS")
+# The built-in metrics.
+HIGHER_IS_BETTER = {
+    "roc_auc": True,
+    "average_precision": True,
+    "accuracy": True,
+    "f1": True,
+    "precision": True,
+    "recall": True,
+    "brier": False,
+    "log_loss": False,
+    "calibration_error": False,
+    "accuracy_gain": True,
+}
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from .metrics import BusinessMetric
 
+# The metrics that are compared between groups, each a share of customers.
+SHARES = ("recall", "precision", "accuracy", "selection_rate")
+
 
 @dataclass(frozen=True)
 class TrainingPolicy:

@@ -7,10 +7,9 @@ from pathlib import Path
 from ..data import document
 from ..data.document import Section
 from . import plugins
-from .evaluation import HIGHER_IS_BETTER
-from .fairness import SHARES
-from .metrics import OWNERS, BusinessMetric, Metric
+from .metrics import HIGHER_IS_BETTER, OWNERS, BusinessMetric, Metric
 from .policy import (
+    SHARES,
     ChampionPolicy,
     ChampionRule,
     DriftPolicy,

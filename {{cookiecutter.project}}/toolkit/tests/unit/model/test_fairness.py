@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from toolkit.model.evaluation import Predictions
-from toolkit.model.fairness import SHARES, Gap, gaps
+from toolkit.model.fairness import Gap, gaps
+from toolkit.model.policy import SHARES
 
 
 def predicted(recalls: dict[str, float], rows: int = 200) -> tuple[Predictions, np.ndarray]:
