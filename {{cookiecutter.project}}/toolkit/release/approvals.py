@@ -14,7 +14,7 @@ from .policy import MERGED_SINCE, ApprovalPolicy
 from .records import Record
 from .releases import CLOCKS, Release
 
-# The public keys of approvers in ssh's own format, at the top of the repository.
+# The public keys of all who sign, in ssh's own format, at the top of the repository.
 ALLOWED_SIGNERS = "allowed_signers"
 
 

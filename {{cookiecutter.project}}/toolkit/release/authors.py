@@ -15,6 +15,8 @@ from .objects import Commit, Objects
 MAILMAP = ".mailmap"
 ADDRESS = re.compile(r"<([^<>\s]+)>")
 CO_AUTHOR = re.compile(r"^co-authored-by:.*<([^<>\s]+)>\s*$", re.IGNORECASE | re.MULTILINE)
+# So many commits in a line are read faster than a git command starts.
+FEW = 50
 # The address that a forge writes for a person who keeps their own private.
 PRIVATE = re.compile(r".+@users\.noreply\..+")
 # Who wrote such a commit has no other address: a bot, or the forge itself after a button.
@@ -76,13 +78,27 @@ def of_one(objects: Objects, commit: str) -> Authors:
 
 def _commits(repository: Repository, objects: Objects, base: str | None, commit: str) -> list[str]:
     span = ("rev-list", "--no-merges", commit)
-    new = repository.run(*span, f"^{base}").split() if base else []
+    new = _in_a_line(objects, base, commit) if base else []
+    if new is None:
+        new = repository.run(*span, f"^{base}").split()
     if new:
         return new
     parents = objects.commit(commit).named("parent")
     if len(parents) < 2:
         return [commit]
     return repository.run(*span, f"^{parents[0]}").split()
+
+
+def _in_a_line(objects: Objects, base: str | None, commit: str) -> list[str] | None:
+    """Return the commits after ``base`` where none of them is a merge; None where git must say."""
+    found: list[str] = []
+    while commit != base:
+        parents = objects.commit(commit).named("parent")
+        if len(parents) != 1 or len(found) == FEW:
+            return None
+        found.append(commit)
+        commit = parents[0]
+    return found
 
 
 def _addresses(commit: Commit) -> set[str]:

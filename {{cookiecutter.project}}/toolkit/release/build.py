@@ -16,6 +16,7 @@ from .platforms import process
 from .policy import Policy
 from .progress import Progress
 from .records import FILE_NAME, Record, digest_of, sha256
+from .signing import require_key
 from .sources import Source
 
 CHECKSUMS = "checksums.txt"
@@ -105,6 +106,8 @@ def _build(
         if is_new:
             ledger.repository.require_writing()
             ledger.require_remote("no release was made")
+            if options.push:
+                require_key(ledger, policy)
             evidence.require_champion(gated, ledger, policy, reports)
     with progress.step("compute again what the evidence says"):
         evidence.verify(gated, ledger, policy, source.folder)

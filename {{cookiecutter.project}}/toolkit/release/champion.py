@@ -10,7 +10,9 @@ from pathlib import Path
 from .event import VERIFIED, Event
 from .files import write_folder
 from .ledger import Ledger
+from .policy import Policy
 from .records import sha256
+from .signing import counted
 
 SCHEMA = 1
 FILE_NAME = "champion.json"
@@ -41,7 +43,12 @@ class Champion:
 
 
 def fetch(
-    ledger: Ledger, environment: str, days_ago: int, folder: Path, now: datetime | None = None
+    ledger: Ledger,
+    policy: Policy,
+    environment: str,
+    days_ago: int,
+    folder: Path,
+    now: datetime | None = None,
 ) -> Champion:
     """Write the release that an environment served some days ago, checked against its record.
 
@@ -55,7 +62,8 @@ def fetch(
         The release's tag is gone.
     """
     fetched = now or datetime.now(UTC)
-    event = _serving_at(ledger.history(environment), fetched - timedelta(days=days_ago))
+    history = counted(ledger, policy, ledger.history(environment))
+    event = _serving_at(history, fetched - timedelta(days=days_ago))
     files = ledger.bundle(event.release) if event else {}
     champion = Champion(
         environment=environment,
@@ -69,9 +77,10 @@ def fetch(
     return champion
 
 
-def serving_release(ledger: Ledger, environment: str) -> str | None:
+def serving_release(ledger: Ledger, policy: Policy, environment: str) -> str | None:
     """Return the release that an environment is meant to serve now; None before the first."""
-    event = _serving_at(ledger.history(environment), datetime.max.replace(tzinfo=UTC))
+    history = counted(ledger, policy, ledger.history(environment))
+    event = _serving_at(history, datetime.max.replace(tzinfo=UTC))
     return event.release if event else None
 
 

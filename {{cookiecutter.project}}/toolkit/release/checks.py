@@ -18,7 +18,9 @@ from .errors import (
 from .event import FAILED, ROLLED_BACK, VERIFIED, Event
 from .ledger import Ledger
 from .policy import MERGED_SINCE, Environment, Policy
+from .objects import Objects
 from .records import Record
+from .signing import Signing, counted
 
 PASSED = "passed"
 
@@ -34,7 +36,7 @@ class Candidate:
     environment : Environment
     record : Record
     history : tuple of Event
-        Of the environment, the newest first.
+        Those of the environment that count, the newest first.
     base : str or None
         The commit of the release that serves there.
     is_named : bool
@@ -145,6 +147,23 @@ def _merged(candidate: Candidate) -> str:
     )
 
 
+def _signature(candidate: Candidate) -> str:
+    """Refuse a release whose tag the release job has not signed, where that is asked today."""
+    ledger, version = candidate.ledger, candidate.record.version
+    with Objects(ledger.repository) as objects:
+        signing = Signing(ledger, candidate.policy, objects)
+        complaint = signing.of_release(version, candidate.now)
+        is_asked = signing.keys_at(candidate.now) is not None
+    if complaint:
+        raise PreconditionFailed(
+            f"release {version} was not signed by the release job",
+            why=complaint,
+            state=candidate.unchanged,
+            next_step="promote a release of a newer commit, which the release job has built",
+        )
+    return "by the release job" if is_asked else "none required"
+
+
 def _order(candidate: Candidate) -> str:
     before, record = candidate.environment.after, candidate.record
     if before is None:
@@ -157,7 +176,7 @@ def _order(candidate: Candidate) -> str:
             state=candidate.unchanged,
             next_step=f"invoke promote --env {before} --version {record.version}",
         )
-    if record.version in known_bad(candidate.ledger.history(before)):
+    if record.version in known_bad(_history(candidate, before)):
         raise PreconditionFailed(
             f"release {record.version} was found bad in {before}",
             why=f"it failed there or was rolled back from; invoke history --env {before}",
@@ -173,7 +192,7 @@ def _soak(candidate: Candidate) -> str:
         return "none required"
     verified = _verified_in(candidate, before)
     assert verified is not None, "the order was checked"
-    history = candidate.ledger.history(before)
+    history = _history(candidate, before)
     later = [event for event in history[: history.index(verified)] if event.outcome == VERIFIED]
     left = [event for event in later if event.release != candidate.record.version]
     until = datetime.fromisoformat(left[-1].time) if left else candidate.now
@@ -238,11 +257,17 @@ def _approval(candidate: Candidate) -> str:
 
 def _verified_in(candidate: Candidate, environment: str) -> Event | None:
     """Return the newest event that has verified the release there, or None."""
-    for event in candidate.ledger.history(environment):
+    for event in _history(candidate, environment):
         is_it = (event.release, event.digest) == (candidate.record.version, candidate.record.digest)
         if is_it and event.outcome == VERIFIED and event.kind in ("promote", "rollback", "recover"):
             return event
     return None
+
+
+def _history(candidate: Candidate, environment: str) -> list[Event]:
+    """Return the events of another environment that count, the newest first."""
+    history = candidate.ledger.history(environment)
+    return counted(candidate.ledger, candidate.policy, history)
 
 
 def _span(time: timedelta) -> str:
@@ -253,6 +278,7 @@ def _span(time: timedelta) -> str:
 CHECKS: tuple[tuple[str, Callable[[Candidate], str]], ...] = (
     ("gate", _gate),
     ("merged", _merged),
+    ("signature", _signature),
     ("order", _order),
     ("soak", _soak),
     ("freeze", _freeze),

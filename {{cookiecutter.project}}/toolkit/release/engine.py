@@ -45,6 +45,7 @@ from .policy import Environment, Policy
 from .policy_file import at_commit
 from .progress import Progress
 from .records import FILE_NAME, Record
+from .signing import counted, require_key
 from .smoke import FILE_NAME as SMOKE_NAME
 
 
@@ -75,6 +76,7 @@ class Machine:
         self.repository.require_writing()
         ledger = Ledger.open(self.repository)
         _require_remote_for_agent(ledger, environment)
+        require_key(ledger, self.policy)
         plan = plan_promotion(ledger, self.policy, environment, version)
         platform.locate()
         drift = ""
@@ -102,6 +104,7 @@ class Machine:
         self.repository.require_writing()
         ledger = Ledger.open(self.repository)
         _require_remote_for_agent(ledger, environment)
+        require_key(ledger, self.policy)
         platform.locate()
         return plan_rollback(ledger, self.policy, environment, version, platform)
 
@@ -201,12 +204,14 @@ class Machine:
         unsettled = list(itertools.takewhile(lambda event: event.is_pending, history))
         # A recovery may have been killed too: what counts is the command that it recovered.
         killed = next(event for event in unsettled if event.kind != "recover")
+        require_key(ledger, self.policy)
+        counting = counted(ledger, self.policy, history)
         settled = next((event.sha for event in history if not event.is_pending), None)
         begun = serving(ledger, killed.sha)
         record = _record_of(begun, environment)
-        before = held_against(ledger, history, serving(ledger, settled))
+        before = held_against(ledger, counting, serving(ledger, settled))
         # A killed promotion is not carried on, only looked at; any other command is completed.
-        if killed.kind != "promote" and not held_against(ledger, history, begun).is_verified:
+        if killed.kind != "promote" and not held_against(ledger, counting, begun).is_verified:
             raise _never_verified(environment, begun)
         plan = Plan("recover", environment, record, before, tuple(history), begun=killed.kind)
         reason = f"after a {killed.kind} that was killed; it started at {killed.time}"
@@ -244,7 +249,8 @@ class Machine:
         ledger, head = self._unlocked(environment)
         current = serving(ledger, head)
         record = _record_of(current, environment)
-        if not held_against(ledger, ledger.history(environment.name), current).is_verified:
+        counting = counted(ledger, self.policy, ledger.history(environment.name))
+        if not held_against(ledger, counting, current).is_verified:
             raise _never_verified(environment, current)
         if head and (found := audit.doubts(ledger, self.policy, environment.name, head)):
             raise HistoryCorrupt(
@@ -325,6 +331,7 @@ class Machine:
     ) -> Event:
         """Write an event that does not change what serves."""
         self.repository.require_writing()
+        require_key(Ledger.open(self.repository), self.policy)
         for _ in range(TRIES):
             ledger = Ledger.open(self.repository)
             refuse_a_lock(ledger.history(environment.name), environment.name)
@@ -351,7 +358,9 @@ class Machine:
 
     def is_held(self, environment: Environment) -> bool:
         """Return whether a hold or a rollback keeps releases out."""
-        return hold_of(Ledger.open(self.repository).history(environment.name)) is not None
+        ledger = Ledger.open(self.repository)
+        history = ledger.history(environment.name)
+        return hold_of(counted(ledger, self.policy, history)) is not None
 
     def interrupted(self, change: Change) -> Interrupted:
         """Undo a change, and return the error that says so."""

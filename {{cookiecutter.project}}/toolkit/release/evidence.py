@@ -126,7 +126,7 @@ def verify(gated: Gated, ledger: Ledger, policy: Policy, source: Path) -> None:
         reports = Path(desk)
         sources.write({f"model/{name}": one for name, one in gated.model.items()}, reports)
         sources.write(gated.proofs, reports)
-        champions.fetch(ledger, policy.environments[-1].name, 0, reports / "champion")
+        champions.fetch(ledger, policy, policy.environments[-1].name, 0, reports / "champion")
         _lend_environments(ledger.repository.root, source)
         done = subprocess.run(
             # Isolated: what runs is installed, and no module of the folder where it runs.
@@ -194,7 +194,7 @@ def require_champion(gated: Gated, ledger: Ledger, policy: Policy, reports: Path
     easily met.
     """
     environment = policy.environments[-1].name
-    serves = champions.serving_release(ledger, environment)
+    serves = champions.serving_release(ledger, policy, environment)
     if serves is None:
         return
     champion = gated.evidence.get("champion")

@@ -52,6 +52,8 @@ DROPPED = re.compile(
     "|ALTERNATE_OBJECT_DIRECTORIES|TRACE(?!2).*)$"
 )
 
+# Whatever else the user signs, and with what: events and tags are signed by ssh keys.
+BY_SSH = ("-c", "gpg.format=ssh")
 SIGNATURE = b"-----BEGIN SSH SIGNATURE-----"
 GOOD_SIGNATURE = re.compile(r'^Good "git" signature for (\S+) with ', re.MULTILINE)
 
@@ -110,10 +112,13 @@ class Repository:
     silence : str
         Why the remote did not answer, or empty. It is not asked again: a rollback waits for a dead
         remote once, not at every step.
+    signs : bool
+        Whether commits and release tags are signed, with the key of ``user.signingkey``.
     """
 
     root: Path
     silence: str = field(default="", compare=False)
+    signs: bool = False
 
     @classmethod
     def containing(cls, directory: Path) -> Repository:
@@ -337,12 +342,25 @@ class Repository:
     def write_commit(
         self, tree: str, parents: Sequence[str], message: str, time: datetime | None = None
     ) -> str:
-        """Store a commit and return its name; without a time it is of now."""
+        """Store a commit and return its name; without a time it is of now.
+
+        `GitFailed` where it cannot be signed, and must be.
+        """
         options = [option for parent in parents for option in ("-p", parent)]
         date = f"{int(time.timestamp())} +0000" if time else ""
         dates = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date} if time else {}
-        command = ("commit-tree", tree, *options, "-F", "-")
+        signing = (*BY_SSH, "commit-tree", "-S") if self.signs else ("commit-tree",)
+        command = (*signing, tree, *options, "-F", "-")
         return self._done(command, message.encode(), environment=dates).stdout.decode().strip()
+
+    def signed_nothing(self) -> bytes:
+        """Return a signed commit that is stored nowhere; `GitFailed` where git cannot sign."""
+        with tempfile.TemporaryDirectory() as scratch:
+            elsewhere = {"GIT_OBJECT_DIRECTORY": scratch}
+            tree = self._done(["mktree"], environment=elsewhere).stdout.decode().strip()
+            command = [*BY_SSH, "commit-tree", "-S", "-m", "a test of the key", tree]
+            commit = self._done(command, environment=elsewhere).stdout.decode().strip()
+            return self._done(["cat-file", "commit", commit], environment=elsewhere).stdout
 
     def write_tag(self, name: str, commit: str, message: str) -> str:
         """Store an annotated tag object and return its name; no reference points at it yet."""
@@ -353,7 +371,7 @@ class Repository:
         """Store an annotated tag signed with the user's ssh key; no reference points at it yet."""
         # Git cannot sign a tag object without making its reference.
         self.run(
-            *("-c", "gpg.format=ssh", "tag", "--sign", "--file", "-", name, commit),
+            *(*BY_SSH, "tag", "--sign", "--file", "-", name, commit),
             stdin=message.encode(),
         )
         tag = self.run("rev-parse", f"refs/tags/{name}")
@@ -372,7 +390,7 @@ class Repository:
             file.write(allowed_signers)
             file.flush()
             known = f"gpg.ssh.allowedSignersFile={file.name}"
-            done = self._done(["-c", "gpg.format=ssh", "-c", known, "verify-tag", tag])
+            done = self._done([*BY_SSH, "-c", known, "verify-tag", tag])
         output = done.stderr.decode("utf-8", "replace")
         found = GOOD_SIGNATURE.search(output)
         if found is None:

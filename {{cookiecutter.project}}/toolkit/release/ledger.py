@@ -138,15 +138,31 @@ class Ledger(References):
             ) from None
 
     def add_release(self, record: Record, files: Mapping[str, bytes], message: str) -> None:
-        """Write a release: its commit, the push, its tag; `PushFailed` leaves no tag."""
+        """Write a release: its commit, the push, its tag; `PushFailed` leaves no tag.
+
+        Both are signed where the repository signs.
+        """
         tree = self.repository.write_tree(files)
         commit = self.repository.write_commit(tree, [record.commit], message)
         message += releases.trailer(files)
-        self._add_tag(RELEASES + record.version, commit, message)
+        self._add_tag(RELEASES + record.version, commit, message, self.repository.signs)
 
-    def _add_tag(self, reference: str, commit: str, message: str) -> None:
+    def _add_tag(self, reference: str, commit: str, message: str, signed: bool) -> None:
         name = reference.removeprefix("refs/tags/")
-        self._publish(reference, self.repository.write_tag(name, commit, message))
+        if not signed:
+            self._publish(reference, self.repository.write_tag(name, commit, message))
+            return
+        try:
+            tag = self.repository.write_signed_tag(name, commit, message)
+        except GitFailed as error:
+            kind = name.partition("/")[0]
+            raise PreconditionFailed(
+                f"the {kind} could not be signed",
+                why=str(error),
+                state="nothing was tagged",
+                next_step="git config user.signingkey ~/.ssh/id_ed25519.pub, or your key's path",
+            ) from None
+        self._publish(reference, tag)
 
     def _publish(self, reference: str, tag: str) -> None:
         name = reference.removeprefix("refs/tags/")
@@ -196,20 +212,7 @@ class Ledger(References):
         subject = f"approve {record.version} for {environment}"
         message = f"{subject}\n\n{one_line(reason)}\n\nDigest: {record.digest}\n"
         reference = f"{APPROVALS}{environment}/{record.version}/{_slug(self.repository.actor())}"
-        if not signed:
-            self._add_tag(reference, commit, message)
-            return
-        name = reference.removeprefix("refs/tags/")
-        try:
-            tag = self.repository.write_signed_tag(name, commit, message)
-        except GitFailed as error:
-            raise PreconditionFailed(
-                "the approval could not be signed",
-                why=str(error),
-                state="nothing was tagged",
-                next_step="git config user.signingkey ~/.ssh/id_ed25519.pub, or your key's path",
-            ) from None
-        self._publish(reference, tag)
+        self._add_tag(reference, commit, message, signed)
 
     # Environments
 

@@ -27,6 +27,15 @@ PERSON = re.compile(
     r"(?P<who>.*) (?P<seconds>\d{1,11}) (?P<sign>[+-])(?P<hours>\d\d)(?P<minutes>\d\d)"
 )
 
+# Objects of so many bytes are read once: commits, tags, records. Only what has a hash for a name is
+# the same whenever it is read.
+SMALL = 10_000
+LASTING = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})(?::|$)")
+# The signature of a commit is a header, whose further lines begin with a space; that of a tag is
+# its end.
+IN_A_COMMIT = re.compile(rb"^gpgsig(?:-sha256)? ([^\n]*\n(?: [^\n]*\n)*)", re.MULTILINE)
+IN_A_TAG = re.compile(rb"^(-----BEGIN SSH SIGNATURE-----\n.*)", re.MULTILINE | re.DOTALL)
+
 
 class Invalid(GitFailed):
     """An object is not what its reference or its place promises; the text says how."""
@@ -115,6 +124,8 @@ class Objects:
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
 
+        self._small: dict[str, tuple[str, str, bytes]] = {}
+
     def __enter__(self) -> Objects:
         self._process = self._repository.start("cat-file", "--batch")
         return self
@@ -133,6 +144,14 @@ class Objects:
         return sha, content
 
     def _read(self, name: str) -> tuple[str, str, bytes]:
+        if name in self._small:
+            return self._small[name]
+        found = self._read_stored(name)
+        if len(found[2]) <= SMALL and LASTING.match(name):
+            self._small[name] = found
+        return found
+
+    def _read_stored(self, name: str) -> tuple[str, str, bytes]:
         try:
             sha, kind, content = self._ask(name)
         except (BrokenPipeError, ValueError, subprocess.SubprocessError):
@@ -182,6 +201,11 @@ class Objects:
             raise Invalid(f"it names a {tag.one('type')}, not a commit")
         return Tag(tag.one("object"), tag.signed("tagger"), tag.message)
 
+    def signature(self, name: str) -> tuple[bytes, bytes]:
+        """Return what is signed of a commit or a tag, and the signature; see `signature_in`."""
+        _, kind, content = self._read(name)
+        return signature_in(kind, content)
+
     def tree(self, name: str) -> dict[str, str]:
         """Return ``{file: object}`` of a flat folder of regular files with plain names."""
         sha, kind, rest = self._read(name)
@@ -228,6 +252,21 @@ class Objects:
             parents = commit.named("parent")
             sha = parents[0] if parents and sha not in ends else ""
         return found
+
+
+def signature_in(kind: str, content: bytes) -> tuple[bytes, bytes]:
+    """Split a commit or a tag into what is signed of it, and the signature.
+
+    `Invalid` where it has none, or several.
+    """
+    pattern = IN_A_COMMIT if kind == "commit" else IN_A_TAG
+    # What follows an empty line in a commit is its message, and no signature.
+    end = content.find(b"\n\n") + 1 if kind == "commit" else len(content)
+    found = list(pattern.finditer(content, 0, end))
+    if len(found) != 1:
+        raise Invalid(f"it has {len(found) or 'no'} signature{'s' * (len(found) > 1)}")
+    payload = content[: found[0].start()] + content[found[0].end() :]
+    return payload, found[0][1].replace(b"\n ", b"\n")
 
 
 def _parsed(content: bytes) -> Commit:

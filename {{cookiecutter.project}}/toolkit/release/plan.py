@@ -24,6 +24,7 @@ from .platforms.protocol import Platform
 from .policy import Environment, Policy
 from .policy_file import at_commit, deciding_commit
 from .records import FILE_NAME, Record, parse
+from .signing import counted
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ class Plan:
     before : Serving
         The state until then.
     history : tuple of Event
-        The history that the plan was made from, the newest first.
+        The history that the plan was made from, the newest first; of a rollback, which waits for
+        nobody, only the events that count.
     checks : tuple of (str, str)
         Each check that was run, and its result.
     nothing_to_do : bool
@@ -225,12 +227,14 @@ def plan_promotion(
     refuse_a_lock(history, name)
     ledger.require_remote(f"{name} unchanged")
     record = chosen_release(ledger, environment, version)
-    before = held_against(ledger, history, serving(ledger, ledger.head(name)))
+    counting = counted(ledger, policy, history)
+    before = held_against(ledger, counting, serving(ledger, ledger.head(name)))
     changes = [event for event in history if event.outcome != NOTED]
-    if before.version == record.version and changes[0].outcome != FAILED:
+    is_there = before.is_verified and before.version == record.version
+    if is_there and changes[0].outcome != FAILED:
         return Plan("promote", environment, record, before, tuple(history), nothing_to_do=True)
     candidate = Candidate(
-        *(ledger, policy, environment, record, tuple(history), base_of(before)),
+        *(ledger, policy, environment, record, tuple(counting), base_of(before)),
         is_named=version is not None,
         now=datetime.now(UTC),
     )
@@ -291,10 +295,11 @@ def plan_rollback(
             state=f"{environment.name} unchanged",
             next_step="roll back from a clone with its history, or when the remote is back",
         )
-    before = _served(ledger, environment, history)
-    candidates = known_good(history, before.version)
+    counting = counted(ledger, policy, history)
+    before = _served(ledger, environment, history, counting)
+    candidates = known_good(counting, before.version)
     if version is not None:
-        if version not in {event.release for event in history if event.outcome == VERIFIED}:
+        if version not in {event.release for event in counting if event.outcome == VERIFIED}:
             raise NoRollbackTarget(
                 f"release {version} was never verified in {environment.name}",
                 state=f"{environment.name} unchanged",
@@ -308,7 +313,7 @@ def plan_rollback(
         try:
             record = ledger.record(candidate)
             platform.require(record, ledger.bundle(candidate))
-            event, _ = verified_state(ledger, history, record)
+            event, _ = verified_state(ledger, counting, record)
         except (ArtifactGone, ConfigurationError, HistoryCorrupt) as error:
             gone.append(f"{candidate} is not available: {error.why or error.what}")
             continue
@@ -321,8 +326,8 @@ def plan_rollback(
                 continue
         if version in (None, candidate):
             return Plan(
-                *("rollback", environment, record, before, tuple(history)),
-                checks=_last_drill(history),
+                *("rollback", environment, record, before, tuple(counting)),
+                checks=_last_drill(counting),
                 warnings=tuple(unreadable + gone),
             )
         # Another release was named: whether this one will do is for people to decide.
@@ -379,11 +384,13 @@ def held_against(ledger: Ledger, history: Sequence[Event], state: Serving) -> Se
     return replace(state, is_verified=found)
 
 
-def _served(ledger: Ledger, environment: Environment, history: list[Event]) -> Serving:
+def _served(
+    ledger: Ledger, environment: Environment, history: list[Event], counting: list[Event]
+) -> Serving:
     """Return the state that serves; a damaged record does not prevent a rollback."""
     head = ledger.head(environment.name)
     try:
-        return held_against(ledger, history, serving(ledger, head))
+        return held_against(ledger, counting, serving(ledger, head))
     except HistoryCorrupt:
         assert head and history, "there is no damage where nothing is"
         return Serving(None, ledger.desired(head), damaged=history[0].release)

@@ -10,6 +10,7 @@ import math
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
@@ -81,9 +82,15 @@ def at_commit(read: Callable[[str], bytes], commit: str, today: Policy) -> Polic
         `GitFailed`.
     """
     try:
-        return parse(read(f"{commit}:{FILE_NAME}"), Path(FILE_NAME))
+        return _parsed(read(f"{commit}:{FILE_NAME}"))
     except (GitFailed, ConfigurationError):
         return today
+
+
+@lru_cache(maxsize=1000)
+def _parsed(content: bytes) -> Policy:
+    """Parse a policy of git: most commits have that of the one before."""
+    return parse(content, Path(FILE_NAME))
 
 
 def deciding_commit(record: Record, anchor: str | None, is_merged: bool) -> str:

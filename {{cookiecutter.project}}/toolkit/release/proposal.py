@@ -18,6 +18,7 @@ from .plan import base_of, chosen_release, serving
 from .policy import Environment, Policy
 from .progress import Progress
 from .records import Record
+from .signing import counted
 
 # Checks that a proposed release must pass; the others may pass until its promotion.
 REQUIRED = ("gate", "merged", "order")
@@ -115,7 +116,8 @@ def propose(
     if proposal.nothing_to_do:
         return proposal
     candidate = Candidate(
-        *(ledger, policy, environment, record, tuple(ledger.history(name))),
+        *(ledger, policy, environment, record),
+        tuple(counted(ledger, policy, ledger.history(name))),
         base_of(serving(ledger, ledger.head(name))),
         is_named=version is not None,
         now=datetime.now(UTC),

@@ -8,6 +8,7 @@ from .event import VERIFIED
 from .ledger import Ledger
 from .plan import known_good, serving
 from .platforms import platform_of
+from .signing import counted
 
 
 def needed(machine: Machine, ledger: Ledger) -> set[str]:
@@ -22,9 +23,10 @@ def needed(machine: Machine, ledger: Ledger) -> set[str]:
         refuse_a_lock(history, environment.name)
         current = serving(ledger, ledger.head(environment.name)).version
         running = {one.release for one in machine.observe(environment).instances}
-        verified = [event.release for event in history if event.outcome == VERIFIED]
+        counting = counted(ledger, machine.policy, history)
+        verified = [event.release for event in counting if event.outcome == VERIFIED]
         newest = list(dict.fromkeys(verified))[: machine.policy.keep]
-        kept |= {current, *running, *known_good(history, current)[:1], *newest}
+        kept |= {current, *running, *known_good(counting, current)[:1], *newest}
     return kept
 
 

@@ -5,8 +5,12 @@ Reading writes no reference. With an ``origin`` the remote is asked first.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from itertools import accumulate
 from typing import Self
 
 from .errors import MACHINE_TROUBLE, HistoryCorrupt, PreconditionFailed, PushFailed
@@ -87,6 +91,21 @@ class References:
                 state=state,
                 next_step="try again when it is back; only a rollback works without it",
             )
+
+    def anchor_at(self, when: datetime) -> str | None:
+        """Return the newest commit of the default branch at a time, by the branch's own dates."""
+        at = bisect_left(self._mainline, -when.timestamp(), key=lambda pair: pair[0])
+        return self._mainline[at][1] if at < len(self._mainline) else None
+
+    @cached_property
+    def _mainline(self) -> list[tuple[int, str]]:
+        """The commits, the newest first, each with minus the earliest time up to it: in order."""
+        if self.anchor is None:
+            return []
+        span = ("rev-list", "--first-parent", "--timestamp", self.anchor)
+        listed = [line.split() for line in self.repository.run(*span).splitlines()]
+        earliest = accumulate((int(time) for time, _ in listed), min)
+        return [(-time, sha) for time, (_, sha) in zip(earliest, listed, strict=True)]
 
     def _lookup(self, reference: str) -> str | None:
         """Return a reference's object; of a branch that differs, the newer side."""

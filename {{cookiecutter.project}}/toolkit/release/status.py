@@ -14,6 +14,7 @@ from .ledger import Ledger
 from .plan import held_against, serving
 from .platforms.protocol import Observation
 from .policy import Environment
+from .signing import counted
 
 UNFINISHED = "unfinished"
 
@@ -86,6 +87,7 @@ class Status:
 def look(machine: Machine, ledger: Ledger, environment: Environment) -> Status:
     """Compare the desired state in git with what runs."""
     history = ledger.history(environment.name)
+    counting = counted(ledger, machine.policy, history)
     desired = serving(ledger, ledger.head(environment.name))
     is_locked = bool(history) and history[0].is_pending
     observation = None
@@ -103,9 +105,9 @@ def look(machine: Machine, ledger: Ledger, environment: Environment) -> Status:
         newest=history[0] if history else None,
         observation=observation,
         drift=drift,
-        hold=hold_of(history),
+        hold=hold_of(counting),
         owed=ledger.owed(environment.name),
-        is_verified=is_locked or held_against(ledger, history, desired).is_verified,
+        is_verified=is_locked or held_against(ledger, counting, desired).is_verified,
     )
 
 

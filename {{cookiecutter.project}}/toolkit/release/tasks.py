@@ -6,6 +6,7 @@ machines the one JSON document that ``--json`` prints on standard output.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import indent
@@ -44,7 +45,8 @@ JSON = "print one JSON document on standard output"
 
 def _machine() -> Machine:
     repository = Repository.containing(Path.cwd())
-    return Machine(repository, policy_file.load(repository.root / policy_file.FILE_NAME))
+    rules = policy_file.load(repository.root / policy_file.FILE_NAME)
+    return Machine(replace(repository, signs=bool(rules.signers)), rules)
 
 
 def _warn_if_unreachable(ledger: Ledger) -> None:
@@ -69,7 +71,7 @@ def champion(c: Context, env: str, days_ago: int = 0, json: bool = False) -> cha
     machine.policy.environment(env)
     name = f"champion-{days_ago}-days-ago" if days_ago else "champion"
     folder = machine.repository.root / "reports" / name
-    found = champions.fetch(Ledger.open(machine.repository), env, days_ago, folder)
+    found = champions.fetch(Ledger.open(machine.repository), machine.policy, env, days_ago, folder)
     when = f"{days_ago} days ago" if days_ago else "now"
     say(f"{env} serves {found.release or 'nothing'} ({when}): see {folder}")
     return found

@@ -27,6 +27,9 @@ def write_policy(folder: Path, policy: Policy) -> None:
         f"max_bundle_mb = {policy.max_bundle_mb}",
         f"lease_s = {policy.lease_s}",
     ]
+    if policy.signing:
+        events, by = str(policy.signing.events).lower(), list(policy.signing.by)
+        lines += ["[signing]", f"events = {events}", f"by = {by!r}"]
     if policy.image:
         repository, max_mb = policy.image.repository, policy.image.max_mb
         lines += ["[image]", f"repository = {repository!r}", f"max_mb = {max_mb}"]

@@ -14,10 +14,8 @@ import pytest
 
 from toolkit.release import engine
 from toolkit.release.audit import Audit, audit
-from toolkit.release.engine import Machine
 from toolkit.release.errors import RolledBack
 from toolkit.release.event import Event
-from toolkit.release.git import Repository
 from toolkit.release.policy import Policy
 from toolkit.release.records import FILE_NAME, Record
 
@@ -45,7 +43,8 @@ class History:
         """Return a copy of the clone and its remote."""
         shutil.copytree(self.shop.folder.parent, folder, dirs_exist_ok=True)
         git(folder / "clone", "remote", "set-url", "origin", str(folder / "remote.git"))
-        machine = Machine(Repository(folder / "clone"), self.shop.machine.policy)
+        repository = replace(self.shop.machine.repository, root=folder / "clone")
+        machine = replace(self.shop.machine, repository=repository)
         return History(Workshop(folder / "clone", machine), self.releases)
 
     def audit(self, policy: Policy | None = None) -> Audit:
@@ -124,14 +123,16 @@ def relinked(change: Change) -> Change:
 
 
 @contextmanager
-def good_week(folder: Path) -> Iterator[History]:
+def good_week(
+    folder: Path, prepared: Callable[[Workshop], Workshop] = lambda shop: shop
+) -> Iterator[History]:
     """Promote two releases to prod, one that fails, roll back, and promote one to staging."""
     platforms = {"staging": InMemoryPlatform(), "prod": InMemoryPlatform()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
         patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
         patch.setattr(engine, "platform_of", lambda environment, _: platforms[environment.name])
-        shop = Workshop.open(folder / "clone", folder / "remote.git")
+        shop = prepared(Workshop.open(folder / "clone", folder / "remote.git"))
         first, second, third = (shop.release(model) for model in (b"one", b"two", b"three"))
         for record in (first, second):
             for environment in (shop.staging, shop.prod):

@@ -34,7 +34,7 @@ from .tags import strays
 
 # The rules that say whether a release may serve at all, and not when.
 DECIDING = (
-    *("object", "record", "bundle", "gate", "merged", "order", "approval"),
+    *("object", "record", "bundle", "gate", "merged", "signature", "order", "approval"),
     *("manifest", "cause", "release", "state"),
 )
 
@@ -164,16 +164,22 @@ def doubts(ledger: Ledger, policy: Policy, environment: str, event: str) -> list
         if environment in unreadable:
             return [str(unreadable[environment])]
         chain = lookup.chains[environment]
-        wanted = next((link for link in chain.links if link.sha == event), None)
-        if wanted is None or wanted.record is None:
+        place = next((at for at, link in enumerate(chain.links) if link.sha == event), None)
+        wanted = None if place is None else chain.links[place]
+        if place is None or wanted is None or wanted.record is None:
             return [f"the event {event[:12]} has no release that can be read"]
+        unsigned = lookup.unsigned(chain)
         places = chain.deployments.get(wanted.serves, [])
+        places = [at for at in places if chain.links[at].sha not in unsigned]
         at = next((at for at in places if chain.links[at].state == wanted.state), None)
         if at is None:
             return [f"{wanted.serves} was never verified in {environment} in this state"]
         found = [
             one for place in (chain.cause(at), at) for one in _complaints(lookup, chain, place)
         ]
+        # Verified once, and brought back since by an event that counts for nothing.
+        if brought := unsigned.get(chain.links[chain.begin(place)].sha):
+            found.append(("signature", brought))
         return list(dict.fromkeys(text for rule, text in found if rule in DECIDING))
 
 
@@ -213,6 +219,8 @@ def _audit(lookup: Lookup, branch: Branch, chain: Chain) -> Proof:
 def _complaints(lookup: Lookup, chain: Chain, at: int) -> Iterator[tuple[str, str]]:
     yield from sequence.complaints(chain, at)
     link = chain.links[at]
+    if unsigned := lookup.unsigned(chain).get(link.sha):
+        yield "signature", unsigned
     if link.event and lookup.ids.get(link.event.id) != link.sha:
         yield "id", f"{lookup.ids[link.event.id][:12]} has the same id: an event was copied"
     if link.event and not link.event.id:

@@ -116,6 +116,13 @@ class Chain:
             return at - 1
         return at
 
+    def begin(self, at: int) -> int:
+        """Return the place since which the desired state is that of a place."""
+        state = self.links[at].state
+        while at and self.links[at - 1].state == state:
+            at -= 1
+        return at
+
     def request(self, at: int) -> int:
         """Return the place of the command that an event is the outcome of.
 

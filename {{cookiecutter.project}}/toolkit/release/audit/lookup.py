@@ -20,6 +20,7 @@ from ..policy_file import at_commit, deciding_commit
 from ..records import EVIDENCE_NAME, IMAGE_NAME, Record
 from ..references import APPROVALS, RELEASES
 from ..releases import Release
+from ..signing import Signing
 from .chain import Chain
 
 
@@ -71,6 +72,7 @@ class Lookup:
     _releases: dict[str, Checked] = field(default_factory=dict)
     _tagged: dict[str, tuple[Release | None, str]] = field(default_factory=dict)
     _policies: dict[str, Policy] = field(default_factory=dict)
+    _unsigned: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def release(self, version: str) -> Checked:
         """Return a release as its tag holds it, with all its files, read and checked once."""
@@ -153,7 +155,7 @@ class Lookup:
         """
         found, strays = self._approvals_of(environment, release.record.version)
         replaced = self.release(base).record if base else None
-        commits = (release.record.commit, self._anchor_at(when) or release.record.commit)
+        commits = (release.record.commit, self.ledger.anchor_at(when) or release.record.commit)
         try:
             case = case_of(
                 *(self.ledger.repository, self.objects, release, policy),
@@ -185,19 +187,17 @@ class Lookup:
                 found.setdefault(of, []).append((name, sha))
         return found
 
-    def _anchor_at(self, when: datetime) -> str | None:
-        """Return the newest commit of the default branch at a time, by the branch's own dates."""
-        before = [sha for time, sha in self._mainline if time <= when.timestamp()]
-        return before[0] if before else None
-
     @cached_property
-    def _mainline(self) -> list[tuple[int, str]]:
-        anchor = self.ledger.anchor
-        if anchor is None:
-            return []
-        listed = self.ledger.repository.run("rev-list", "--first-parent", "--timestamp", anchor)
-        pairs = (line.split() for line in listed.splitlines())
-        return [(int(time), sha) for time, sha in pairs]
+    def signing(self) -> Signing:
+        """What is asked of signatures."""
+        return Signing(self.ledger, self.policy, self.objects)
+
+    def unsigned(self, chain: Chain) -> dict[str, str]:
+        """Return why events of an environment count for nothing, by their commits."""
+        name = chain.environment
+        if name not in self._unsigned:
+            self._unsigned[name] = self.signing.of_events(reversed(chain.events()))
+        return self._unsigned[name]
 
     @cached_property
     def ids(self) -> dict[str, str]:

@@ -111,6 +111,11 @@ def _merged(deployment: Deployment) -> str:
     return f"its commit {record.commit[:12]} is not on the default branch"
 
 
+def _signature(deployment: Deployment) -> str:
+    """The tag must be signed by the rules of the promotion's time, whatever date it has itself."""
+    return deployment.lookup.signing.of_release(deployment.record.version, deployment.time)
+
+
 def _time(deployment: Deployment) -> str:
     release = deployment.lookup.release(deployment.record.version).release
     if release is None or deployment.time >= release.tagged - CLOCKS:
@@ -177,7 +182,9 @@ def _approval(deployment: Deployment) -> str:
 
 
 def _hold(deployment: Deployment) -> str:
-    hold = hold_of(deployment.chain.events(deployment.requested_at))
+    events = deployment.chain.events(deployment.requested_at)
+    unsigned = deployment.lookup.unsigned(deployment.chain)
+    hold = hold_of([event for event in events if event.sha not in unsigned])
     return f"the environment was on hold since a {hold.kind} at {hold.time}" if hold else ""
 
 
@@ -193,6 +200,7 @@ OF_THE_RELEASE: Rules = (("bundle", _bundle), ("gate", _gate))
 OF_A_PROMOTION: Rules = (
     ("manifest", _manifest),
     ("merged", _merged),
+    ("signature", _signature),
     ("time", _time),
     ("order", _order),
     ("soak", _soak),

@@ -32,9 +32,11 @@ def _complaints(lookup: Lookup, name: str, sha: str) -> Iterator[str]:
         if not VERSION.fullmatch(version):
             yield "that is no version"
         elif not any(version in chain.deployments for chain in lookup.chains.values()):
-            _, damage = lookup.tagged(version)
+            release, damage = lookup.tagged(version)
             if damage:
                 yield damage
+            elif release and (unsigned := lookup.signing.complaint(sha, release.tagged)):
+                yield f"it counts for nothing: {unsigned}"
     elif name.startswith(APPROVALS):
         try:
             approval = approval_of(lookup.objects, name, sha)

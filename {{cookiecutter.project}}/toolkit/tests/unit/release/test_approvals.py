@@ -15,6 +15,7 @@ from toolkit.release.checks import Candidate, check
 from toolkit.release.errors import ApprovalMissing, PreconditionFailed
 from toolkit.release.policy import MERGED_SINCE, ApprovalPolicy
 from toolkit.release.records import Record
+from toolkit.tests.ssh_keys import public_key
 from toolkit.tests.workshop import Workshop, git
 
 ADA, GRACE = "Ada <ada@example.com>", "Grace <grace@example.com>"
@@ -105,7 +106,7 @@ def test_11_two_people_are_two_and_one_who_approves_twice_is_one(workshop: Works
 
 def list_keys(workshop: Workshop, *names: str) -> dict[str, str]:
     """Commit allowed_signers with a new key for each person, or the one that they have."""
-    keys = {name: key_of(workshop.folder, name) for name in names}
+    keys = {name: public_key(workshop.folder, name) for name in names}
     lines = [f"{name.lower()}@example.com {key}\n" for name, key in keys.items()]
     (workshop.folder / ALLOWED_SIGNERS).write_text("".join(lines), encoding="utf-8")
     git(workshop.folder, "add", ALLOWED_SIGNERS)
@@ -130,7 +131,7 @@ def test_without_keys_in_the_released_commit_no_signature_counts(workshop: Works
 @needs_ssh
 def test_11_a_signature_must_be_there_whole_and_by_the_approver(workshop: Workshop) -> None:
     list_keys(workshop, "Grace")
-    key_of(workshop.folder, "Eve")
+    public_key(workshop.folder, "Eve")
     record, policy = workshop.release(), ApprovalPolicy(signed=True)
     approve(workshop, "Grace", record)
     assert "not signed by a key that" in refusal(workshop, record, policy)
@@ -228,15 +229,6 @@ def test_a_key_that_is_not_there_signs_nothing(workshop: Workshop) -> None:
         approve(workshop, "Grace", record, signed=True)
     assert "user.signingkey" in refused.value.next_step
     assert workshop.ledger().approvals("prod", record.version) == ([], [])
-
-
-def key_of(folder: Path, name: str) -> str:
-    """Return a person's public key; make the pair where there is none."""
-    if (folder / name).exists():
-        return (folder / f"{name}.pub").read_text(encoding="utf-8").strip()
-    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(folder / name)]
-    subprocess.run(command, check=True)
-    return (folder / f"{name}.pub").read_text(encoding="utf-8").strip()
 
 
 def delete(workshop: Workshop, record: Record, address: str) -> None:

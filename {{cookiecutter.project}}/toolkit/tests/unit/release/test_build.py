@@ -49,7 +49,7 @@ def built(shop: Workshop) -> Built:
 
 def champion_of(shop: Workshop, release: str) -> dict[str, str]:
     """Fetch what prod serves, and return what the evidence of a comparison with it says."""
-    fetch(shop.ledger(), "prod", 0, shop.folder / "reports" / "champion")
+    fetch(shop.ledger(), shop.machine.policy, "prod", 0, shop.folder / "reports" / "champion")
     model = shop.ledger().record(release).model_sha256
     return {"state": "scored", "release": release, "model_sha256": model}
 

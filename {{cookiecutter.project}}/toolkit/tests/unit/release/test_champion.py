@@ -39,7 +39,9 @@ def write(
 
 
 def fetched(shop: Workshop, days_ago: int = 0) -> Champion:
-    return fetch(shop.ledger(), "prod", days_ago, shop.folder / "reports" / "champion")
+    return fetch(
+        shop.ledger(), shop.machine.policy, "prod", days_ago, shop.folder / "reports" / "champion"
+    )
 
 
 def test_before_the_first_release_there_is_none(shop: Workshop) -> None:
@@ -84,7 +86,7 @@ def test_a_release_that_was_not_verified_is_no_champion(
     write(shop, monkeypatch, good)
     write(shop, monkeypatch, shop.release(b"second"), outcome)
     assert fetched(shop).release == good.version
-    assert serving_release(shop.ledger(), "prod") == good.version
+    assert serving_release(shop.ledger(), shop.machine.policy, "prod") == good.version
 
 
 def test_the_champion_of_seven_days_ago_is_what_served_then(

@@ -159,7 +159,7 @@ def later(shop: Workshop) -> Workshop:
     record = build(shop.ledger(), shop.machine.policy, Progress(), options).record
     shop.record_promotion(record, shop.prod)
     git(shop.folder, "commit", "--quiet", "--allow-empty", "--message=more work")
-    fetch(shop.ledger(), "prod", 0, shop.folder / "reports" / "champion")
+    fetch(shop.ledger(), shop.machine.policy, "prod", 0, shop.folder / "reports" / "champion")
     compared = {"release": record.version, "model_sha256": record.model_sha256}
     shop.train(b"another", {"state": "scored"} | compared)
     return shop

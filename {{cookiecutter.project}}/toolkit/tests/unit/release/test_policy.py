@@ -243,3 +243,32 @@ def _written(folder: Path, text: str) -> Path:
     path = folder / "release.toml"
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def test_whose_signatures_are_asked(tmp_path: Path) -> None:
+    table = '[signing]\nevents = true\nby = ["release@example.com"]\n'
+    path = tmp_path / "release.toml"
+    path.write_text(GOOD, encoding="utf-8")
+    assert load(path).signers == ()
+    path.write_text(GOOD + table, encoding="utf-8")
+    assert load(path).signers == ("release@example.com",)
+    path.write_text(GOOD + table.replace("true", "false"), encoding="utf-8")
+    assert load(path).signers == ()
+
+
+@pytest.mark.parametrize(
+    ("table", "why"),
+    [
+        ("events = true", "signing.by is missing"),
+        ("events = true\nby = []", "signing.by must be a list of strings"),
+        ('events = "yes"\nby = ["a@b"]', "signing.events must be of type bool"),
+        ('by = ["a@b"]', "signing.events is missing"),
+        ('events = true\nby = ["a@b"]\ntags = true', "signing.tags is not a setting"),
+    ],
+)
+def test_a_mistake_about_signatures_is_refused(tmp_path: Path, table: str, why: str) -> None:
+    path = tmp_path / "release.toml"
+    path.write_text(f"{GOOD}[signing]\n{table}\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError) as refusal:
+        load(path)
+    assert why in refusal.value.why

@@ -1,0 +1,404 @@
+"""Events and release tags count only with the release job's signature, where that is asked."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from toolkit.release.audit import audit
+from toolkit.release.build import Options, build
+from toolkit.release.champion import serving_release
+from toolkit.release.engine import Machine
+from toolkit.release.errors import Held, HistoryCorrupt, PreconditionFailed, ReleaseError
+from toolkit.release.event import NOTED, PENDING, VERIFIED, Event, message_of, new_id
+from toolkit.release.git import Repository
+from toolkit.release.ledger import Ledger
+from toolkit.release.policy import SigningPolicy
+from toolkit.release.progress import Progress
+from toolkit.release.records import FILE_NAME, Record, parse
+from toolkit.tests.command_line import CommandLine, write_policy
+from toolkit.tests.history import History, good_week
+from toolkit.tests.in_memory import InMemoryPlatform
+from toolkit.tests.ssh_keys import list_signers, public_key
+from toolkit.tests.workshop import Workshop, git
+
+pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is missing")
+
+JOB, ADA, EVE = "release@example.com", "ada@example.com", "eve@example.com"
+SIGNED = SigningPolicy(events=True, by=(JOB,))
+
+
+def use_key(shop: Workshop, name: str) -> None:
+    """Let git sign with a key, made where there is none."""
+    public_key(shop.folder.parent, name)
+    git(shop.folder, "config", "user.signingkey", str(shop.folder.parent / name))
+
+
+def signing(shop: Workshop, policy: SigningPolicy | None = SIGNED) -> Workshop:
+    """Let a workshop sign, from now on, with the key of the release job."""
+    listed = {JOB: "job", EVE: "eve", ADA: "ada"}
+    keys = {who: public_key(shop.folder.parent, name) for who, name in listed.items()}
+    list_signers(shop, keys)
+    use_key(shop, "job")
+    rules = replace(shop.machine.policy, signing=policy)
+    write_policy(shop.folder, rules)
+    repository = replace(shop.machine.repository, signs=bool(rules.signers))
+    return replace(shop, machine=Machine(repository, rules))
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
+    """Two releases that reached prod, and a third that staging has verified, all signed."""
+    with good_week(tmp_path_factory.mktemp("original"), signing) as history:
+        yield history
+
+
+@pytest.fixture
+def history(original: History, tmp_path: Path) -> History:
+    return original.copy(tmp_path / "copy")
+
+
+@dataclass(frozen=True)
+class Hand:
+    """Somebody who may push, and writes events by hand: without a key, or with one of theirs."""
+
+    shop: Workshop
+    key: str
+
+    @property
+    def repository(self) -> Repository:
+        if self.key:
+            use_key(self.shop, self.key)
+        return replace(self.shop.machine.repository, signs=bool(self.key))
+
+    def write(self, environment: str, *events: Event, files: Mapping[str, bytes]) -> None:
+        """Append events as the release machine would, each caused by a pending one before it."""
+        for event in events:
+            ledger = Ledger.open(self.repository)
+            newest = ledger.newest(environment)
+            if newest and newest.is_pending and not event.is_pending:
+                event = replace(event, caused_by=newest.sha)
+            ledger.append(environment, event, files)
+        use_key(self.shop, "job")
+
+    def note(self, environment: str, kind: str) -> None:
+        newest = self.shop.ledger().newest(environment)
+        assert newest
+        state = self.shop.ledger().desired(newest.sha)
+        release = self.shop.ledger().record(_served(state))
+        noted = Event(kind, release.version, release.digest, NOTED, actor="Eve")
+        self.write(environment, noted, files=state)
+
+    def promote(self, environment: str, record: Record, approved_by: str = "") -> None:
+        newest = self.shop.ledger().newest(environment)
+        served = _served(self.shop.ledger().desired(newest.sha)) if newest else ""
+        begun = Event(
+            *("promote", record.version, record.digest, PENDING, served),
+            actor="Eve",
+            approved_by=approved_by,
+            gate="passed",
+        )
+        self.write(environment, begun, replace(begun, outcome=VERIFIED), files=rendered(record))
+
+
+def _served(state: Mapping[str, bytes]) -> str:
+    return parse(state[FILE_NAME], "a state").version
+
+
+def rendered(record: Record) -> dict[str, bytes]:
+    """Return the state in which a release is desired, as the platform of these tests has it."""
+    return {FILE_NAME: record.to_json()} | InMemoryPlatform.render(record)
+
+
+HANDS = pytest.mark.parametrize("key", ["", "eve", "nobody"], ids=["unsigned", "eve", "nobody"])
+
+
+def audited(history: History, tmp_path: Path) -> list[str]:
+    """Audit a fresh clone; return each finding's rule and text."""
+    folder = tmp_path / "fresh"
+    git(tmp_path, "clone", "--quiet", str(history.remote), str(folder))
+    machine = replace(history.shop.machine, repository=Repository(folder))
+    found = audit(Workshop(folder, machine).ledger(), machine.policy)
+    return [f"{one.rule}: {one.text}" for one in found.findings]
+
+
+def test_all_that_the_release_job_writes_is_signed_and_a_fresh_clone_proves_it(
+    history: History, tmp_path: Path
+) -> None:
+    shop = history.shop
+    shop.unhold(shop.prod)
+    shop.promote(history.releases[2], shop.prod)
+    names = [sha for name in ("staging", "prod") for sha in history.commits(name)]
+    names += git(shop.folder, "for-each-ref", "--format=%(objectname)", "refs/tags/release").split()
+    assert len(names) > 15
+    for name in names:
+        assert "BEGIN SSH SIGNATURE" in git(shop.folder, "cat-file", "-p", name)
+    assert audited(history, tmp_path) == []
+
+
+@HANDS
+def test_an_event_by_hand_is_named_and_neither_holds_nor_lets_in(
+    history: History, tmp_path: Path, key: str
+) -> None:
+    shop, record = history.shop, history.releases[2]
+    hand = Hand(shop, key)
+    hand.note("prod", "unhold")
+    with pytest.raises(Held):
+        shop.promote(record, shop.prod)
+    shop.unhold(shop.prod)
+    hand.note("prod", "hold")
+    assert shop.promote(record, shop.prod).outcome == VERIFIED
+    found = audited(history, tmp_path)
+    assert [one.partition(":")[0] for one in found] == ["signature"] * 2
+    why = "lists its key for nobody" if key else "it has no signature"
+    assert all(why in one for one in found)
+
+
+@HANDS
+def test_a_release_that_was_verified_by_hand_was_not_verified(
+    history: History, tmp_path: Path, key: str
+) -> None:
+    """Built by the release job, but never promoted to staging."""
+    shop, record = history.shop, history.shop.release(b"in a hurry")
+    shop.unhold(shop.prod)
+    Hand(shop, key).promote("staging", record)
+    with pytest.raises(PreconditionFailed, match="was not verified in staging"):
+        shop.promote(record, shop.prod)
+    assert any(one.startswith("signature: ") for one in audited(history, tmp_path))
+    assert shop.promote(record, shop.staging).outcome == VERIFIED, "it is promoted all the same"
+    assert shop.promote(record, shop.prod).outcome == VERIFIED
+
+
+@HANDS
+def test_what_is_written_by_hand_is_neither_deployed_nor_rolled_back_to(
+    history: History, tmp_path: Path, key: str
+) -> None:
+    """Approved, merged, gated and verified in staging: only the release job has not done it."""
+    shop, record, good = history.shop, history.releases[2], history.releases[0]
+    shop.ledger().add_approval("prod", record, "fine", signed=False)
+    hand = Hand(shop, key)
+    hand.promote("prod", record, "Ada <ada@example.com>")
+    with pytest.raises(HistoryCorrupt, match="was never verified in prod"):
+        shop.machine.deploy(shop.prod, Progress())
+    assert any(one.startswith("signature: ") for one in audited(history, tmp_path))
+    plan = shop.machine.plan_rollback(shop.prod, None)
+    assert plan.record == good, "what the release job has verified last"
+    assert shop.machine.rollback(plan, Progress(), "").outcome == VERIFIED
+    with pytest.raises(ReleaseError, match="was never verified in prod"):
+        shop.machine.plan_rollback(shop.prod, record.version)
+
+
+def test_a_champion_by_hand_is_none(history: History) -> None:
+    """A model that is easily beaten, for the gate to compare with."""
+    shop = history.shop
+    Hand(shop, "").promote("prod", history.releases[1], "Ada <ada@example.com>")
+    serves = serving_release(shop.ledger(), shop.machine.policy, "prod")
+    assert serves == history.releases[0].version
+
+
+def test_a_state_of_long_ago_is_not_brought_back_by_hand(history: History) -> None:
+    """The second release was verified in prod, and rolled back from."""
+    shop, bad = history.shop, history.releases[1]
+    Hand(shop, "").promote("prod", bad, "Ada <ada@example.com>")
+    with pytest.raises(HistoryCorrupt, match="is not to be trusted") as refusal:
+        shop.machine.deploy(shop.prod, Progress())
+    assert "counts for nothing" in refusal.value.why
+
+
+def test_a_signature_of_another_event_signs_nothing(history: History, tmp_path: Path) -> None:
+    shop, newest = history.shop, history.commits("staging")[-1]
+    stored = shop.machine.repository.run("cat-file", "commit", newest) + "\n"
+    old = shop.ledger().newest("staging")
+    assert old
+    copied = Event("hold", old.release, old.digest, NOTED, actor="Eve", id=new_id())
+    header = stored.partition("\n\n")[0].splitlines()
+    parents = [f"parent {newest}" if one.startswith("parent ") else one for one in header]
+    content = "\n".join(parents) + "\n\n" + message_of("staging", copied)
+    command = ("hash-object", "-t", "commit", "-w", "--stdin")
+    commit = shop.machine.repository.run(*command, stdin=content.encode())
+    git(shop.folder, "push", "--quiet", "origin", f"{commit}:refs/heads/env/staging")
+    [finding] = audited(history, tmp_path)
+    assert finding.startswith("signature: ") and "of another text" in finding
+
+
+@HANDS
+@pytest.mark.parametrize("days_ago", [0, 365])
+def test_a_release_by_hand_is_named_and_not_promoted(
+    history: History, tmp_path: Path, key: str, days_ago: int
+) -> None:
+    """Its tag may have any date, and be promoted by the release job itself."""
+    shop = history.shop
+    by_hand = replace(shop, machine=replace(shop.machine, repository=Hand(shop, key).repository))
+    record = by_hand.release(b"never measured")
+    use_key(shop, "job")
+    if days_ago:
+        backdate(history, record, timedelta(days=days_ago))
+    with pytest.raises(ReleaseError) as refusal:
+        shop.promote(record, shop.staging)
+    assert record.version in str(refusal.value)
+    [finding] = audited(history, tmp_path)
+    assert finding.startswith(f"tag: release/{record.version}: ")
+    history.forge("staging", record)
+    (tmp_path / "again").mkdir()
+    found = audited(history, tmp_path / "again")
+    assert any("counts for nothing" in one or "older than" in one for one in found)
+
+
+def backdate(history: History, record: Record, by: timedelta) -> None:
+    """Write a release's tag anew, without a signature, and with an earlier date."""
+    shop, name = history.shop, f"release/{record.version}"
+    stored = shop.machine.repository.run("cat-file", "tag", name).partition("-----BEGIN")[0]
+    seconds = int((datetime.now(UTC) - by).timestamp())
+    lines = stored.splitlines()
+    lines[3] = f"tagger Eve <eve@example.com> {seconds} +0000"
+    tag = shop.machine.repository.run("mktag", stdin=("\n".join(lines) + "\n").encode())
+    history.untag(name)
+    git(shop.folder, "update-ref", f"refs/tags/{name}", tag)
+    git(shop.folder, "push", "--quiet", "origin", f"refs/tags/{name}")
+
+
+def everything(shop: Workshop) -> str:
+    return git(shop.folder, "for-each-ref") + git(shop.folder, "ls-remote", "origin")
+
+
+@pytest.mark.parametrize("key", ["missing", "none"])
+def test_without_a_key_nothing_is_begun(history: History, key: str) -> None:
+    """A rollback neither: what it records would not be believed."""
+    shop, before = history.shop, everything(history.shop)
+    git(shop.folder, "config", "user.signingkey", str(shop.folder / "missing"))
+    if key == "none":
+        git(shop.folder, "config", "--unset", "user.signingkey")
+    commands: tuple[Callable[[], object], ...] = (
+        lambda: shop.promote(history.releases[0], shop.staging),
+        lambda: shop.rollback(shop.prod),
+        lambda: shop.hold(shop.staging, "a reason"),
+        lambda: shop.machine.unhold(shop.prod, "a reason", Progress()),
+    )
+    for command in commands:
+        with pytest.raises(PreconditionFailed, match="git has no key that can be used") as refusal:
+            command()
+        assert "git config user.signingkey" in refusal.value.next_step
+    assert everything(shop) == before
+
+
+def test_with_a_key_that_is_not_listed_nothing_is_begun(history: History) -> None:
+    shop, before = history.shop, everything(history.shop)
+    use_key(shop, "eve")
+    with pytest.raises(PreconditionFailed, match="by a key that is listed"):
+        shop.rollback(shop.prod)
+    assert everything(shop) == before
+
+
+def test_a_clone_whose_policy_is_older_writes_nothing_unsigned(history: History) -> None:
+    machine = history.shop.machine
+    policy = replace(machine.policy, signing=None)
+    older = Machine(replace(machine.repository, signs=False), policy)
+    with pytest.raises(PreconditionFailed, match="events must be signed") as refusal:
+        older.hold(history.shop.staging, "a reason", Progress())
+    assert refusal.value.next_step == "git pull"
+
+
+def test_a_person_who_is_listed_rolls_back_with_a_key_of_their_own(
+    history: History, tmp_path: Path
+) -> None:
+    both = signing(history.shop, replace(SIGNED, by=(JOB, ADA)))
+    use_key(both, "ada")
+    assert both.rollback(both.staging).outcome == VERIFIED
+    assert audited(history, tmp_path) == []
+
+
+def test_a_key_that_was_removed_counts_for_what_it_signed_before_and_for_nothing_since(
+    history: History, tmp_path: Path
+) -> None:
+    """A date of long ago does not help: no event is older than the one before it."""
+    shop = history.shop
+    newer = {JOB: public_key(shop.folder.parent, "newer")}
+    wait_for_the_next_second()
+    list_signers(shop, newer)
+    use_key(shop, "newer")
+    shop.hold(shop.staging, "keys were changed")
+    assert audited(history, tmp_path) == []
+    tip, newest = git(shop.folder, "rev-parse", "env/staging"), shop.ledger().newest("staging")
+    assert newest
+    event = Event("unhold", newest.release, newest.digest, NOTED, actor="Eve", id=new_id())
+    thief = Hand(shop, "job").repository
+    tree = git(shop.folder, "rev-parse", "env/staging^{tree}")
+    back = datetime.now(UTC) - timedelta(days=1)
+    commit = thief.write_commit(tree, [tip], message_of("staging", event), back)
+    git(shop.folder, "push", "--quiet", "origin", f"{commit}:refs/heads/env/staging")
+    (tmp_path / "later").mkdir()
+    found = audited(history, tmp_path / "later")
+    assert any(one.startswith("signature: ") and "for nobody" in one for one in found)
+    use_key(shop, "newer")
+    assert shop.machine.is_held(shop.staging)
+
+
+def wait_for_the_next_second() -> None:
+    """Commits have whole seconds: what is signed in the same one is signed by the newer rules."""
+    second = int(datetime.now(UTC).timestamp())
+    while int(datetime.now(UTC).timestamp()) == second:
+        pass
+
+
+def test_what_was_written_before_signatures_were_asked_is_as_it_was(
+    tmp_path: Path, platform: InMemoryPlatform
+) -> None:
+    assert platform.release is None
+    shop = Workshop.open(tmp_path / "clone", tmp_path / "remote.git")
+    write_policy(shop.folder, shop.machine.policy)
+    first, second = shop.release(b"one"), shop.release(b"two")
+    for record in (first, second):
+        shop.promote(record, shop.staging)
+    wait_for_the_next_second()
+    signed = signing(shop)
+    history = History(signed, (first, second))
+    assert audited(history, tmp_path) == []
+    assert signed.machine.deploy(signed.staging, Progress()) == second
+    with pytest.raises(PreconditionFailed, match="was not signed by the release job"):
+        signed.promote(second, signed.prod)
+    assert signed.rollback(signed.staging).release == first.version
+    signed.unhold(signed.staging)
+    assert signed.promote(signed.release(b"three"), signed.staging).outcome == VERIFIED
+    (tmp_path / "again").mkdir()
+    assert audited(history, tmp_path / "again") == []
+
+
+def test_events_that_need_no_signature_are_not_signed(history: History, tmp_path: Path) -> None:
+    """Signatures are asked by the default branch of the time, also where they no longer are."""
+    wait_for_the_next_second()
+    shop = signing(history.shop, replace(SIGNED, events=False))
+    shop.hold(shop.staging, "a reason")
+    assert "gpgsig" not in git(shop.folder, "cat-file", "-p", "env/staging")
+    assert audited(replace(history, shop=shop), tmp_path) == []
+
+
+def test_the_command_line_signs_as_release_toml_says(history: History, tmp_path: Path) -> None:
+    shop, line = history.shop, CommandLine(history.shop.folder)
+    assert line.run("hold", "--env", "staging", "--reason", "a look").returncode == 0
+    assert "gpgsig" in git(shop.folder, "cat-file", "-p", "env/staging")
+    assert audited(history, tmp_path) == []
+    git(shop.folder, "config", "--unset", "user.signingkey")
+    for command in (("unhold", "--env", "staging"), ("rollback", "--env", "staging")):
+        refused = line.run(*command)
+        assert refused.returncode == 14, refused.stderr
+        assert "events must be signed, and git has no key that can be used" in refused.stderr
+
+
+def test_without_a_key_a_release_is_built_and_not_tagged(tmp_path: Path) -> None:
+    shop = signing(Workshop.open(tmp_path / "clone", tmp_path / "remote.git"))
+    shop.pack()
+    shop.train(b"model")
+    use_key(shop, "eve")
+    ledger, policy = shop.ledger(), shop.machine.policy
+    assert not build(ledger, policy, Progress()).is_released
+    with pytest.raises(PreconditionFailed, match="by a key that is listed"):
+        build(ledger, policy, Progress(), Options(push=True))
+    assert "refs/tags" not in everything(shop)
+    use_key(shop, "job")
+    record = build(ledger, policy, Progress(), Options(push=True)).record
+    assert "BEGIN SSH SIGNATURE" in git(shop.folder, "cat-file", "-p", f"release/{record.version}")
