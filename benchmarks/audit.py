@@ -3,9 +3,10 @@
     nox -s benchmark_audit
 
 The toolkit's own ledger writes the history of two environments, with releases that fail,
-rollbacks, holds and approvals, into a clone and its remote. Then each violation is planted into a copy
-of both, and the audit must name it first, at the right event. Its time stands beside that of what git
-itself can say of the same history: `git fsck`, and `git log` of both branches.
+rollbacks, holds and approvals, into a clone and its remote; each event and each release is signed.
+Then each violation is planted into a copy of both, and the audit must name it first, at the right
+event. Its time stands beside that of what git itself can say of the same history: `git fsck`, and
+`git log` of both branches.
 """
 
 from __future__ import annotations
@@ -24,9 +25,13 @@ from typing import Any
 from unittest.mock import patch
 
 from toolkit.release import ledger
+from toolkit.release.engine import Machine
 from toolkit.release.event import Event
+from toolkit.release.policy import SigningPolicy
 from toolkit.release.records import Record
+from toolkit.tests.command_line import write_policy
 from toolkit.tests.history import History, edit, relinked, without
+from toolkit.tests.ssh_keys import list_signers, public_key
 from toolkit.tests.workshop import Workshop, git
 
 from benchmarks.machine import machine
@@ -37,6 +42,7 @@ RUNS = 5
 BEGIN = datetime.now(UTC)
 BETWEEN = timedelta(minutes=97)
 ADA = "Ada <ada@example.com>"
+JOB = "release@example.com"
 EVERY_FAILURE, EVERY_ROLLBACK, EVERY_HOLD = 7, 11, 13
 
 
@@ -44,7 +50,7 @@ class Year:
     """Writes what a year of releases leaves behind, as the engine does."""
 
     def __init__(self, folder: Path) -> None:
-        self.shop = Workshop.open(folder / "clone", None)
+        self.shop = signing(Workshop.open(folder / "clone", None))
         self.serves: dict[str, Record] = {}
         self.before: dict[str, Record] = {}
         self.records: list[Record] = []
@@ -56,7 +62,8 @@ class Year:
             self.release(len(self.records) + 1)
         folder = self.shop.folder
         remote = folder.parent / "remote.git"
-        git(folder.parent, "init", "--quiet", "--bare", str(remote))
+        main = "--initial-branch=main"
+        git(folder.parent, "init", "--quiet", "--bare", main, str(remote))
         git(folder, "remote", "add", "origin", str(remote))
         git(folder, "push", "--quiet", "--mirror", "origin")
         for repository in (folder, remote):
@@ -117,6 +124,16 @@ class Year:
             return self.shop.ledger().append(environment, event, files)
 
 
+def signing(shop: Workshop) -> Workshop:
+    """Let a workshop sign all that it writes, as a release job does."""
+    folder = shop.folder.parent
+    list_signers(shop, {JOB: public_key(folder, "key")})
+    git(shop.folder, "config", "user.signingkey", str(folder / "key"))
+    policy = replace(shop.machine.policy, signing=SigningPolicy(events=True, by=(JOB,)))
+    write_policy(shop.folder, policy)
+    return replace(shop, machine=Machine(replace(shop.machine.repository, signs=True), policy))
+
+
 # What is planted: each returns the event that must be named first.
 
 
@@ -153,6 +170,15 @@ def forge_an_event(history: History) -> str:
     forged = Event("promote", record.version, record.digest, "verified", actor=ADA)
     files = {"release.json": record.to_json()}
     return history.shop.ledger().append("staging", forged, files)
+
+
+def hold_without_a_signature(history: History) -> str:
+    """Hold an environment as the release machine would, but for the signature."""
+    read = history.shop.ledger()
+    newest = read.history("staging")[0]
+    held = replace(newest, kind="hold", outcome="noted", previous="", caused_by="", id="")
+    read.repository.signs = False
+    return read.append("staging", held, read.desired(newest.sha))
 
 
 def release_ungated(history: History) -> str:
@@ -201,6 +227,7 @@ VIOLATIONS: dict[str, tuple[str, Callable[[History], str]]] = {
     "a release taken out, and relinked": ("from", take_out),
     "the tail cut at the remote": ("tail", cut_the_tail),
     "an event forged by hand": ("cause", forge_an_event),
+    "an event without a signature": ("signature", hold_without_a_signature),
     "an un-gated release": ("gate", release_ungated),
     "staging skipped": ("order", skip_staging),
     "an approval deleted afterwards": ("approval", delete_an_approval),
