@@ -286,8 +286,8 @@ def test_a_secret_is_named_and_never_shown(repository: Repository) -> None:
 def test_a_secret_that_the_branch_has_removed_again_is_named_with_its_commit(
     repository: Repository,
 ) -> None:
-    before = repository.git("rev-parse", "HEAD")
     fault = repository.folder / "src/churn_model/fault.py"
+    repository.git("switch", "--quiet", "--create", "topic")
     try:
         fault.write_text(f'TOKEN = "{TOKEN}"\n')
         leak = repository.commit("Add a token")
@@ -295,7 +295,8 @@ def test_a_secret_that_the_branch_has_removed_again_is_named_with_its_commit(
         repository.commit("Remove it")
         said = fails(repository, "secrets", f"added in commit {leak[:7]}", "and removed since")
     finally:
-        repository.git("reset", "--quiet", "--hard", before)
+        repository.git("switch", "--quiet", "main")
+        repository.git("branch", "--quiet", "--delete", "--force", "topic")
     assert TOKEN not in said
 
 

@@ -58,6 +58,7 @@ def telco(living: Living, tmp_path_factory: pytest.TempPathFactory) -> Repositor
     """Return a repository that has taken the table in, and committed that."""
     workspace = tmp_path_factory.mktemp("telco")
     repository = living.generate(workspace)
+    repository.release_unscanned()
     adopt(repository)
     repository.begin(workspace / "remote.git")
     return repository

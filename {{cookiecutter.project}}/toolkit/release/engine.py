@@ -211,13 +211,18 @@ class Machine:
         record = _record_of(begun, environment)
         before = held_against(ledger, counting, serving(ledger, settled))
         # A killed promotion is not carried on, only looked at; any other command is completed.
-        if killed.kind != "promote" and not held_against(ledger, counting, begun).is_verified:
+        # Whoever may push can write such an event by hand: it is undone, whatever it says.
+        is_ours = killed in counting
+        is_completed = is_ours and killed.kind != "promote"
+        if is_completed and not held_against(ledger, counting, begun).is_verified:
             raise _never_verified(environment, begun)
         plan = Plan("recover", environment, record, before, tuple(history), begun=killed.kind)
         reason = f"after a {killed.kind} that was killed; it started at {killed.time}"
         change = self.change(plan, progress, begun.files, reason)
         with change.explaining_interrupts():
             change.open()
+            if not is_ours:
+                return change.undo(ABORTED, "it counts for nothing: invoke audit says why")
             try:
                 change.work()
             except NotServing as error:

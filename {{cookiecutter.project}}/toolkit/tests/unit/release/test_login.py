@@ -15,16 +15,17 @@ import pytest
 from toolkit.release.git import GitFailed, login_in, without_credentials
 from toolkit.tests.workshop import Workshop, git
 
-SECRET = "s3cret/and@more"
-ENCODED = "s3cret%2Fand%40more"
+WORD = "s3cret"
+PASSWORD, ENCODED = f"{WORD}/and@more", f"{WORD}%2Fand%40more"
+LOGIN = f"bot:{WORD}"
 
 
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("'https://bot:s3cret@example.com/a.git/'", "'https://***@example.com/a.git/'"),
+        (f"'https://{LOGIN}@example.com/a.git/'", "'https://***@example.com/a.git/'"),
         ("https://example.com/a.git?private_token=s3cret", "https://example.com/a.git?***"),
-        ("'https://bot:s3cret@h/a.git?token=s3cret': no", "'https://***@h/a.git?***': no"),
+        (f"'https://{LOGIN}@h/a.git?token={WORD}': no", "'https://***@h/a.git?***': no"),
         ("https://example.com/a.git#s3cret", "https://example.com/a.git?***"),
         ("ssh://git@example.com/a.git", "ssh://***@example.com/a.git"),
         ("nothing to hide: a?b", "nothing to hide: a?b"),
@@ -80,10 +81,10 @@ def test_git_logs_in_and_no_argument_names_the_password(
         git(shop.folder, "remote", "add", "origin", f"http://bot:{ENCODED}@{host}/a.git")
         with pytest.raises(GitFailed) as refused:
             shop.machine.repository.remote_references("refs/heads/env/*")
-    assert f"Basic {base64.b64encode(f'bot:{SECRET}'.encode()).decode()}" in logins
+    assert f"Basic {base64.b64encode(f'bot:{PASSWORD}'.encode()).decode()}" in logins
     events = [json.loads(line) for line in trace.read_text(encoding="utf-8").splitlines()]
     arguments = [event["argv"] for event in events if "argv" in event]
     helper = [one for one in arguments if "remote-http" in " ".join(one)]
     assert helper and f"http://{host}/a.git" in helper[0]
     for written in (json.dumps(arguments[1:]), str(refused.value)):
-        assert "s3cret" not in written
+        assert WORD not in written

@@ -15,7 +15,7 @@ from toolkit.release.build import Options, build
 from toolkit.release.champion import serving_release
 from toolkit.release.engine import Machine
 from toolkit.release.errors import Held, HistoryCorrupt, PreconditionFailed, ReleaseError
-from toolkit.release.event import NOTED, PENDING, VERIFIED, Event, message_of, new_id
+from toolkit.release.event import ABORTED, NOTED, PENDING, VERIFIED, Event, message_of, new_id
 from toolkit.release.git import Repository
 from toolkit.release.ledger import Ledger
 from toolkit.release.policy import SigningPolicy
@@ -191,6 +191,20 @@ def test_what_is_written_by_hand_is_neither_deployed_nor_rolled_back_to(
     assert shop.machine.rollback(plan, Progress(), "").outcome == VERIFIED
     with pytest.raises(ReleaseError, match="was never verified in prod"):
         shop.machine.plan_rollback(shop.prod, record.version)
+
+
+@pytest.mark.parametrize("kind", ["promote", "rollback"])
+def test_a_killed_command_by_hand_is_undone(history: History, tmp_path: Path, kind: str) -> None:
+    """Of the release that serves: a recovery would find it running, and sign that it is verified."""
+    shop, serves = history.shop, history.releases[0]
+    before = shop.ledger().desired(history.commits("prod")[-1])
+    long_ago = (datetime.now(UTC) - timedelta(hours=1)).isoformat(timespec="seconds")
+    killed = Event(kind, serves.version, serves.digest, PENDING, serves.version)
+    killed = replace(killed, actor="Eve", lease_until=long_ago)
+    Hand(shop, "").write("prod", killed, files=before | {"more.txt": b"evil"})
+    assert shop.machine.recover(shop.prod, Progress()).outcome == ABORTED
+    assert shop.ledger().desired(git(shop.folder, "rev-parse", "env/prod")) == before
+    assert any(one.startswith("signature: ") for one in audited(history, tmp_path))
 
 
 def test_a_champion_by_hand_is_none(history: History) -> None:
