@@ -195,7 +195,7 @@ def test_what_is_written_by_hand_is_neither_deployed_nor_rolled_back_to(
 
 @pytest.mark.parametrize("kind", ["promote", "rollback"])
 def test_a_killed_command_by_hand_is_undone(history: History, tmp_path: Path, kind: str) -> None:
-    """Of the release that serves: a recovery would find it running, and sign that it is verified."""
+    """Of the release that serves: a recovery would find it running, and sign that it is fine."""
     shop, serves = history.shop, history.releases[0]
     before = shop.ledger().desired(history.commits("prod")[-1])
     long_ago = (datetime.now(UTC) - timedelta(hours=1)).isoformat(timespec="seconds")
