@@ -86,6 +86,8 @@ def test_a_change_that_passes_the_toolkit_s_checks_is_named_and_passes(
     done = repository.nox("-s", "toolkit")
     assert done.returncode == 0, done.stdout + done.stderr
     assert found(repository) == named
+    results = (repository.folder / "reports" / "toolkit_tests.xml").read_text(encoding="utf-8")
+    assert "test_a_trained_model_answers_over_http" not in results, "the owner's test ran too"
 
 
 def test_a_change_whose_checksum_was_edited_along_is_named_against_the_template(

@@ -128,6 +128,9 @@ def pytest(session: nox.Session, *arguments: str) -> None:
     programs = environment.activate(session, "toolkit")
     # Many tests wait for processes: three at a time keep two cores busy.
     chosen = arguments or ("--numprocesses", "3", "--dist", "worksteal")
+    if not any(argument.startswith(f"{TOOLKIT}/") for argument in chosen):
+        # pytest takes its own default only where it is started beside its settings.
+        chosen = (*chosen, str(TOOLKIT / "tests"))
     results.run(session, programs, ("--config-file", str(SETTINGS), *chosen))
 
 
