@@ -138,7 +138,9 @@ def full(session: nox.Session) -> None:
     # remove their many files, for a minute.
     test_template(session, "-m", "full and alone")
     test_template(session, "-m", "full and not alone", *BY_FILE)
-    test_toolkit(session, *BY_TEST, str(TESTS / "integration"))
+    test_toolkit(
+        session, *BY_TEST, "-m", "not endurance and not cluster", str(TESTS / "integration")
+    )
 
 
 @nox.session(default=False)

@@ -406,7 +406,9 @@ def test_unchanged_it_goes_to_production_and_the_audit_finds_nothing(ground: Gro
     assert outcome(ground, {}) == ("", [])
 
 
-@pytest.mark.parametrize("share", range(SHARES))
+@pytest.mark.parametrize(
+    "share", [0, *(pytest.param(one, marks=pytest.mark.full) for one in range(1, SHARES))]
+)
 def test_no_single_change_is_missed(ground: Ground, share: int) -> None:
     for number in range(share, CHANGES, SHARES):
         change = KINDS[number % len(KINDS)]
