@@ -304,9 +304,11 @@ def of_before(source_with_history: Source, tmp_path: Path) -> Iterator[Repositor
     source_with_history.cruft(into, *created, str(source_with_history.folder))
     folder = into / "churn-model"
     repository = Repository(folder, into / "state", folder / ".venv" / "bin")
+    # First as it was generated: git merges three ways only from a file that it has kept.
+    repository.begin(into / "remote.git")
     repository.take_free_ports()
     repository.make_canaries_short()
-    repository.begin(into / "remote.git")
+    repository.commit("Use ports of our own")
     repository.install_tools("requirements-doors.txt")
     edit_as_an_owner(repository)
     yield repository
