@@ -261,6 +261,7 @@ def keep_own_values(repository: Repository) -> None:
         before, after = (f"port = {one['port']}\n" for one in (table, ours[name]))
         repository.replace("release.toml", before, after)
     repository.make_canaries_short()
+    repository.release_unscanned()
 
 
 def do_what_the_changelog_asks(repository: Repository) -> None:
