@@ -97,6 +97,19 @@ def refuse_a_freeze(policy: Policy, environment: Environment, now: datetime) -> 
             )
 
 
+def require_sealed(candidate: Candidate) -> None:
+    """Refuse a release whose tag covers no files, where the policy of its commit asks for that."""
+    record = candidate.record
+    unsealed = candidate.ledger.release(record.version).unsealed
+    if unsealed and candidate.policy.schema >= MERGED_SINCE:
+        raise GateRefused(
+            f"release {record.version} was not released by invoke build",
+            why=unsealed,
+            state=candidate.unchanged,
+            next_step="commit, nox -s train, then invoke build --push",
+        )
+
+
 def known_bad(history: list[Event]) -> set[str]:
     """Return the releases that were rolled back from, or failed, in this history."""
     bad = {event.previous for event in history if event.kind == "rollback"}
@@ -117,8 +130,6 @@ def hold_of(history: list[Event]) -> Event | None:
 def _gate(candidate: Candidate) -> str:
     record = candidate.record
     damage = record.damage(candidate.ledger.bundle(record.version))
-    if not damage and candidate.policy.schema >= MERGED_SINCE:
-        damage = candidate.ledger.release(record.version).unsealed
     if record.gate != PASSED or damage:
         raise GateRefused(
             f"release {record.version} has not passed the gate",
