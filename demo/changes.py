@@ -27,8 +27,8 @@ def depend_on_a_laptop(repository: Repository) -> None:
 def answer_after(repository: Repository, milliseconds: int) -> None:
     """Commit a server that waits before it answers: the gate measures the model, and sees nothing."""
     api = "toolkit/serving/api.py"
-    body = "            body = await _read(request)\n"
-    wait = f"            await asyncio.sleep({milliseconds} / 1000)\n"
+    body = "        body = await request.body()\n"
+    wait = f"        await asyncio.sleep({milliseconds} / 1000)\n"
     text = (repository.folder / api).read_text(encoding="utf-8")
     waits = re.search(r" +await asyncio.sleep\(.+\)\n", text)
     repository.replace(api, waits[0] if waits else body, wait if waits else wait + body)
