@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -67,6 +67,20 @@ def approval_of(objects: Objects, reference: str, sha: str) -> Approval:
         target=tag.target,
         time=tag.tagger.time,
     )
+
+
+def read_approvals(
+    objects: Objects, tags: Iterable[tuple[str, str]]
+) -> tuple[list[Approval], list[str]]:
+    """Read approvals from references and their objects; return them, and which tags are none."""
+    found, strays = [], []
+    for name, sha in tags:
+        try:
+            found.append(approval_of(objects, name, sha))
+        except GitFailed as error:
+            tag = name.removeprefix("refs/tags/")
+            strays.append(f"the tag {tag} is no approval: {error}")
+    return found, strays
 
 
 def address_of(person: str) -> str:
@@ -194,17 +208,9 @@ class Ledger(References):
         """Return every approval of a release for an environment, and which tags are none."""
         prefix = f"{APPROVALS}{environment}/{version}/"
         names = {name for name in {**self.local, **(self.remote or {})} if name.startswith(prefix)}
-        found, strays = [], []
+        tags = ((name, self._lookup(name)) for name in sorted(names))
         with Objects(self.repository) as objects:
-            for name in sorted(names):
-                sha = self._lookup(name)
-                assert sha, "it is a reference here or there"
-                try:
-                    found.append(approval_of(objects, name, sha))
-                except GitFailed as error:
-                    tag = name.removeprefix("refs/tags/")
-                    strays.append(f"the tag {tag} is no approval: {error}")
-        return found, strays
+            return read_approvals(objects, ((name, sha) for name, sha in tags if sha))
 
     def add_approval(self, environment: str, record: Record, reason: str, signed: bool) -> None:
         """Write and push an approval of the release's digest, in the user's name."""

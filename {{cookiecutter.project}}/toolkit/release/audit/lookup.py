@@ -13,7 +13,7 @@ from ..approvals import case_of, sort
 from ..checks import PASSED
 from ..errors import HistoryCorrupt
 from ..git import GitFailed
-from ..ledger import Approval, Ledger, approval_of
+from ..ledger import Ledger, read_approvals
 from ..objects import Invalid, Objects
 from ..policy import ApprovalPolicy, Environment, Policy
 from ..policy_file import at_commit, deciding_commit
@@ -153,7 +153,8 @@ class Lookup:
         when : datetime.datetime
             When it was promoted: a key must have been listed then.
         """
-        found, strays = self._approvals_of(environment, release.record.version)
+        tags = self.tags.get(f"{environment}/{release.record.version}", ())
+        found, strays = read_approvals(self.objects, tags)
         replaced = self.release(base).record if base else None
         commits = (release.record.commit, self.ledger.anchor_at(when) or release.record.commit)
         try:
@@ -166,16 +167,6 @@ class Lookup:
             return [], [f"who wrote the release cannot be read: {error}"]
         approvers, others = sort(self.ledger.repository, found, case)
         return approvers, others + strays
-
-    def _approvals_of(self, environment: str, version: str) -> tuple[list[Approval], list[str]]:
-        found, strays = [], []
-        for name, sha in self.tags.get(f"{environment}/{version}", ()):
-            try:
-                found.append(approval_of(self.objects, name, sha))
-            except GitFailed as error:
-                tag = name.removeprefix("refs/tags/")
-                strays.append(f"the tag {tag} is no approval: {error}")
-        return found, strays
 
     @cached_property
     def tags(self) -> dict[str, list[tuple[str, str]]]:

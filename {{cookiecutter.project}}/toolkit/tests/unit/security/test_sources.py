@@ -70,9 +70,9 @@ def test_a_repository_as_it_is_generated_has_no_finding(
     "line",
     [
         "--find-links https://example.com/wheels",
-        "--index-url https://example.com/simple",
-        "--extra-index-url=https://example.com/simple",
-        "-i https://example.com/simple",
+        "--index-url https://example.com/packages",
+        "--extra-index-url=https://example.com/packages",
+        "-i https://example.com/packages",
         "--no-binary :all:",
         "--trusted-host example.com",
         "-r other.txt",
