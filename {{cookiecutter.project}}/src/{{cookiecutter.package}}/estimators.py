@@ -33,7 +33,7 @@ def logistic(seed: int) -> BaseEstimator:
 def forest(seed: int) -> BaseEstimator:
     """A random forest: little to tune, and a larger file."""
     return RandomForestClassifier(
-        n_estimators=200, min_samples_leaf=20, max_features="sqrt", random_state=seed
+        n_estimators=100, min_samples_leaf=20, max_features="sqrt", random_state=seed
     )
 
 

@@ -12,14 +12,13 @@ from typing import Any
 
 from ..data import contract as contracts
 from ..data.examination import TrainingData, load_training_data
-from ..data.expectation import EXPECTATION_FILE
 from ..data.progress import say, step
-from ..data.reference import expectation
 from ..errors import ToolkitError
 from ..places import Places
 from ..reports import files as reports
 from ..reports import features_report, gate_report, model_card
 from . import (
+    bundle,
     champion,
     consistency,
     evidence,
@@ -32,7 +31,7 @@ from . import (
 from . import nightly as nights
 from .evaluation import best_threshold
 from .policy import Policy
-from .predictor import CONTRACT_FILE, MODEL_FILE
+from .predictor import MODEL_FILE
 from .training import Evaluation, Trained
 
 Document = dict[str, Any]
@@ -153,11 +152,7 @@ def verify(places: Places) -> bool:
 def _train(places: Places, data: TrainingData, policy: Policy) -> Trained:
     model_card.load(places.card)  # Better refused before the training than after it.
     trained = training.train(data.dataset, data.contract, policy.training)
-    reports.write_bytes(places.model / MODEL_FILE, trained.model)
-    reports.write_bytes(places.model / CONTRACT_FILE, data.contract.path.read_bytes())
-    reports.write_json(places.model / "smoke.json", trained.smoke)
-    expected = expectation(data.reference, data.contract, trained.holdout.predictions.y_prob)
-    reports.write_json(places.model / EXPECTATION_FILE, asdict(expected))
+    bundle.write(places.model, trained, data.contract, data.reference)
     return trained
 
 

@@ -20,15 +20,13 @@ from ..data.reference import expectation
 from ..errors import ToolkitError
 from ..places import Places
 from ..reports import gate_report, model_card
-from . import champion, evidence, gates, measurement, policy_file, predictor, training
+from . import bundle, champion, evidence, gates, measurement, policy_file, predictor, training
+from .bundle import SMOKE_FILE
 from .policy import Policy
 from .predictor import CONTRACT_FILE, MODEL_FILE
 from .training import SMOKE_TOLERANCE
 
 SCHEMA = 1
-SMOKE_FILE = "smoke.json"
-# What a full training writes, and a release serves with.
-MODEL_FILES = (MODEL_FILE, CONTRACT_FILE, SMOKE_FILE, EXPECTATION_FILE)
 # Of the evidence, what follows from the rest of it.
 FOLLOWS = ("verdict", "reasons", "warnings", "rules")
 # Measured with a clock.
@@ -82,7 +80,7 @@ def differences(places: Places) -> Iterator[str]:
 
 def checksums(places: Places) -> dict[str, str]:
     """Return the SHA-256 of each file that a release serves with, by its name."""
-    return {name: evidence.sha256(places.model / name) or "" for name in MODEL_FILES}
+    return {name: evidence.sha256(places.model / name) or "" for name in bundle.FILES}
 
 
 def _inputs(document: Document, places: Places, contract: Contract) -> Iterator[str]:

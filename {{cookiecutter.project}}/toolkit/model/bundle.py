@@ -1,0 +1,31 @@
+"""The bundle: the files that a server, and the checks of a release, need of one training."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from ..data.contract import Contract
+from ..data.expectation import EXPECTATION_FILE
+from ..data.reference import Reference, expectation
+from ..reports import files
+from .predictor import CONTRACT_FILE, MODEL_FILE
+from .training import Trained
+
+SMOKE_FILE = "smoke.json"
+FILES = (MODEL_FILE, CONTRACT_FILE, SMOKE_FILE, EXPECTATION_FILE)
+
+
+def write(folder: Path, trained: Trained, contract: Contract, reference: Reference) -> None:
+    """Write the exported model, its contract, smoke cases and expected distributions.
+
+    Parameters
+    ----------
+    folder
+        Is made where it is missing; the four files of an earlier training are replaced.
+    reference
+        Of the same contract: what a server compares its requests with.
+    """
+    files.write_bytes(folder / MODEL_FILE, trained.model)
+    files.write_bytes(folder / CONTRACT_FILE, contract.path.read_bytes())
+    files.write_json(folder / SMOKE_FILE, trained.smoke)
+    expected = expectation(reference, contract, trained.holdout.predictions.y_prob)
+    files.write_json(folder / EXPECTATION_FILE, asdict(expected))
