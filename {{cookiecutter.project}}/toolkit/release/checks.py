@@ -14,11 +14,13 @@ from .errors import (
     Held,
     Locked,
     PreconditionFailed,
+    ReleaseError,
 )
 from .event import FAILED, ROLLED_BACK, VERIFIED, Event
 from .ledger import Ledger
 from .policy import MERGED_SINCE, Environment, Policy
 from .objects import Objects
+from .platforms.protocol import Observation
 from .records import Record
 from .signing import Signing, counted
 
@@ -42,6 +44,8 @@ class Candidate:
     is_named : bool
         Whether the command names this version; otherwise it is the one that comes next.
     now : datetime.datetime
+    observe : callable or None
+        Returns what another environment runs; None: no platform is asked.
     """
 
     ledger: Ledger
@@ -52,6 +56,7 @@ class Candidate:
     base: str | None
     is_named: bool
     now: datetime
+    observe: Callable[[Environment], Observation] | None
 
     @property
     def unchanged(self) -> str:
@@ -206,20 +211,34 @@ def _soak(candidate: Candidate) -> str:
     history = _history(candidate, before)
     later = [event for event in history[: history.index(verified)] if event.outcome == VERIFIED]
     left = [event for event in later if event.release != candidate.record.version]
+    since = datetime.fromisoformat(verified.time)
     until = datetime.fromisoformat(left[-1].time) if left else candidate.now
-    soaked = until - datetime.fromisoformat(verified.time)
+    # Whoever may push can date an event back. The platform has its own time: of this release, or of
+    # another one, since which nothing else has served there.
+    seen = _observed(candidate, before)
+    told, is_other = "", False
+    if seen.since:
+        runs, at = seen.instances[0], datetime.fromisoformat(seen.since)
+        is_other = runs.digest != candidate.record.digest
+        if is_other or at > since:
+            told = f"; by its servers {before} serves {runs.release} since {seen.since}"
+        since, until = (since, min(until, at)) if is_other else (max(since, at), until)
+    soaked = until - since
     if soaked < timedelta(minutes=minutes):
         short = timedelta(minutes=minutes) - soaked
         raise PreconditionFailed(
             f"release {candidate.record.version} has not served long enough in {before}",
             why=f"{_span(soaked)} of {minutes} min"
-            + (f"; {left[-1].release} replaced it" if left else ""),
+            + (f"; {left[-1].release} replaced it" if left else "")
+            + told,
             state=candidate.unchanged,
             next_step=f"promote it to {before} again"
-            if left
+            if left or is_other
             else f"try again in {_span(short)}; soak_minutes in release.toml",
         )
-    return f"served {_span(soaked)} in {before}, {minutes} min are required"
+    silence = seen.trouble.partition("\n")[0] or "its servers do not say since when they serve"
+    by = "its servers and the ledger" if seen.since else f"the ledger alone: {silence}"
+    return f"served {_span(soaked)} in {before}, {minutes} min are required; by {by}"
 
 
 def _freeze(candidate: Candidate) -> str:
@@ -279,6 +298,16 @@ def _history(candidate: Candidate, environment: str) -> list[Event]:
     """Return the events of another environment that count, the newest first."""
     history = candidate.ledger.history(environment)
     return counted(candidate.ledger, candidate.policy, history)
+
+
+def _observed(candidate: Candidate, environment: str) -> Observation:
+    """Return what another environment runs; where that cannot be seen from here, why."""
+    if candidate.observe is None:
+        return Observation("", (), "its platform is asked at the promotion")
+    try:
+        return candidate.observe(candidate.policy.environment(environment))
+    except ReleaseError as error:
+        return Observation("", (), error.what)
 
 
 def _span(time: timedelta) -> str:

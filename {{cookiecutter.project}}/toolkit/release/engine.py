@@ -77,7 +77,7 @@ class Machine:
         ledger = Ledger.open(self.repository)
         _require_remote_for_agent(ledger, environment)
         require_key(ledger, self.policy)
-        plan = plan_promotion(ledger, self.policy, environment, version)
+        plan = plan_promotion(ledger, self.policy, environment, version, self.observe)
         platform.locate()
         drift = ""
         if plan.nothing_to_do:

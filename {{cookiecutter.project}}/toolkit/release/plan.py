@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -20,7 +20,7 @@ from .errors import (
 from .event import FAILED, NOTED, VERIFIED, Event
 from .git import REMOTE
 from .ledger import Ledger
-from .platforms.protocol import Platform
+from .platforms.protocol import Observation, Platform
 from .policy import Environment, Policy
 from .policy_file import at_commit, deciding_commit
 from .records import FILE_NAME, Record, parse
@@ -219,9 +219,13 @@ def chosen_release(ledger: Ledger, environment: Environment, version: str | None
 
 
 def plan_promotion(
-    ledger: Ledger, policy: Policy, environment: Environment, version: str | None
+    ledger: Ledger,
+    policy: Policy,
+    environment: Environment,
+    version: str | None,
+    observe: Callable[[Environment], Observation],
 ) -> Plan:
-    """Choose the release, and run every check on it."""
+    """Choose the release, and run every check on it; ``observe`` returns what another runs."""
     name = environment.name
     history = ledger.history(name)
     refuse_a_lock(history, name)
@@ -237,6 +241,7 @@ def plan_promotion(
         *(ledger, policy, environment, record, tuple(counting), base_of(before)),
         is_named=version is not None,
         now=datetime.now(UTC),
+        observe=observe,
     )
     found = check_by_all(candidate)
     changed: tuple[str, ...] = ()

@@ -121,6 +121,8 @@ def propose(
         base_of(serving(ledger, ledger.head(name))),
         is_named=version is not None,
         now=datetime.now(UTC),
+        # A proposal is made where no environment can be reached, as by a nightly job.
+        observe=None,
     )
     return replace(
         proposal,

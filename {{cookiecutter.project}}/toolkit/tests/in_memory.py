@@ -10,6 +10,7 @@ import http.server
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from toolkit.release.canary.traffic import Replay
@@ -29,6 +30,7 @@ class InMemoryPlatform:
     def __init__(self) -> None:
         self.bundles: dict[str, Mapping[str, bytes]] = {}
         self.release: Record | None = None
+        self.since = ""
         self.gone: list[Record] = []
         self.before_apply: Callable[[Record], None] = lambda record: None
         self.lock = threading.Lock()
@@ -91,6 +93,8 @@ class InMemoryPlatform:
             if model in (b"crash at start", b"never ready"):
                 raise NotServing(f"release {record.version}: {model.decode()}")
             self.handler.record, self.handler.model = vars(record), model
+            if self.release != record:
+                self.since = datetime.now(UTC).isoformat(timespec="seconds")
             self.release = record
 
     def canary(
@@ -130,4 +134,4 @@ class InMemoryPlatform:
         if self.release is None:
             return Observation("", (), "nothing runs")
         instance = Instance(self.release.version, self.release.digest, self.address, 1, "ready", 0)
-        return Observation(self.address, (instance, instance), "")
+        return Observation(self.address, (instance, instance), "", self.since)

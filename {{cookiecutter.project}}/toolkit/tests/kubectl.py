@@ -223,13 +223,18 @@ def _roll_out(state: Object, owner: str, deployment: Object) -> None:
             del state["pods"][name]
     left = [pod for pod in state["pods"].values() if pod["owner"] == owner]
     done = len(ready) == wanted == len(left)
-    conditions = [
-        {
+    settled = f'ReplicaSet "{deployment["metadata"]["name"]}-{revision}" has progressed.'
+    conditions = deployment.get("status", {}).get("conditions", [])[:1]
+    # A complete update stays so, with its time, whatever becomes of the pods later.
+    if not conditions or conditions[0]["message"] != settled:
+        progressing = {
             "type": "Progressing",
             "status": "True",
             "reason": "NewReplicaSetAvailable" if done else "ReplicaSetUpdated",
+            "message": settled if done else "",
+            "lastUpdateTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
-    ]
+        conditions = [progressing]
     if denied and len(new) < wanted:
         conditions.append(
             {

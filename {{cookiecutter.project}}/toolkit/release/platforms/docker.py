@@ -208,7 +208,8 @@ class DockerPlatform:
             with serving("the engine does not answer"):
                 found = self._containers()
                 holders = [one for one in found if one.labels[SLOT] == HOLDER]
-                servers = tuple(_instance(one) for one in found if one.labels[SLOT] != HOLDER)
+                running = [one for one in found if one.labels[SLOT] != HOLDER]
+                servers = tuple(_instance(one) for one in running)
         except (NotServing, PreconditionFailed) as error:
             return Observation("", (), str(error))
         if not holders:
@@ -217,7 +218,8 @@ class DockerPlatform:
             )
         wanted = int(holders[0].labels[SLOTS])
         trouble = "" if len(servers) == wanted else f"{len(servers)} of {wanted} servers exist"
-        return Observation(f"http://{holders[0].labels[ADDRESS]}", servers, trouble)
+        endpoint = f"http://{holders[0].labels[ADDRESS]}"
+        return Observation(endpoint, servers, trouble, _since(running))
 
     def changed(self, desired: Mapping[str, bytes]) -> str:
         """Return an empty text: `observe` sees everything."""
@@ -393,6 +395,14 @@ def _instance(container: Container) -> Instance:
         state=state,
         restarts=int(container.attrs["RestartCount"]),
     )
+
+
+def _since(servers: Sequence[Container]) -> str:
+    """Return when the newest server was created: the engine restarts the same container."""
+    if len({one.labels[DIGEST] for one in servers}) != 1:
+        return ""
+    newest = max(datetime.fromisoformat(one.attrs["Created"]) for one in servers)
+    return newest.isoformat(timespec="seconds")
 
 
 def _end(container: Container) -> None:

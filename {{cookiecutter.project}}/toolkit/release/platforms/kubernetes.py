@@ -28,7 +28,7 @@ from . import manifests
 from .kubectl import Kubectl, KubectlFailed, retried
 from .manifests import CANARY, CONTAINER, DIGEST, IMAGE_ID, PORT, STABLE, TRACK, VERSION, Manifests
 from .protocol import Instance, Observation
-from .rollout import Rollout, has_ended, is_new, is_ready, is_settled, one_line
+from .rollout import Rollout, has_ended, is_new, is_ready, is_settled, one_line, settled_at
 
 # A restart of the API server takes no longer than this; beyond it is an outage.
 RETRY_S = 20
@@ -223,6 +223,7 @@ class KubernetesPlatform:
             endpoint=f"services/{services[0]}:{PORT}" if services else "",
             instances=tuple(_instance(one) for one in counted),
             trouble="; ".join(one for one in trouble if one),
+            since=_since(deployments, counted),
         )
 
     def changed(self, desired: Mapping[str, bytes]) -> str:
@@ -399,6 +400,16 @@ def _instance(pod: Mapping[str, Any]) -> Instance:
         state="ready" if is_ready(pod) else "failed" if restarts else "starting",
         restarts=restarts,
     )
+
+
+def _since(deployments: Sequence[Mapping[str, Any]], pods: Sequence[Mapping[str, Any]]) -> str:
+    """Return when the last rolling update was complete, if all pods are of one release.
+
+    The cluster keeps that time when a pod is restarted, replaced or added.
+    """
+    digests = {one["metadata"].get("annotations", {}).get(DIGEST) for one in pods}
+    times = [settled_at(one) for one in deployments if _track(one) == STABLE]
+    return times[0] if len(digests) == len(times) == 1 else ""
 
 
 def _shortage(deployment: Mapping[str, Any]) -> str:

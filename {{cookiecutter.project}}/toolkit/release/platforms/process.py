@@ -210,7 +210,8 @@ class ProcessPlatform:
             return Observation("", (), "the supervisor has not written its state yet")
         instances = tuple(Instance(**instance) for instance in actual["instances"])
         endpoint = f"http://{actual['host']}:{actual['port']}"
-        return Observation(endpoint, instances, actual["trouble"])
+        # A supervisor that an earlier version has started does not say since when.
+        return Observation(endpoint, instances, actual["trouble"], actual.get("since", ""))
 
     def changed(self, desired: Mapping[str, bytes]) -> str:
         """Return an empty text: `observe` sees everything."""

@@ -48,11 +48,16 @@ class Observation:
     instances : tuple of Instance
     trouble : str
         What keeps it from its desired state, with the end of the log, or empty.
+    since : str
+        Since when all of them serve the one release that they do, by a clock that no command sets,
+        as an ISO 8601 time; a restart of a crashed server does not change it. Empty where they
+        serve several, or that is not known.
     """
 
     endpoint: str
     instances: tuple[Instance, ...]
     trouble: str
+    since: str = ""
 
     def drift(self, release: str) -> str:
         """Return how this differs from serving a release (empty: none), or an empty text."""

@@ -151,13 +151,12 @@ def is_done(deployment: Object, event: str) -> bool:
 
 def is_settled(deployment: Object) -> bool:
     """Return whether a Deployment's last update is complete, whatever was scaled since."""
-    conditions = deployment.get("status", {}).get("conditions", ())
-    return any(
-        one["type"] == "Progressing" and one.get("reason") == "NewReplicaSetAvailable"
-        for one in conditions
-    ) and (
-        deployment["status"].get("observedGeneration", 0) >= deployment["metadata"]["generation"]
-    )
+    return _completion(deployment) is not None
+
+
+def settled_at(deployment: Object) -> str:
+    """Return when a Deployment's last update was complete, or an empty text."""
+    return str((_completion(deployment) or {}).get("lastUpdateTime", ""))
 
 
 def reason(pod: Object) -> str:
@@ -217,6 +216,21 @@ def _is_unready(pod: Object) -> bool:
 
 def _is_hopeless(pod: Object) -> bool:
     return _state(pod).get("waiting", {}).get("reason") in HOPELESS
+
+
+def _completion(deployment: Object) -> Object | None:
+    """Return the condition of a Deployment that its last update is complete, or None."""
+    status = deployment.get("status", {})
+    if status.get("observedGeneration", 0) < deployment["metadata"]["generation"]:
+        return None
+    return next(
+        (
+            one
+            for one in status.get("conditions", ())
+            if one["type"] == "Progressing" and one.get("reason") == "NewReplicaSetAvailable"
+        ),
+        None,
+    )
 
 
 def _event_of(part: Object) -> str:

@@ -27,6 +27,7 @@ import traceback
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +226,8 @@ class Supervisor:
     started: int = 0
     reported: set[str] = field(default_factory=set)
     written: dict[str, Any] = field(default_factory=dict)
+    digests: set[str] = field(default_factory=set)
+    since: str = ""
 
     def run(self) -> None:
         """Run until the desired state is empty and everything has drained."""
@@ -385,8 +388,15 @@ class Supervisor:
         """Keep the log of a running worker from filling the disk."""
         truncate(worker.log, self.desired.get("log_mb", LOG_MB) * 1024 * 1024)
 
+    def note_since(self) -> None:
+        """Note since when the slots serve what they do; a restarted worker serves the same."""
+        digests = {slot.worker.spec["digest"] for slot in self.slots if slot.worker}
+        if digests != self.digests:
+            self.digests, self.since = digests, datetime.now(UTC).isoformat(timespec="seconds")
+
     def write_actual(self) -> None:
         """Write the actual state, if it has changed."""
+        self.note_since()
         instances = [
             self.describe(worker, state, slot.restarts)
             for slot in self.slots
@@ -407,6 +417,7 @@ class Supervisor:
             "trouble": self.trouble,
             "host": self.desired["host"],
             "port": self.desired["port"],
+            "since": self.since if len(self.digests) == 1 else "",
             "instances": instances,
             "logs": {
                 worker.address: str(worker.log)

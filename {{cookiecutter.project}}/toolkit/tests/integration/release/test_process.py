@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import urllib.request
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from toolkit.release import ledger
 from toolkit.release.canary.traffic import Replay
-from toolkit.release.errors import NotVerified, RolledBack
+from toolkit.release.errors import NotVerified, PreconditionFailed, RolledBack
 from toolkit.release.policy import Environment
 from toolkit.release.progress import Progress
 from toolkit.release.status import look
@@ -77,6 +79,23 @@ def test_16_no_customer_is_sent_to_a_last_known_good_that_has_gone_bad(
     assert replay.asked > 0 and not replay.unanswered()
     assert serving(workshop.staging) == second.version
     assert not look(workshop.machine, workshop.ledger(), workshop.staging).drift
+
+
+def test_a_soak_time_begins_when_the_servers_do_whatever_the_ledger_says(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, prod = workshop.release(), replace(workshop.prod, approval=None, soak_minutes=60)
+    with monkeypatch.context() as patch:
+        two_hours_ago = datetime.now(UTC) - timedelta(hours=2)
+        patch.setattr(ledger, "now", lambda: two_hours_ago)
+        workshop.promote(release, workshop.staging)
+    with pytest.raises(PreconditionFailed, match="has not served long enough") as refusal:
+        workshop.machine.plan_promotion(prod, release.version)
+    assert "0 min of 60 min; by its servers staging serves" in refusal.value.why
+    # As from another machine, where none of these servers can be seen.
+    monkeypatch.setenv("XDG_STATE_HOME", str(workshop.folder / "another machine"))
+    plan = workshop.machine.plan_promotion(prod, release.version)
+    assert "served 2 h 0 min" in str(plan) and "by the ledger alone: nothing runs" in str(plan)
 
 
 def test_29_deploy_restores_the_desired_state_and_status_shows_the_drift(

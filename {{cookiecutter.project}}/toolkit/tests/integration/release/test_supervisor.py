@@ -58,6 +58,7 @@ def instances(workshop: Workshop) -> tuple[Instance, ...]:
 def test_a_killed_server_is_started_again_from_the_same_release(workshop: Workshop) -> None:
     release = workshop.release()
     workshop.promote(release, workshop.staging)
+    since = workshop.machine.observe(workshop.staging).since
     killed = {instance.pid for instance in instances(workshop)}
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
@@ -67,6 +68,7 @@ def test_a_killed_server_is_started_again_from_the_same_release(workshop: Worksh
     assert {i.release for i in instances(workshop)} == {release.version}
     assert not killed & {i.pid for i in instances(workshop)}
     assert sum(i.restarts for i in instances(workshop)) == len(killed)
+    assert since and workshop.machine.observe(workshop.staging).since == since
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent died")

@@ -52,7 +52,9 @@ def refusal(workshop: Workshop, record: Record, policy: ApprovalPolicy) -> str:
     with pytest.raises(ApprovalMissing) as refused:
         check(
             Candidate(
-                ledger, workshop.machine.policy, prod, record, (), None, True, datetime.now(UTC)
+                *(ledger, workshop.machine.policy, prod, record, (), None, True),
+                now=datetime.now(UTC),
+                observe=None,
             )
         )
     assert refused.value.exit_code == 11

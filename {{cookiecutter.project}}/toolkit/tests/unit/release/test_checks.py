@@ -33,10 +33,12 @@ def ask(
     ledger = workshop.ledger()
     policy = replace(workshop.machine.policy, freezes=(freeze,) if freeze else ())
     history = tuple(ledger.history(environment.name))
-    moment = now or datetime.now(UTC)
-    return dict(
-        check(Candidate(ledger, policy, environment, record, history, None, is_named, moment))
+    candidate = Candidate(
+        *(ledger, policy, environment, record, history, None, is_named),
+        now=now or datetime.now(UTC),
+        observe=workshop.machine.observe,
     )
+    return dict(check(candidate))
 
 
 def test_09_a_gate_that_has_not_passed_is_refused(workshop: Workshop) -> None:

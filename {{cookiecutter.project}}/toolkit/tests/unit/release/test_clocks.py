@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import NoReturn
 
 import pytest
 
@@ -90,3 +91,67 @@ def test_32_a_release_verified_by_a_fast_clock_has_not_soaked_yet(
     with pytest.raises(PreconditionFailed, match="has not served long enough") as refusal:
         workshop.machine.plan_promotion(prod, release.version)
     assert refusal.value.why == "0 min of 10 min"
+
+
+def soak_of(shop: Workshop, record: Record, minutes: int = 10) -> str:
+    """Return what the soak check of prod says to a release."""
+    prod = replace(shop.prod, approval=None, soak_minutes=minutes)
+    plan = shop.machine.plan_promotion(prod, record.version)
+    return dict(plan.checks)["soak"]
+
+
+def ago(time: timedelta) -> str:
+    return (datetime.now(UTC) - time).isoformat(timespec="seconds")
+
+
+def test_a_release_that_the_ledger_dates_back_has_not_soaked_by_its_servers(
+    workshop: Workshop, platform: InMemoryPlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = workshop.release()
+    promote_by_a_clock(workshop, monkeypatch, release, -HOUR)
+    with pytest.raises(PreconditionFailed, match="has not served long enough") as refusal:
+        soak_of(workshop, release)
+    since = f"staging serves {release.version} since {platform.since}"
+    assert refusal.value.why == f"0 min of 10 min; by its servers {since}"
+    platform.since = ago(HOUR / 2)
+    expected = "served 30 min in staging, 10 min are required; by its servers and the ledger"
+    assert soak_of(workshop, release) == expected
+
+
+def test_a_release_has_not_soaked_while_servers_ran_another_one_all_the_time(
+    workshop: Workshop, platform: InMemoryPlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its events were written by hand, between those of the release that serves."""
+    serves, record = workshop.release(b"serves"), workshop.release(b"never served")
+    promote_by_a_clock(workshop, monkeypatch, serves, -3 * HOUR)
+    platform.since = ago(3 * HOUR)
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "now", lambda: datetime.now(UTC) - 2 * HOUR)
+        workshop.record_promotion(record, workshop.staging)
+    for is_hidden in (False, True):
+        if is_hidden:
+            workshop.record_promotion(serves, workshop.staging)
+        with pytest.raises(PreconditionFailed, match="has not served long enough") as refusal:
+            soak_of(workshop, record)
+        since = f"by its servers staging serves {serves.version} since {platform.since}"
+        assert refusal.value.why.startswith("0 min of 10 min; ")
+        assert refusal.value.why.endswith(since)
+        assert refusal.value.next_step == "promote it to staging again"
+
+
+def test_where_no_server_can_be_asked_the_plan_says_that_the_ledger_alone_was(
+    workshop: Workshop, platform: InMemoryPlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = workshop.release()
+    promote_by_a_clock(workshop, monkeypatch, release, -HOUR)
+    platform.since = ""
+    untold = "by the ledger alone: its servers do not say since when they serve"
+    assert soak_of(workshop, release).endswith(untold)
+    platform.release = None
+    assert soak_of(workshop, release).endswith("by the ledger alone: nothing runs")
+
+    def refuse() -> NoReturn:
+        raise PreconditionFailed("kubectl is for another cluster than that of staging")
+
+    monkeypatch.setattr(platform, "observe", refuse)
+    assert soak_of(workshop, release).endswith("another cluster than that of staging")

@@ -10,19 +10,32 @@ from collections.abc import Iterator
 import pytest
 
 from toolkit.release.errors import PreconditionFailed
-from toolkit.release.platforms.docker import DockerPlatform
+from toolkit.release.platforms.docker import (
+    ADDRESS,
+    DIGEST,
+    RELEASE,
+    SLOT,
+    SLOTS,
+    DockerPlatform,
+)
 from toolkit.release.policy import Environment, Policy
 from toolkit.tests.workshop import free_port
 
 
 class Engine(http.server.BaseHTTPRequestHandler):
-    """An engine without a container, which keeps its requests."""
+    """An engine with the containers of a test, which keeps its requests."""
 
     asked: list[str] = []
+    containers: dict[str, object] = {}
 
     def do_GET(self) -> None:
-        self.asked.append(self.path.partition("?")[0])
-        answer: object = {"ApiVersion": "1.44"} if self.path.endswith("/version") else []
+        path = self.path.partition("?")[0]
+        self.asked.append(path)
+        answer: object = {"ApiVersion": "1.44"}
+        if path.endswith("/containers/json"):
+            answer = [{"Id": name} for name in self.containers]
+        elif "/containers/" in path:
+            answer = self.containers[path.split("/")[3]]
         content = json.dumps(answer).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
@@ -37,6 +50,7 @@ class Engine(http.server.BaseHTTPRequestHandler):
 def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Lead the SDK to the stand-in, and return its requests."""
     monkeypatch.setattr(Engine, "asked", [])
+    monkeypatch.setattr(Engine, "containers", {})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Engine) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -60,6 +74,28 @@ def test_a_platform_connects_to_its_engine_once_and_only_when_needed(
         assert platform.observe().trouble == "nothing runs"
     assert asked.count("/v1.44/containers/json") == 3
     assert asked.count("/v1.44/_ping") == 1
+
+
+def container(slot: str, digest: str, created: str) -> dict[str, object]:
+    """Return a server that has crashed, as an engine describes it."""
+    labels = {SLOT: slot, RELEASE: digest, DIGEST: digest, ADDRESS: "127.0.0.1:8102", SLOTS: "2"}
+    state = {"Status": "restarting", "Pid": 0, "StartedAt": "2026-11-29T12:00:00.1Z"}
+    config = {"Labels": labels, "Tty": False}
+    parts = {"State": state, "Config": config, "Created": created, "RestartCount": 7}
+    return {"Id": slot, "Name": f"/churn-prod-{slot}"} | parts
+
+
+def test_servers_serve_since_the_newest_was_created_whenever_they_were_restarted(
+    asked: list[str], platform: DockerPlatform
+) -> None:
+    Engine.containers |= {
+        "holder": container("holder", "", "2026-11-29T07:00:00.1Z"),
+        "0": container("0", "a", "2026-11-29T08:00:00.123456789Z"),
+        "1": container("1", "a", "2026-11-29T09:00:00.123456789Z"),
+    }
+    assert platform.observe().since == "2026-11-29T09:00:00+00:00"
+    Engine.containers["1"] = container("1", "b", "2026-11-29T10:00:00.1Z")
+    assert platform.observe().since == ""
 
 
 def test_without_an_engine_nothing_can_be_observed(

@@ -7,6 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -362,6 +363,40 @@ def test_a_state_of_another_platform_or_a_damaged_one_is_refused() -> None:
     for damaged in (b"kind: [", b"- 1", b"\xff"):
         with pytest.raises(HistoryCorrupt):
             manifests.read({"kubernetes.yaml": damaged})
+
+
+def test_a_release_serves_since_its_rolling_update_was_complete(shop: ClusterShop) -> None:
+    shop.promote(shop.release())
+    since = platform(shop).observe().since
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(since)) < timedelta(minutes=1)
+    with shop.cluster.state() as state:
+        earlier = state["objects"][DEPLOYMENT]["status"]["conditions"][0]
+        earlier["lastUpdateTime"] = since = "2026-11-01T00:00:00Z"
+        # As when a node is drained, or a server crashes: other pods, of the same release.
+        state["pods"].clear()
+    shop.cluster.edit(DEPLOYMENT, ("spec", "replicas"), 3)
+    until_ready(shop, 3)
+    assert platform(shop).observe().since == since
+    shop.promote(shop.release(b"another"))
+    assert platform(shop).observe().since > since
+
+
+def test_servers_of_two_releases_do_not_serve_one_since_a_time(shop: ClusterShop) -> None:
+    first, second = shop.release(), shop.release(b"two")
+    shop.promote(first)
+    here, before = platform(shop), shop.workshop.ledger().desired("env/prod")
+    bundle = {"image.json": shop.image(second).to_json()}
+    desired = here.render(second, lambda: bundle, "an-event")
+    here.canary(desired, before, 1, "an-event", lambda: None, lambda text: None)
+    seen = here.observe()
+    assert {one.release for one in seen.instances} == {first.version, second.version}
+    assert seen.since == ""
+
+
+def until_ready(shop: ClusterShop, pods: int) -> None:
+    deadline = time.monotonic() + 20
+    while [one.state for one in platform(shop).observe().instances] != ["ready"] * pods:
+        assert time.monotonic() < deadline, "the pods are not ready"
 
 
 def test_29_what_was_changed_by_hand_is_named(shop: ClusterShop) -> None:

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import NoReturn
 
@@ -126,6 +128,39 @@ def test_a_server_that_cannot_be_started_again_holds_up_no_other(
         second.worker.process.wait()
     # Reported once.
     assert capsys.readouterr().err.count("Traceback") == 1
+
+
+def test_slots_serve_since_the_release_of_one_of_them_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock(datetime):
+        day = 0
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Clock:
+            cls.day += 1
+            return cls(2026, 11, cls.day, tzinfo=tz)
+
+    def serving(*digests: str) -> str:
+        one.slots = [slot_of(digest) for digest in digests]
+        one.note_since()
+        return one.since[:10] if len(one.digests) == 1 else ""
+
+    def slot_of(digest: str) -> Slot:
+        return Slot(listener, replace(worker, spec={"digest": digest}))
+
+    monkeypatch.setattr(supervisor, "datetime", Clock)
+    with supervisor.listen("127.0.0.1", 0) as listener:
+        worker = sleeping(listener, tmp_path, [sys.executable, "-c", ""])
+        worker.process.wait()
+        one = Supervisor(tmp_path)
+        assert serving("a") == "2026-11-01"
+        # A crash, and one more server.
+        assert serving("a", "a") == "2026-11-01"
+        assert serving("a", "b") == ""
+        assert serving("b", "b") == "2026-11-03"
+        assert serving() == ""
+        assert serving("b", "b") == "2026-11-05"
 
 
 def test_a_fault_of_the_supervisor_itself_is_reported_and_ends_nothing(
