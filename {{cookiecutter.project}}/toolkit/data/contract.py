@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import ConfigurationError
 from . import document
-from .document import Section
+from .document import Range, Section
 
 SCHEMA = 1
 TYPES_OF_ROLE = {
@@ -24,6 +24,18 @@ MAX_NULL_RATE = 0.01
 # Of a number, the largest float32, the model's input type; up to the other every integer is exact
 # as a float64.
 LARGEST = {"number": 3.4028234663852886e38, "integer": 2.0**53}
+BOUNDS = {
+    kind: Range(-largest, largest, f"the model knows no larger {kind}")
+    for kind, largest in LARGEST.items()
+}
+# The sane range of each other number, by the path of its key.
+ROWS = Range(1, 1_000_000_000, "an empty table proves nothing, and none has more customers")
+RANGES = {
+    "rows.min": ROWS,
+    "rows.max": ROWS,
+    "column.max_null_rate": Range(0, 1, "it is a share of the rows"),
+    "column.max_age_days": Range(0, 3_650, "data older than ten years says nothing about today"),
+}
 REFERENCE_FILE = "reference.json"
 
 # The syntax that a rule's expression may use: no calls, attributes, subscripts or anything else.
@@ -194,7 +206,7 @@ def load(path: Path) -> Contract:
     ConfigurationError
         Names the file and the key that is missing, unknown or contradictory.
     """
-    top = document.read(path, SCHEMA)
+    top = document.read(path, SCHEMA, RANGES)
     rows = top.table("rows")
     contract = Contract(
         path=path,
@@ -211,8 +223,6 @@ def load(path: Path) -> Contract:
     )
     rows.finish()
     top.finish()
-    if contract.min_rows < 1:
-        raise rows.refuse("min", "must be at least 1")
     if contract.max_rows is not None and contract.max_rows < contract.min_rows:
         raise rows.refuse("max", "is below min")
     _refuse_wrong_set(top, contract)
@@ -291,19 +301,15 @@ def _column(section: Section) -> Column:
     categories: tuple[str, ...] = ()
     max_null_rate = 0.0
     if kind in ("integer", "number"):
-        minimum = section.take_or("min", float, None)
-        maximum = section.take_or("max", float, None)
+        minimum = section.take_or("min", float, None, BOUNDS[kind])
+        maximum = section.take_or("max", float, None, BOUNDS[kind])
         if minimum is not None and maximum is not None and maximum < minimum:
             raise section.refuse("max", "is below min")
     if role in ("feature", "date", "protected"):
         max_null_rate = section.take_or("max_null_rate", float, MAX_NULL_RATE)
-        if not 0 <= max_null_rate <= 1:
-            raise section.refuse("max_null_rate", "must be a share from 0 to 1")
     if role in ("feature", "protected") and kind == "category":
         categories = _categories(section, "categories")
     max_age_days = section.take_or("max_age_days", float, None) if kind == "date" else None
-    if max_age_days is not None and max_age_days < 0:
-        raise section.refuse("max_age_days", "must not be negative")
     if role == "target":
         categories = _categories(section, "labels")
         if (count := len(categories)) != 2:

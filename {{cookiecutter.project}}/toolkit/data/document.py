@@ -2,6 +2,8 @@
 
 import math
 import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +13,24 @@ T = TypeVar("T", int, float, str)
 D = TypeVar("D")
 
 KINDS = {int: "an integer", float: "a finite number", str: "a string"}
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers that make sense for a key, both ends included.
+
+    Attributes
+    ----------
+    why
+        What goes wrong outside of it, for messages.
+    """
+
+    low: float
+    high: float
+    why: str
+
+
+Ranges = Mapping[str, Range]
 
 
 class Section:
@@ -24,12 +44,20 @@ class Section:
         The table's path in the document, for messages: empty at the top.
     values
         The table as tomllib returns it.
+    ranges
+        The ranges of numbers, by the path of their key in the document: ``slices.rule.min``.
+    path
+        The table's path, by which `ranges` names it.
     """
 
-    def __init__(self, file: Path, place: str, values: dict[str, Any]) -> None:
+    def __init__(
+        self, file: Path, place: str, values: dict[str, Any], ranges: Ranges, path: str = ""
+    ) -> None:
         self.file = file
         self.place = place
         self._remaining = dict(values)
+        self._ranges = ranges
+        self._path = path
 
     def __contains__(self, key: str) -> bool:
         return key in self._remaining
@@ -41,8 +69,17 @@ class Section:
     def _place(self, key: str) -> str:
         return f"{self.place}.{key}" if self.place else key
 
-    def take(self, key: str, kind: type[T]) -> T:
-        """Take a required value of this type."""
+    def _inside(self, key: str) -> str:
+        return f"{self._path}.{key}" if self._path else key
+
+    def take(self, key: str, kind: type[T], within: Range | None = None) -> T:
+        """Take a required value of this type; a number must lie in its range.
+
+        Parameters
+        ----------
+        within
+            The range of a number that has none by its key alone.
+        """
         value: Any = self._pop(key)
         # In Python True is an integer; as a threshold it is a mistake.
         accepted = (int, float) if kind is float else kind
@@ -50,11 +87,15 @@ class Section:
             raise self.refuse(key, f"must be {KINDS[kind]}, not {value!r}")
         if isinstance(value, float) and not math.isfinite(value):
             raise self.refuse(key, f"must be {KINDS[kind]}, not {value!r}")
+        allowed = within or self._ranges.get(self._inside(key))
+        if allowed and not allowed.low <= value <= allowed.high:
+            between = f"from {allowed.low} to {allowed.high}"
+            raise self.refuse(key, f"must be {between}, not {value}: {allowed.why}")
         return kind(value)
 
-    def take_or(self, key: str, kind: type[T], default: D) -> T | D:
-        """Take a value of this type, or the default where the key is missing."""
-        return self.take(key, kind) if key in self else default
+    def take_or(self, key: str, kind: type[T], default: D, within: Range | None = None) -> T | D:
+        """Take a value as `take` does, or the default where the key is missing."""
+        return self.take(key, kind, within) if key in self else default
 
     def choice(self, key: str, choices: tuple[str, ...]) -> str:
         """Take a string that must be one of the choices."""
@@ -93,7 +134,7 @@ class Section:
         value = self._pop(key)
         if not isinstance(value, dict):
             raise self.refuse(key, f"must be a table, not {value!r}")
-        return Section(self.file, self._place(key), value)
+        return Section(self.file, self._place(key), value, self._ranges, self._inside(key))
 
     def tables(self, key: str) -> list["Section"]:
         """Take an array of one or more tables."""
@@ -107,8 +148,11 @@ class Section:
         value = self._remaining.pop(key, [])
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             raise self.refuse(key, f"must be written as [[{key}]], not {value!r}")
-        place = self._place(key)
-        return [Section(self.file, f"{place}[{n}]", item) for n, item in enumerate(value, start=1)]
+        place, path = self._place(key), self._inside(key)
+        return [
+            Section(self.file, f"{place}[{number}]", item, self._ranges, path)
+            for number, item in enumerate(value, start=1)
+        ]
 
     def finish(self) -> None:
         """Refuse the remaining keys: a misspelt key must not silently become a default."""
@@ -121,8 +165,13 @@ class Section:
         return self._remaining.pop(key)
 
 
-def read(file: Path, schema: int) -> Section:
+def read(file: Path, schema: int, ranges: Ranges | None = None) -> Section:
     """Read a document whose key `schema` must be this version of the format.
+
+    Parameters
+    ----------
+    ranges
+        The ranges of its numbers, as `Section` takes them.
 
     Raises
     ------
@@ -130,7 +179,7 @@ def read(file: Path, schema: int) -> Section:
         The file cannot be read, is not TOML, or has another format version.
     """
     try:
-        top = Section(file, "", tomllib.loads(file.read_text(encoding="utf-8")))
+        top = Section(file, "", tomllib.loads(file.read_text(encoding="utf-8")), ranges or {})
     except OSError as error:
         raise ConfigurationError(f"{file}: {error.strerror}", f"restore {file}") from None
     except ValueError as error:

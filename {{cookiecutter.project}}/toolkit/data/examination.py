@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ..errors import DataError
 from ..model.policy import DriftPolicy
-from . import dataset, drift, reference, table, validation
+from . import bounds, dataset, drift, reference, table, validation
 from .contract import Contract
 from .dataset import Dataset
 from .drift import Drift
@@ -58,9 +58,11 @@ def examine(contract: Contract, policy: DriftPolicy) -> Examination:
     DataError
         The table cannot be read.
     ConfigurationError
-        The reference is missing or of another contract, or a rule cannot be evaluated.
+        The reference is missing or of another contract, a rule cannot be evaluated, or a bound of
+        the contract is far from all customers of the reference.
     """
     accepted = reference.load(contract)
+    bounds.require_near(contract, accepted.profile)
     current = table.read(contract)
     profile = reference.measure(current, contract, accepted)
     return Examination(

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..data import document
-from ..data.document import Section
-from . import plugins
+from ..data.document import Range, Section
+from . import plugins, policy_ranges
 from .metrics import HIGHER_IS_BETTER, OWNERS, BusinessMetric, Metric
 from .policy import (
     SHARES,
@@ -48,7 +48,7 @@ def load(path: Path, package: str) -> Policy:
     ConfigurationError
         With the file and the key that is missing, unknown or out of range.
     """
-    top = document.read(path, SCHEMA)
+    top = document.read(path, SCHEMA, policy_ranges.RANGES)
     metrics = _metrics(top.table_or_empty("metrics"), package)
     measured = HIGHER_IS_BETTER | {one.name: one.metric.higher_is_better for one in metrics}
     policy = Policy(
@@ -63,6 +63,7 @@ def load(path: Path, package: str) -> Policy:
         rules=tuple(rule for one in top.tables("rule") for rule in _rules(one, measured)),
     )
     top.finish()
+    _require_one_that_fails(top, policy.rules)
     return policy
 
 
@@ -83,10 +84,8 @@ def _metrics(section: Section, package: str) -> tuple[BusinessMetric, ...]:
 
 def _parameters(section: Section, metric: Metric) -> dict[str, float]:
     values = {}
-    for name, (lowest, highest) in metric.parameters.items():
-        value = values[name] = section.take(name, float)
-        if not lowest <= value <= highest:
-            raise section.refuse(name, f"must be from {lowest:g} to {highest:g}, not {value:g}")
+    for name, limits in metric.parameters.items():
+        values[name] = section.take(name, float, Range(*limits, "the metric takes no other value"))
     return values
 
 
@@ -100,20 +99,12 @@ def _training(section: Section, package: str) -> TrainingPolicy:
         holdout_share=section.take("holdout_share", float),
     )
     section.finish()
-    if policy.seed < 0:
-        raise section.refuse("seed", "must not be negative")
-    if policy.quick_rows < 1:
-        raise section.refuse("quick_rows", "must be at least 1")
-    if policy.folds < 3:
-        raise section.refuse("folds", "must be at least 3: a threshold is chosen on the others")
-    if not 0 < policy.holdout_share < 1:
-        raise section.refuse("holdout_share", "must be a share between 0 and 1")
     return policy
 
 
 def _drift(section: Section) -> DriftPolicy:
     policy = DriftPolicy(
-        significance=_significance(section),
+        significance=section.take("significance", float),
         min_rows=section.take("min_rows", int),
         numbers=_levels(section.table("numbers")),
         predictions=_levels(section.table("predictions")),
@@ -123,8 +114,6 @@ def _drift(section: Section) -> DriftPolicy:
         nulls=_levels(section.table("nulls")),
     )
     section.finish()
-    if policy.min_rows < 1:
-        raise section.refuse("min_rows", "must be at least 1")
     return policy
 
 
@@ -133,16 +122,9 @@ def _levels(section: Section) -> Levels:
         section.take("warn", float), section.take("fail", float), section.take("reason", str)
     )
     section.finish()
-    if not 0 <= levels.warn <= levels.fail:
-        raise section.refuse("fail", "must not be below warn, nor warn below 0")
+    if levels.fail < levels.warn:
+        raise section.refuse("fail", "must not be below warn")
     return levels
-
-
-def _significance(section: Section) -> float:
-    significance = section.take("significance", float)
-    if not 0 < significance < 1:
-        raise section.refuse("significance", "must be a share between 0 and 1")
-    return significance
 
 
 def _slices(section: Section, measured: Mapping[str, bool]) -> SlicePolicy:
@@ -151,7 +133,8 @@ def _slices(section: Section, measured: Mapping[str, bool]) -> SlicePolicy:
         metric = one.choice("metric", tuple(measured))
         if not measured[metric]:
             raise one.refuse("metric", f"slices have lower bounds, and {metric} is better low")
-        kind, threshold = _only(one, SLICE_KINDS)
+        kind = _only(one, SLICE_KINDS)
+        threshold = one.take(kind, float, policy_ranges.threshold(kind, metric))
         if kind == "max_loss" and metric != COMPARED_IN_SLICES:
             raise one.refuse("metric", f"slices are compared by {COMPARED_IN_SLICES} alone")
         rules.append(SliceRule(metric, kind, threshold, *_reason_and_level(one)))
@@ -159,14 +142,10 @@ def _slices(section: Section, measured: Mapping[str, bool]) -> SlicePolicy:
         min_rows=section.take("min_rows", int),
         min_of_each=section.take("min_of_each", int),
         bands=section.take("bands", int),
-        significance=_significance(section),
+        significance=section.take("significance", float),
         rules=tuple(rules),
     )
     section.finish()
-    if policy.min_rows < 1 or policy.min_of_each < 1:
-        raise section.refuse("min_rows", "must be at least 1, and min_of_each too")
-    if policy.bands < 2:
-        raise section.refuse("bands", "must be at least 2")
     return policy
 
 
@@ -174,12 +153,11 @@ def _champion(section: Section, measured: Iterable[str]) -> ChampionPolicy:
     rules = []
     for one in section.tables("rule"):
         metric = one.choice("metric", tuple(measured))
-        kind, threshold = _only(one, CHAMPION_KINDS)
-        if threshold < 0:
-            raise one.refuse(kind, "must not be negative")
+        kind = _only(one, CHAMPION_KINDS)
+        threshold = one.take(kind, float, policy_ranges.threshold(kind, metric))
         rules.append(ChampionRule(metric, kind, threshold, *_reason_and_level(one)))
     policy = ChampionPolicy(
-        significance=_significance(section),
+        significance=section.take("significance", float),
         max_age_days=section.take("max_age_days", float),
         min_rows_share=section.take("min_rows_share", float),
         max_refused=section.take("max_refused", float),
@@ -187,11 +165,7 @@ def _champion(section: Section, measured: Iterable[str]) -> ChampionPolicy:
         rules=tuple(rules),
     )
     section.finish()
-    if policy.max_age_days <= 0:
-        raise section.refuse("max_age_days", "must be more than 0")
-    for key in ("min_rows_share", "max_refused"):
-        if not 0 <= getattr(policy, key) <= 1:
-            raise section.refuse(key, "must be a share from 0 to 1")
+    _require_one_that_fails(section, policy.rules)
     return policy
 
 
@@ -199,13 +173,11 @@ def _fairness(section: Section) -> FairnessPolicy:
     rules = []
     for one in section.tables_or_none("rule"):
         metric, max_gap = one.choice("metric", SHARES), one.take("max_gap", float)
-        if not 0 < max_gap < 1:
-            raise one.refuse("max_gap", "must be a share between 0 and 1")
         rules.append(FairnessRule(metric, max_gap, *_reason_and_level(one)))
     policy = FairnessPolicy(
         columns=section.texts_or_none("columns"),
         min_rows=section.take("min_rows", int),
-        significance=_significance(section),
+        significance=section.take("significance", float),
         rules=tuple(rules),
     )
     section.finish()
@@ -215,28 +187,36 @@ def _fairness(section: Section) -> FairnessPolicy:
 
 
 def _nightly(section: Section) -> NightlyPolicy:
-    policy = NightlyPolicy(section.take("days_ago", int), _significance(section))
+    policy = NightlyPolicy(section.take("days_ago", int), section.take("significance", float))
     section.finish()
-    if policy.days_ago < 1:
-        raise section.refuse("days_ago", "must be at least 1")
     return policy
 
 
 def _rules(section: Section, measured: Iterable[str]) -> list[Rule]:
     metric = section.choice("metric", (*measured, *FULL_TRAINING_METRICS))
-    bounds = [(bound, section.take(bound, float)) for bound in ("min", "max") if bound in section]
+    bounds = [
+        (bound, section.take(bound, float, policy_ranges.threshold(bound, metric)))
+        for bound in ("min", "max")
+        if bound in section
+    ]
     reason, level = _reason_and_level(section)
     if not bounds:
         raise section.refuse("metric", f"{metric!r} has neither min nor max")
     return [Rule(metric, bound, threshold, reason, level) for bound, threshold in bounds]
 
 
-def _only(section: Section, kinds: Sequence[str]) -> tuple[str, float]:
-    """Take the only bound of a rule."""
+def _require_one_that_fails(section: Section, rules: Sequence[Rule | ChampionRule]) -> None:
+    if all(rule.level == "warn" for rule in rules):
+        why = "each one only warns, so that no model could ever fail: one must have the level fail"
+        raise section.refuse("rule", why)
+
+
+def _only(section: Section, kinds: Sequence[str]) -> str:
+    """Return which of the bounds a rule has: exactly one."""
     found = [kind for kind in kinds if kind in section]
     if len(found) != 1:
         raise section.refuse("metric", f"the rule must have exactly one of {', '.join(kinds)}")
-    return found[0], section.take(found[0], float)
+    return found[0]
 
 
 def _reason_and_level(section: Section) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from ..data.dataset import Dataset
 from ..errors import DataError
 from . import training
 from .policy import Rule, TrainingPolicy
+from .policy_ranges import METRICS
 
 # Twice the noise would stop one sound pull request in forty.
 MARGIN_SD = 3.0
@@ -70,6 +71,8 @@ def _rule(metric: str, bound: str, reached: float, sd: float, evaluated: int) ->
     """Return the rule with a margin for noise, rounded so that the margin grows."""
     limit = reached + (MARGIN_SD * sd if bound == "max" else -MARGIN_SD * sd)
     rounded = (math.ceil if bound == "max" else math.floor)(100 * limit) / 100
+    possible = METRICS[metric]
+    rounded = min(max(rounded, possible.low), possible.high)
     reason = (
         f"cross-validation reached {reached:.3f}; the margin is {MARGIN_SD:g} standard deviations, "
         f"each {sd:.3f} with {evaluated} customers"

@@ -1,12 +1,15 @@
 """A policy that cannot be read is refused, with the file and the key."""
 
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from toolkit.errors import ConfigurationError
 from toolkit.model import policy_file
-from toolkit.model.metrics import Metric
+from toolkit.model.metrics import HIGHER_IS_BETTER, Metric
+from toolkit.model.policy_ranges import METRICS, OTHERS, RANGES, THRESHOLDS
 from toolkit.tests.customers import QUALITY
 
 CHAMPION_RULE = 'metric = "missed_cost"\nmax_loss = 1.0'
@@ -27,11 +30,11 @@ def metric(name: str) -> Metric:
         ("max = 0.2", "max = nan", "rule[2].max: must be a finite number, not nan"),
         ('reason = "the order matters"', "", "rule[1].reason: missing"),
         ("[training]", "[trainings]", "training: missing"),
-        ("seed = 1", "seed = -1", "training.seed: must not be negative"),
+        ("seed = 1", "seed = -1", "training.seed: must be from 0 to 4294967295, not -1: the"),
         ("seed = 1", "seed = 1\nepochs = 3", "training.epochs: unknown key"),
-        ("folds = 3", "folds = 2", "training.folds: must be at least 3"),
-        ("quick_rows = 300", "quick_rows = 0", "training.quick_rows: must be at least 1"),
-        ("holdout_share = 0.25", "holdout_share = 1", "must be a share between 0 and 1"),
+        ("folds = 3", "folds = 2", "training.folds: must be from 3 to 20, not 2: with fewer"),
+        ("quick_rows = 300", "quick_rows = 0", "training.quick_rows: must be from 100 to "),
+        ("holdout_share = 0.25", "holdout_share = 1", "holdout_share: must be from 0.05 to 0.5"),
         ("schema = 2", "schema = 2\nwarn = true", "warn: unknown key"),
         (
             '"boosting"',
@@ -44,8 +47,8 @@ def metric(name: str) -> Metric:
             "must be one of fail, warn, not 'note'",
         ),
         ("[nightly]", "[nighty]", "nightly: missing"),
-        ("bands = 2", "bands = 1", "slices.bands: must be at least 2"),
-        ("min_of_each = 5", "min_of_each = 0", "slices.min_rows: must be at least 1, and min_of"),
+        ("bands = 2", "bands = 1", "slices.bands: must be from 2 to 20, not 1"),
+        ("min_of_each = 5", "min_of_each = 0", "slices.min_of_each: must be from 1 to 100"),
         (
             "max_below = 0.25",
             "below = 0.25",
@@ -61,21 +64,21 @@ def metric(name: str) -> Metric:
             'metric = "f1"\nmax_loss = 0.05',
             "by roc_auc alone",
         ),
-        ("max_age_days = 1.0", "max_age_days = 0", "champion.max_age_days: must be more than 0"),
-        ("min_rows_share = 0.8", "min_rows_share = 2", "champion.min_rows_share: must be a share"),
+        ("max_age_days = 1.0", "max_age_days = 0", "champion.max_age_days: must be from 0.01 to"),
+        ("min_rows_share = 0.8", "min_rows_share = 2", "champion.min_rows_share: must be from 0.5"),
         ('other_features = "warn"', 'other_features = "ok"', "must be one of fail, warn, not 'ok'"),
-        ("max_loss = 0.005", "max_loss = -1", "champion.rule[1].max_loss: must not be negative"),
+        ("max_loss = 0.005", "max_loss = -1", "champion.rule[1].max_loss: must be from 0 to"),
         (
             "max_loss = 0.005",
             "max_los = 0.005",
             "champion.rule[1].metric: the rule must have exactly one",
         ),
         ("columns = []", 'columns = ["age", 1]', "fairness.columns: must be a list of strings"),
-        ("max_gap = 0.2", "max_gap = 2", "fairness.rule[1].max_gap: must be a share"),
-        ("days_ago = 7", "days_ago = 0", "nightly.days_ago: must be at least 1"),
+        ("max_gap = 0.2", "max_gap = 2", "fairness.rule[1].max_gap: must be from 0.001"),
+        ("days_ago = 7", "days_ago = 0", "nightly.days_ago: must be from 1 to 90, not 0"),
         ("[drift]", "[drifts]", "drift: missing"),
-        ("significance = 0.01", "significance = 1", "must be a share between 0 and 1"),
-        ("min_rows = 300", "min_rows = 0", "drift.min_rows: must be at least 1"),
+        ("significance = 0.01", "significance = 1", "significance: must be from 1e-06 to 0.2"),
+        ("min_rows = 300", "min_rows = 0", "drift.min_rows: must be from 10 to 1000, not 0: fewer"),
         ("min_rows = 300", "", "drift.min_rows: missing"),
         ("min_rows = 300", "min_rows = 300\npsi = 0.2", "drift.psi: unknown key"),
         ("nulls = { warn = 0.005, ", "nulls = { ", "drift.nulls.warn: missing"),
@@ -110,6 +113,90 @@ def test_a_mistake_in_a_policy_is_refused_with_its_key(
         policy_file.load(path, "toolkit.tests.example")
     assert str(refused.value).startswith(f"{path}: ")
     assert message in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "significance = 0.02",
+            "significance = 1e-300",
+            "champion.significance: must be from 1e-0",
+        ),
+        ("significance = 0.05", "significance = 1e-300", "slices.significance: must be from 1e-06"),
+        ("min_rows = 20", "min_rows = 1000000000", "slices.min_rows: must be from 10 to 1000, not"),
+        ("min_rows = 300", "min_rows = 1000000000", "drift.min_rows: must be from 10 to 1000, not"),
+        ("fail = 0.02,", "fail = 1.0,", "drift.come_and_gone.fail: must be from 0 to 0.5, not 1.0"),
+        ("fail = 0.15", "fail = 9", "drift.numbers.fail: must be from 0 to 1, not 9: a whole stan"),
+        ("max_age_days = 1.0", "max_age_days = 1e6", "champion.max_age_days: must be from 0.01 to"),
+        ("max_refused = 0.05", "max_refused = 1.0", "champion.max_refused: must be from 0 to 0.2"),
+        ("max_loss = 0.005", "max_loss = 0.5", "champion.rule[1].max_loss: must be from 0 to 0.2"),
+        ("max_loss = 0.05", "max_loss = 0.5", "slices.rule[2].max_loss: must be from 0 to 0.2"),
+        ("max_below = 0.25", "max_below = 1", "slices.rule[1].max_below: must be from 0 to 0.5"),
+        ("max_loss = 0.005", "max_relative_loss = 9", "max_relative_loss: must be from 0 to 0.5"),
+        ("min = 0.7", "min = -1", "rule[1].min: must be from 0 to 1, not -1: the metric has no"),
+        ("max = 0.2\n", "max = 2\n", "rule[2].max: must be from 0 to 1, not 2: the metric has no"),
+        ("max = 1000", "max = 1e9", "rule[4].max: must be from 0.001 to 60000, not 1000000000.0"),
+        (
+            'reason = "no worse than what serves"',
+            'reason = "x"\nlevel = "warn"',
+            "champion.rule: each one only warns, so that no model could ever fail",
+        ),
+    ],
+)
+def test_a_value_that_would_switch_a_rule_off_is_refused_with_its_range(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    assert old in QUALITY
+    path = tmp_path / "quality.toml"
+    path.write_text(QUALITY.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ConfigurationError) as refused:
+        policy_file.load(path, "toolkit.tests.example")
+    assert str(refused.value).startswith(f"{path}: ") and message in str(refused.value)
+    assert refused.value.next_step == f"fix {path}"
+
+
+def test_rules_of_which_each_one_only_warns_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "quality.toml"
+    head, *rules = QUALITY.split("\n[[rule]]\n")
+    softer = [f'{rule.rstrip()}\nlevel = "warn"\n' for rule in rules]
+    text = "\n[[rule]]\n".join([head, *softer])
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="toml: rule: each one only warns, so that no"):
+        policy_file.load(path, "toolkit.tests.example")
+    one_fails = text.replace('level = "warn"', 'level = "fail"', 1)
+    path.write_text(one_fails, encoding="utf-8")
+    levels = [rule.level for rule in policy_file.load(path, "toolkit.tests.example").rules]
+    assert levels == ["fail", "warn", "warn", "warn"]
+
+
+def test_the_owner_s_metrics_have_thresholds_in_their_own_unit(tmp_path: Path) -> None:
+    path = tmp_path / "quality.toml"
+    path.write_text(QUALITY.replace("max = 30", "max = 3000000"), encoding="utf-8")
+    rules = policy_file.load(path, "toolkit.tests.example").rules
+    assert ("missed_cost", 3e6) in {(rule.metric, rule.threshold) for rule in rules}
+
+
+def numbers(value: object, path: str = "") -> Iterator[str]:
+    """Yield the path of each number of a document, without the places in lists."""
+    if isinstance(value, dict):
+        for key, one in value.items():
+            yield from numbers(one, f"{path}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for one in value:
+            yield from numbers(one, path)
+    elif isinstance(value, int | float):
+        yield path
+
+
+def test_every_number_of_a_policy_has_a_range() -> None:
+    without = {path for path in numbers(tomllib.loads(QUALITY)) if path not in RANGES}
+    thresholds = {path for path in without if ".rule." in f".{path}"}
+    # Of a rule by its metric; of the owner's parameters in their metrics.py.
+    assert without - thresholds == {"schema", "metrics.missed_cost.cost_eur"}
+    kinds = {path.rpartition(".")[2] for path in thresholds}
+    assert kinds <= {*THRESHOLDS, *OTHERS}
+    assert {*HIGHER_IS_BETTER, *policy_file.FULL_TRAINING_METRICS} == set(METRICS)
 
 
 def test_a_champion_rule_may_name_a_metric_of_the_owner_s(tmp_path: Path) -> None:
