@@ -68,6 +68,8 @@ CI_FILES = {
         ".github/dependabot.yml",
         ".github/rulesets/environments.json",
         ".github/rulesets/main.json",
+        ".github/rulesets/release-job-environments.json",
+        ".github/rulesets/release-job-releases.json",
         ".github/rulesets/releases.json",
         ".github/workflows/drill.yml",
         ".github/workflows/main.yml",

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from conftest import Bake
 from toolkit.release.forge.client import GITHUB, GITLAB, Forge
-from toolkit.release.forge.protection import apply, plan
+from toolkit.release.forge.protection import JOB_KEY, KEY_FIELD, apply, plan
 from toolkit.release.progress import Progress
 from toolkit.tests import stand_in_forge
 from toolkit.tests.listener import listening
@@ -21,6 +21,7 @@ from toolkit.tests.stand_in_forge import TOKEN, StandInForge
 # must have: https://docs.github.com/en/rest/repos/rules#create-a-repository-ruleset
 FIELDS = {"name", "target", "enforcement", "bypass_actors", "conditions", "rules"}
 PARAMETERS = {
+    "creation": set[str](),
     "deletion": set[str](),
     "non_fast_forward": set[str](),
     "update": set[str](),
@@ -41,6 +42,10 @@ PARAMETERS = {
 LEVELS = {0, 30, 40}
 BRANCH = {"name", "push_access_level", "merge_access_level", "allow_force_push"}
 TAG = {"name", "create_access_level"}
+
+# The rules that let only the release job push; it passes by its deploy key, and through no other.
+RELEASE_JOB = {"release job: environments", "release job: releases"}
+DEPLOY_KEY = {"actor_id": None, "actor_type": "DeployKey", "bypass_mode": "always"}
 
 VERSION = "0123456789ab-01234567"
 BRANCHES = ["env/staging", "env/prod"]
@@ -71,10 +76,11 @@ def matched(pattern: str, name: str) -> bool:
 
 
 def test_github_s_rulesets_say_what_its_api_takes(rulesets: dict[str, Any]) -> None:
-    assert set(rulesets) == {"main", "environments", "releases"}
-    for ruleset in rulesets.values():
+    assert set(rulesets) == {"main", "environments", "releases", *RELEASE_JOB}
+    for name, ruleset in rulesets.items():
         assert set(ruleset) == FIELDS
-        assert (ruleset["enforcement"], ruleset["bypass_actors"]) == ("active", [])
+        assert ruleset["enforcement"] == "active"
+        assert ruleset["bypass_actors"] == ([DEPLOY_KEY] if name in RELEASE_JOB else [])
         assert ruleset["target"] in {"branch", "tag"}
         assert set(ruleset["conditions"]["ref_name"]) == {"include", "exclude"}
         for rule in ruleset["rules"]:
@@ -101,6 +107,9 @@ def test_main_wants_a_code_owner_and_the_check_that_the_pull_request_runs(
     [
         ("environments", "refs/heads/", BRANCHES, {"deletion", "non_fast_forward"}),
         ("releases", "refs/tags/", TAGS, {"deletion", "update"}),
+        ("release job: environments", "refs/heads/", BRANCHES, {"creation", "update"}),
+        # Not the approvals: people make them.
+        ("release job: releases", "refs/tags/", TAGS[:1], {"creation"}),
     ],
 )
 def test_the_ledger_may_be_written_and_not_rewritten(
@@ -109,7 +118,8 @@ def test_the_ledger_may_be_written_and_not_rewritten(
     patterns = rulesets[name]["conditions"]["ref_name"]["include"]
     for reference in names:
         assert any(matched(pattern, prefix + reference) for pattern in patterns), reference
-    assert not any(matched(pattern, "refs/heads/main") for pattern in patterns)
+    others = {"refs/heads/main", *(f"refs/tags/{tag}" for tag in TAGS if tag not in names)}
+    assert not any(matched(pattern, other) for pattern in patterns for other in others)
     assert kinds(rulesets[name]) == rules
 
 
@@ -119,7 +129,10 @@ def test_gitlab_s_protection_says_what_every_plan_takes(protection: Any) -> None
     assert {tag["name"] for tag in protection["protected_tags"]} == {"release/*", "approval/*"}
     for entries, fields in ((branches.values(), BRANCH), (protection["protected_tags"], TAG)):
         for entry in entries:
-            assert set(entry) == fields
+            assert set(entry) - {KEY_FIELD} == fields
+            # People push approvals, and nobody pushes to main.
+            is_of_the_job = entry["name"] in ("env/*", "release/*")
+            assert entry.get(KEY_FIELD) == (JOB_KEY if is_of_the_job else None)
             levels = {entry[name] for name in fields if name.endswith("_level")}
             assert levels <= LEVELS
     assert not any(branch["allow_force_push"] for branch in branches.values())
@@ -130,9 +143,7 @@ def test_gitlab_s_protection_says_what_every_plan_takes(protection: Any) -> None
 
 def outcomes(forge: Forge, repository: Path) -> set[str]:
     """Bring a forge to the repository's rules as `invoke protect` does; return what came of them."""
-    changes = plan(forge, repository)
-    apply(forge, changes, Progress())
-    return {change.outcome for change in changes}
+    return {change.outcome for change in apply(forge, plan(forge, repository), Progress())}
 
 
 @pytest.mark.parametrize(
@@ -141,7 +152,8 @@ def outcomes(forge: Forge, repository: Path) -> set[str]:
 def test_the_rules_are_applied_once_and_are_already_so_afterwards(
     baked: Path, name: str, path: str
 ) -> None:
-    stand_in = StandInForge()
+    key = {"id": 1, "title": JOB_KEY, "read_only": False, "can_push": True}
+    stand_in = StandInForge({"keys": [key], "deploy_keys": [key]})
     with listening(answer=stand_in) as listener:
         forge = Forge(name, listener.address + path, TOKEN)
         assert "already so" not in outcomes(forge, baked)

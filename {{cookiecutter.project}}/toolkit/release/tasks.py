@@ -445,9 +445,9 @@ def protect(c: Context, dry_run: bool = False, json: bool = False) -> Any:
     changes = protection.plan(forge, repository.root)
     dry_run = dry_run or c.config.run.dry
     if dry_run:
-        say("\n".join(f"{change.rule}: {change.outcome}, in a real run" for change in changes))
+        say("\n".join(["in a real run:", *map(str, changes)]))
     else:
-        protection.apply(forge, changes, Progress())
+        changes = protection.apply(forge, changes, Progress())
     return {
         "forge": forge.name,
         "rules": {change.rule: change.outcome for change in changes},

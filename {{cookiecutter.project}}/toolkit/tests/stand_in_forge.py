@@ -29,13 +29,15 @@ class StandInForge:
     Parameters
     ----------
     lists : dict of str to list
-        Issues, rulesets, protected branches and tags.
+        Issues, rulesets, protected branches and tags, deploy keys.
     comments : list of (str, str)
         The number of an issue, and what was written below it.
     project : dict
         The project's settings.
     refused : str
         The beginning of a "METHOD path" that is answered with 403.
+    takes_keys : bool
+        Whether a protection may name a deploy key; an older GitLab passes over it without a word.
     calls : list of str
         "METHOD path" of each request.
     """
@@ -44,6 +46,7 @@ class StandInForge:
     comments: list[tuple[str, str]] = field(default_factory=list)
     project: dict[str, Any] = field(default_factory=dict)
     refused: str = "nothing"
+    takes_keys: bool = True
     calls: list[str] = field(default_factory=list)
 
     def written(self) -> list[str]:
@@ -72,7 +75,7 @@ class StandInForge:
         if method == "POST":
             number = len(entries) + 1
             links = dict.fromkeys(("html_url", "web_url"), f"https://forge.example/{number}")
-            kept = {"body": "", "description": ""} | _as_described(body)
+            kept = {"body": "", "description": ""} | _as_described(body, self.takes_keys)
             entries.append(kept | links | dict.fromkeys(("id", "number", "iid"), number))
             return entries[-1]
         return entries[(page - 1) * 100 : page * 100]
@@ -92,10 +95,14 @@ class StandInForge:
         return None
 
 
-def _as_described(asked: dict[str, Any]) -> dict[str, Any]:
+def _as_described(asked: dict[str, Any], takes_keys: bool) -> dict[str, Any]:
     """Return an entry as GitLab describes it: with a list of levels, where one was requested."""
     entry = dict(asked)
     for name in asked:
         if name.endswith("_access_level"):
             entry[f"{name}s"] = [{"id": 1, "access_level": entry.pop(name)}]
+        if name.startswith("allowed_to_"):
+            keys, maintainers = entry.pop(name), {"id": 1, "access_level": 40}
+            levels = [maintainers | key for key in keys] if takes_keys else [maintainers]
+            entry[f"{name.removeprefix('allowed_to_')}_access_levels"] = levels
     return entry

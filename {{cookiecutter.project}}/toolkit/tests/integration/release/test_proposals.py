@@ -115,7 +115,7 @@ def test_the_forge_protects_what_the_files_say(
     with listening(answer=stand_in) as listener:
         join(monkeypatch, "GitHub", listener.address)
         planned = invoke.run("protect", "--dry-run")
-        assert "ruleset main: created, in a real run" in planned.stderr
+        assert "in a real run:\nruleset main: created\n" in planned.stderr
         assert stand_in.written() == []
         assert invoke.json("protect")["rules"] == {"ruleset main": "created"}
         assert invoke.json("protect")["rules"] == {"ruleset main": "already so"}

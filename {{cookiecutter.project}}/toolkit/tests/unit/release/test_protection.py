@@ -55,9 +55,7 @@ def at(name: str, stand_in: StandInForge) -> Iterator[Forge]:
 
 def outcomes(forge: Forge, root: Path) -> list[str]:
     """Apply the rules, and return the outcome of each."""
-    changes = plan(forge, root)
-    apply(forge, changes, Progress())
-    return [change.outcome for change in changes]
+    return [change.outcome for change in apply(forge, plan(forge, root), Progress())]
 
 
 def test_a_weakened_ruleset_is_restored(root: Path) -> None:
@@ -91,6 +89,89 @@ def test_a_branch_that_gitlab_protects_otherwise_is_protected_again(root: Path) 
         "DELETE /protected_branches/env%2F%2A",
         "POST /protected_branches",
     ]
+
+
+ALONE = {
+    "name": "release job: environments",
+    "target": "branch",
+    "bypass_actors": [{"actor_id": None, "actor_type": "DeployKey", "bypass_mode": "always"}],
+    "rules": [{"type": "creation"}, {"type": "update"}],
+}
+MAY_PUSH = {"id": 7, "title": "release job", "read_only": False, "can_push": True}
+MAY_READ = {"id": 8, "title": "release job", "read_only": True, "can_push": False}
+ANOTHER = MAY_PUSH | {"title": "a laptop"}
+
+
+@pytest.fixture
+def for_the_job(root: Path) -> Path:
+    """The same, with rules that let only the release job push."""
+    write(root / RULESETS / "release-job.json", ALONE)
+    branch, tag = BRANCH | {"deploy_key": "release job"}, {"name": "release/*"}
+    tags = [tag | {"create_access_level": 30, "deploy_key": "release job"}]
+    write(
+        root / PROTECTION, {"project": {}, "protected_branches": [branch], "protected_tags": tags}
+    )
+    return root
+
+
+def levels(stand_in: StandInForge) -> list[Any]:
+    """Return who may push to env/*, and who may create release/*."""
+    [branch], [tag] = stand_in.lists["protected_branches"], stand_in.lists["protected_tags"]
+    found = (branch["push_access_levels"], tag["create_access_levels"])
+    return [one.get("deploy_key_id", one["access_level"]) for entries in found for one in entries]
+
+
+@pytest.mark.parametrize("keys", [[], [MAY_READ], [ANOTHER]])
+def test_without_the_release_job_s_key_nobody_is_locked_out_and_that_is_said(
+    for_the_job: Path, keys: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    stand_in = StandInForge({"keys": keys})
+    with at(GITHUB, stand_in) as forge:
+        assert outcomes(forge, for_the_job) == ["created", "not set"]
+    assert [one["name"] for one in stand_in.lists["rulesets"]] == ["main"]
+    said = "ruleset release job: environments: not set: there is no deploy key 'release job'"
+    assert said in capsys.readouterr().err
+    stand_in = StandInForge({"deploy_keys": keys})
+    with at(GITLAB, stand_in) as forge:
+        expected = ["already so", "created", "not set", "created", "not set"]
+        assert outcomes(forge, for_the_job) == expected
+    assert levels(stand_in) == [30, 30]
+    assert "release/* for the release job alone: not set: there is" in capsys.readouterr().err
+
+
+def test_with_the_release_job_s_key_nobody_else_may_push(for_the_job: Path) -> None:
+    stand_in = StandInForge({"keys": [MAY_PUSH]})
+    with at(GITHUB, stand_in) as forge:
+        assert outcomes(forge, for_the_job) == ["created", "created"]
+        assert outcomes(forge, for_the_job) == ["already so", "already so"]
+        # Without the key nobody may push, until it is there again: nothing is loosened.
+        stand_in.lists["keys"].clear()
+        assert outcomes(forge, for_the_job) == ["already so", "already so"]
+        stand_in.lists["rulesets"][1]["bypass_actors"].append({"actor_type": "Team", "actor_id": 1})
+        assert outcomes(forge, for_the_job) == ["already so", "updated"]
+    assert stand_in.lists["rulesets"][1]["bypass_actors"] == ALONE["bypass_actors"]
+    stand_in = StandInForge()
+    with at(GITLAB, stand_in) as forge:
+        outcomes(forge, for_the_job)
+        stand_in.lists["deploy_keys"] = [MAY_PUSH]
+        assert outcomes(forge, for_the_job) == ["already so", "updated", "updated"]
+        assert outcomes(forge, for_the_job) == ["already so"] * 3
+    assert levels(stand_in) == [7, 7]
+
+
+def test_a_gitlab_that_passes_over_the_key_keeps_letting_developers_push_and_that_is_said(
+    for_the_job: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With its own default, maintainers alone, the release job could not push."""
+    stand_in = StandInForge({"deploy_keys": [MAY_PUSH]}, takes_keys=False)
+    with at(GITLAB, stand_in) as forge:
+        assert outcomes(forge, for_the_job) == ["already so", "not set", "not set"]
+        assert levels(stand_in) == [30, 30]
+        said = "branches env/*: not set: this GitLab takes no deploy key"
+        assert said in capsys.readouterr().err
+        by_hand = [{"access_level": 0}, {"access_level": 40, "deploy_key_id": 7}]
+        stand_in.lists["protected_branches"][0]["push_access_levels"] = by_hand
+        assert outcomes(forge, for_the_job) == ["already so", "already so", "not set"]
 
 
 def test_a_plan_writes_nothing(root: Path) -> None:
