@@ -30,7 +30,7 @@ def test_two_clones_with_one_and_two_threads_train_the_same_bytes(
     for threads in ("1", "2"):
         clone = living.clone(tmp_path / threads).repository
         clone.replace("quality.toml", 'estimator = "boosting"', f'estimator = "{estimator}"')
-        clone.replace("toolkit/model/training.py", "THREADS = 1\n", f"THREADS = {threads}\n")
+        clone.replace("toolkit/model/fitting.py", "THREADS = 1\n", f"THREADS = {threads}\n")
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             monkeypatch.setenv(name, threads)
         monkeypatch.setenv("PYTHONHASHSEED", threads)

@@ -52,7 +52,7 @@ def check_features(places: Places) -> bool:
         contract = contracts.load(places.contract)
         policy = policy_file.load(places.quality, contract.package)
         data = load_training_data(contract, policy.drift)
-        compared = consistency.compare(data.dataset, contract, policy.training)
+        compared = consistency.compare(data, policy.training)
         document |= asdict(compared)
         document["reasons"] = list(compared.differences)
         document["verdict"] = "failed" if compared.differences else "passed"

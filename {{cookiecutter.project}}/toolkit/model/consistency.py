@@ -1,8 +1,9 @@
 """Feature consistency: contract, training and server agree on the features and the predictions.
 
 First the server's JSON schema is compared with the contract: names, types, order, ranges. Then the
-features and predictions of the same customers are computed as in training, from the table, and as
-in serving, from a request's JSON, and compared.
+features of the same customers are computed as in training, from the table, and as in serving, from
+a request's JSON; and the server's application is asked about them, bytes for bytes, so that what it
+makes of a prediction is compared too. Last, the owner's code must be pure.
 """
 
 import json
@@ -13,11 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+
+from ..data import reference as references
 from ..data.contract import Column, Contract
 from ..data.dataset import Dataset, quick_rows
+from ..data.examination import TrainingData
 from ..serving.customer import MAX_CUSTOMERS, CustomerSchema
-from . import training
-from .export import TOLERANCE, export
+from . import answers, purity, training
+from .export import export
 from .features import Features, Matrix
 from .policy import TrainingPolicy
 from .predictor import Predictor
@@ -50,7 +54,7 @@ class Consistency:
     prediction_difference: float
 
 
-def compare(dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> Consistency:
+def compare(data: TrainingData, policy: TrainingPolicy) -> Consistency:
     """Train quickly, and compare the contract, the model and the server with one another.
 
     Raises
@@ -58,30 +62,41 @@ def compare(dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> Con
     ExportError
         The ONNX model predicts otherwise than the pipeline.
     """
+    dataset, contract = data.dataset, data.contract
     features, schema = Features(contract), CustomerSchema(contract)
     few = dataset.select(quick_rows(dataset, policy.quick_rows))
-    matrix = features.matrix(few.columns)
-    pipeline = training.fit(matrix, few.labels, policy)
-    predictor = Predictor(contract, export(pipeline, contract, ANY_THRESHOLD, matrix))
+    with purity.OtherProcess(_given(few, contract, policy)) as other_process:
+        matrix = features.matrix(few.columns)
+        pipeline = training.fit(matrix, few.labels, policy)
+        predictor = Predictor(contract, export(pipeline, contract, ANY_THRESHOLD, matrix))
 
-    compared = dataset.select(representative_rows(dataset, contract))
-    in_training = features.matrix(compared.columns)
-    trained = pipeline.predict_proba(in_training)[:, 1]
-    body = json.dumps(training.as_requests(compared, contract)).encode()
-    customers = schema.parse_many(body)
-    in_serving = predictor.matrix(customers)
-    served = np.array([answer["churn_probability"] for answer in predictor.answer(customers)])
-    return Consistency(
-        names=features.names,
-        differences=(
-            *schema_differences(contract, schema.json_schema()),
-            *_feature_differences(features.names, compared, in_training, in_serving),
-            *_prediction_differences(compared, trained, served),
-        ),
-        rows=len(compared),
-        feature_difference=_largest(in_serving - in_training),
-        prediction_difference=_largest(served - trained),
-    )
+        compared = dataset.select(representative_rows(dataset, contract))
+        in_training = features.matrix(compared.columns)
+        trained = pipeline.predict_proba(in_training)[:, 1]
+        requests = training.as_requests(compared, contract)
+        in_serving = predictor.matrix(schema.parse_many(json.dumps(requests).encode()))
+        expectation = references.expectation(data.reference, contract, trained)
+        served = answers.ask(predictor, expectation, requests)
+        return Consistency(
+            names=features.names,
+            differences=(
+                *schema_differences(contract, schema.json_schema()),
+                *_feature_differences(features.names, compared, in_training, in_serving),
+                *answers.differences(served, compared.ids, trained, ANY_THRESHOLD),
+                *other_process.differences(),
+            ),
+            rows=len(compared),
+            feature_difference=_largest(in_serving - in_training),
+            prediction_difference=max(
+                (_largest(one.probabilities - trained[one.rows]) for one in served), default=0.0
+            ),
+        )
+
+
+def _given(few: Dataset, contract: Contract, policy: TrainingPolicy) -> purity.Given:
+    given = few.select(purity.few_of_each(few.labels))
+    folder = contract.data.resolve().parent
+    return purity.Given(given.ids, given.columns, given.labels, contract, policy, folder)
 
 
 def _largest(difference: npt.NDArray[Any]) -> float:
@@ -154,16 +169,4 @@ def _feature_differences(
             f"feature {names[place]}: {len(rows)} of {len(customers)} customers differ: customer "
             f"{customers.ids[first]} has {in_training[first, place]:.6g} in training, "
             f"{in_serving[first, place]:.6g} in serving"
-        )
-
-
-def _prediction_differences(
-    customers: Dataset, trained: npt.NDArray[Any], served: npt.NDArray[Any]
-) -> Iterator[str]:
-    difference = np.abs(served - trained)
-    if not difference.max() <= TOLERANCE:  # So that a NaN is a difference too.
-        worst = int(difference.argmax())
-        yield (
-            f"predictions: customer {customers.ids[worst]} gets {trained[worst]:.6f} from the "
-            f"trained pipeline, {served[worst]:.6f} from the server; {TOLERANCE:.0e} is allowed"
         )

@@ -19,7 +19,8 @@ from ..data.dataset import quick_rows
 from .comparison import Placements, placements, sd_of_mean_placement
 from .evaluation import TAILS
 from .features import Features
-from .training import THREADS, Evaluation
+from .fitting import THREADS
+from .training import Evaluation
 
 # Of customers that the model was not trained on; less than a second for a small contract.
 ROWS = 2_000

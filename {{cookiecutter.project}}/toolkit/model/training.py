@@ -7,18 +7,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import Pipeline, make_pipeline
-from threadpoolctl import threadpool_limits
+from sklearn.pipeline import Pipeline
 
 from ..data import dataset as rows_of
 from ..data.contract import Contract
 from ..data.dataset import Dataset
 from ..data.progress import step
-from . import plugins
+from . import fitting
 from .evaluation import Labels, Predictions, Probabilities, best_threshold
 from .export import export
 from .features import Features, Matrix
+from .fitting import fit as fit  # The owner's tests fit an estimator with it.
 from .policy import TrainingPolicy
 from .predictor import Predictor
 
@@ -31,10 +30,6 @@ TIMED_CASES = 200
 LATENCY_QUANTILE = 0.95
 # The quick gate compares with the champion a model of at most so many customers, on as many.
 CHALLENGER_ROWS = 20_000
-
-# The threads of boosting wait for one another by spinning: where the cores are shared, as in CI,
-# a second of training takes minutes. One thread is fast enough for a million rows.
-THREADS = 1
 
 
 @dataclass(frozen=True)
@@ -85,28 +80,6 @@ class Trained:
     latency_ms: float
 
 
-def fit(matrix: Matrix, labels: Labels, policy: TrainingPolicy) -> Pipeline:
-    """Return the pipeline, trained on features [n, k] with NaN for nulls, and labels [n].
-
-    Nulls are imputed with the training's median before the owner's estimator sees them: every
-    estimator treats a null the same way, also in a column that had none in training.
-
-    Raises
-    ------
-    ConfigurationError
-        The owner's estimator cannot be trained.
-    """
-    imputer = SimpleImputer(strategy="median", keep_empty_features=True)
-    estimator = plugins.estimator(policy.package, policy.estimator, policy.seed)
-    pipeline = make_pipeline(imputer, estimator)
-    try:
-        with threadpool_limits(THREADS):
-            return pipeline.fit(matrix, labels)
-    except (TypeError, ValueError) as error:  # As scikit-learn raises for a wrong parameter.
-        why = f"{policy.estimator!r} cannot be trained"
-        raise plugins.mistake(policy.package, *plugins.ESTIMATORS, why, cause=error) from None
-
-
 def cross_validate(
     dataset: Dataset,
     contract: Contract,
@@ -153,11 +126,11 @@ def train_challenger(
     features = Features(contract)
     with step(f"training on {len(train)} customers, to compare with the champion"):
         pipeline = fit(features.matrix(train.columns), train.labels, policy)
-    y_prob = _probabilities(pipeline, features.matrix(holdout.columns))
+    y_prob = fitting.probabilities(pipeline, features.matrix(holdout.columns))
     predictions = Predictions.at_threshold(holdout.labels, y_prob, threshold)
     rows = {"trained": len(train), "held_out": len(holdout)}
     return Evaluation(
-        holdout, predictions, rows, lambda matrix, _: _probabilities(pipeline, matrix)
+        holdout, predictions, rows, lambda matrix, _: fitting.probabilities(pipeline, matrix)
     )
 
 
@@ -286,7 +259,7 @@ class FoldModels:
         fold_of = self.fold_of[rows]
         for fold in np.unique(fold_of):
             inside = fold_of == fold
-            y_prob[inside] = _probabilities(self.pipelines[int(fold)], matrix[inside])
+            y_prob[inside] = fitting.probabilities(self.pipelines[int(fold)], matrix[inside])
         return y_prob
 
 
@@ -310,12 +283,6 @@ def predict_out_of_fold(y_true: Labels, y_prob: Probabilities, fold_of: Position
         inside = fold_of == fold
         y_pred[inside] = y_prob[inside] >= best_threshold(y_true[~inside], y_prob[~inside])
     return Predictions(y_true, y_prob, y_pred)
-
-
-def _probabilities(pipeline: Pipeline, matrix: Matrix) -> Probabilities:
-    with threadpool_limits(THREADS):
-        y_prob: Probabilities = pipeline.predict_proba(matrix)[:, 1].astype(np.float64)
-    return y_prob
 
 
 def smoke_cases(holdout: Dataset, contract: Contract, predictor: Predictor) -> dict[str, object]:

@@ -1,22 +1,54 @@
 """Contract, training and server must agree, and each difference between them is named."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from fastapi.responses import JSONResponse
 
+from toolkit.data import reference as references
+from toolkit.data import table
 from toolkit.data.contract import Contract
 from toolkit.data.dataset import Dataset
-from toolkit.model import consistency
+from toolkit.data.examination import TrainingData
+from toolkit.model import consistency, purity
 from toolkit.model.policy import Policy
 from toolkit.model.predictor import Predictor
+from toolkit.serving import api
 from toolkit.serving.customer import CustomerSchema
 
 
-def test_training_and_serving_compute_the_same(
-    dataset: Dataset, contract: Contract, policy: Policy
-) -> None:
-    compared = consistency.compare(dataset, contract, policy.training)
+@pytest.fixture(scope="module")
+def data(contract: Contract, dataset: Dataset) -> TrainingData:
+    current = table.read(contract)
+    made = references.make(current, dataset, contract)
+    return TrainingData(contract, made, dataset, current.sha256)
+
+
+class NoOtherProcess:
+    """Stands in for the test of purity, which has tests of its own."""
+
+    def __init__(self, given: object) -> None:
+        pass
+
+    def __enter__(self) -> "NoOtherProcess":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def differences(self) -> list[str]:
+        return []
+
+
+@pytest.fixture
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(purity, "OtherProcess", NoOtherProcess)
+
+
+def test_training_and_serving_compute_the_same(data: TrainingData, policy: Policy) -> None:
+    compared = consistency.compare(data, policy.training)
     assert compared.differences == ()
     assert compared.rows == 400
     assert compared.feature_difference == 0
@@ -39,25 +71,87 @@ def test_the_rows_have_every_kind_of_value_of_a_column(
             assert set(here) == set(there)
 
 
+@pytest.mark.usefixtures("one_process")
 def test_a_prediction_that_differs_in_serving_is_named(
-    dataset: Dataset, contract: Contract, policy: Policy, monkeypatch: pytest.MonkeyPatch
+    data: TrainingData, policy: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = Predictor.answer
 
-    def too_high(self: Predictor, customers: Any) -> Any:
+    def too_low(self: Predictor, customers: Any) -> Any:
         return [
-            {"churn_probability": one["churn_probability"] + 0.01}
+            one | {"churn_probability": one["churn_probability"] * 0.9}
             for one in answer(self, customers)
         ]
 
-    monkeypatch.setattr(Predictor, "answer", too_high)
-    [difference] = consistency.compare(dataset, contract, policy.training).differences
-    assert difference.startswith("predictions: customer customer ")
-    assert "from the trained pipeline" in difference and "1e-05 is allowed" in difference
+    monkeypatch.setattr(Predictor, "answer", too_low)
+    differences = consistency.compare(data, policy.training).differences
+    assert len(differences) >= 2
+    assert differences[0].startswith("predictions: customer customer ")
+    assert "from the trained pipeline" in differences[0] and "1e-05 is allowed" in differences[0]
+    assert "from the server when asked in a list of 400; " in differences[0]
+    assert any("from the server when asked alone; " in one for one in differences)
 
 
+def rounded(content: Any) -> Any:
+    return [one | {"churn_probability": round(one["churn_probability"], 2)} for one in content]
+
+
+def turned_over(content: Any) -> Any:
+    return [one | {"churn": not one["churn"]} for one in content]
+
+
+def without_the_last(content: Any) -> Any:
+    return content[:-1]
+
+
+def in_percent(content: Any) -> Any:
+    return [one | {"churn_probability": 100 * one["churn_probability"]} for one in content]
+
+
+@pytest.mark.usefixtures("one_process")
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (rounded, "from the server when asked in a list of 400; 1e-05 is allowed"),
+        (turned_over, "at a threshold of 0.5, and the server answers "),
+        (without_the_last, "/predict: status 200 for customer customer 0, asked in a list"),
+        (in_percent, 'a prediction for each customer is expected, not \'[{"churn_probability":'),
+    ],
+)
+def test_what_the_server_makes_of_a_prediction_is_compared(
+    data: TrainingData,
+    policy: Policy,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Any], Any],
+    expected: str,
+) -> None:
+    class Response(JSONResponse):
+        def __init__(self, content: Any, *arguments: Any) -> None:
+            super().__init__(change(content) if isinstance(content, list) else content, *arguments)
+
+    monkeypatch.setattr(api, "JSONResponse", Response)
+    [difference] = consistency.compare(data, policy.training).differences
+    assert expected in difference
+
+
+@pytest.mark.usefixtures("one_process")
+def test_a_server_that_fails_for_a_customer_alone_is_named(
+    data: TrainingData, policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = Predictor.answer
+
+    def fail(self: Predictor, customers: Any) -> Any:
+        assert len(customers) > 1
+        return answer(self, customers)
+
+    monkeypatch.setattr(Predictor, "answer", fail)
+    [difference] = consistency.compare(data, policy.training).differences
+    assert difference.startswith("/predict: status 500 for customer customer 0, asked alone")
+
+
+@pytest.mark.usefixtures("one_process")
 def test_a_null_that_is_filled_before_serving_is_named(
-    dataset: Dataset, contract: Contract, policy: Policy, monkeypatch: pytest.MonkeyPatch
+    data: TrainingData, policy: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     matrix = Predictor.matrix
 
@@ -65,7 +159,7 @@ def test_a_null_that_is_filled_before_serving_is_named(
         return np.nan_to_num(matrix(self, customers), nan=-1)
 
     monkeypatch.setattr(Predictor, "matrix", fill)
-    differences = consistency.compare(dataset, contract, policy.training).differences
+    differences = consistency.compare(data, policy.training).differences
     assert differences[0].startswith("feature age: 2 of 400 customers differ: customer customer 5")
     assert "has nan in training, -1 in serving" in differences[0]
 

@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 from toolkit.data.contract import Contract
 from toolkit.data.dataset import Dataset
 from toolkit.errors import ExportError
-from toolkit.model import training
+from toolkit.model import fitting, training
 from toolkit.model.export import TOLERANCE, export
 from toolkit.model.features import Features
 from toolkit.model.policy import Policy
@@ -19,7 +19,7 @@ from toolkit.model.predictor import Predictor
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """Limit the threads, which would wait for one another while other tests need the cores."""
-    with threadpool_limits(training.THREADS):
+    with threadpool_limits(fitting.THREADS):
         yield
 
 
