@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
 
 from .errors import HeadMoved, PreconditionFailed
+from .login import login_in, without_credentials
 
 REMOTE = "origin"
 ANSWER_TIMEOUT_S = 15
@@ -60,36 +60,6 @@ GOOD_SIGNATURE = re.compile(r'^Good "git" signature for (\S+) with ', re.MULTILI
 
 class GitFailed(Exception):
     """A git command did not exit with 0; the text is its message."""
-
-
-def without_credentials(text: str) -> str:
-    """Remove user, password and query from every URL: git prints the remote's address in errors."""
-    without_user = re.sub(r"://[^/@\s]+@", "://***@", text)
-    return re.sub(r"(://[^\s?#'\"]+)[?#][^\s'\"]+", r"\1?***", without_user)
-
-
-def login_in(address: str) -> dict[str, str]:
-    """Return variables for git by which it logs in at a remote without naming the login.
-
-    Git gives the whole address as an argument to a program of its own, and arguments are readable
-    by every user of the machine; variables are not. Empty for an address without a password.
-    """
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.password:
-        return {}
-    place = parts.netloc.rpartition("@")[2]
-    clean = urlunsplit(parts._replace(netloc=place))
-    helper = """!printf 'username=%s\\npassword=%s\\n' "$RELEASE_LOGIN" "$RELEASE_PASSWORD";:"""
-    settings = {
-        f"url.{clean}.insteadOf": address,
-        f"credential.{parts.scheme}://{place}.helper": helper,
-    }
-    given = int(os.environ.get("GIT_CONFIG_COUNT", 0))
-    variables = {"GIT_CONFIG_COUNT": str(given + len(settings))}
-    for at, (key, value) in enumerate(settings.items(), given):
-        variables |= {f"GIT_CONFIG_KEY_{at}": key, f"GIT_CONFIG_VALUE_{at}": value}
-    login = {"RELEASE_LOGIN": parts.username or "", "RELEASE_PASSWORD": parts.password}
-    return variables | {name: unquote(value) for name, value in login.items()}
 
 
 def _environment() -> dict[str, str]:
@@ -246,10 +216,17 @@ class Repository:
     @cached_property
     def _login(self) -> dict[str, str]:
         """The variables by which git logs in at the remote, where its address has a password."""
+        addresses = {}
+        for setting, kind in (("url", ()), ("pushurl", ("--push",))):
+            try:
+                written = self.run("config", "--get-all", f"remote.{REMOTE}.{setting}")
+            except GitFailed:  # It is not set.
+                continue
+            addresses[written.splitlines()[0]] = self.run("remote", "get-url", *kind, REMOTE)
         try:
-            return login_in(self.run("config", "--get", f"remote.{REMOTE}.url"))
-        except GitFailed:
-            return {}
+            return login_in(addresses)
+        except ValueError as error:
+            raise GitFailed(str(error)) from None
 
     def _inside(self, name: str) -> Path:
         """Return the path of something in ``.git``, wherever that is."""

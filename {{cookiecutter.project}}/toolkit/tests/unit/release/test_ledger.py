@@ -8,7 +8,8 @@ import pytest
 
 from toolkit.release.errors import ArtifactGone, HeadMoved, HistoryCorrupt, PreconditionFailed
 from toolkit.release.event import Event
-from toolkit.release.git import Repository, without_credentials
+from toolkit.release.git import Repository
+from toolkit.release.login import without_credentials
 from toolkit.release.ledger import Ledger
 from toolkit.release.records import Record
 from toolkit.tests.workshop import Workshop, git

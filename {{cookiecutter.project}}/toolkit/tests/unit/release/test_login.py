@@ -8,11 +8,14 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from toolkit.release.git import GitFailed, login_in, without_credentials
+from toolkit.release.errors import PushFailed
+from toolkit.release.git import GitFailed, Repository
+from toolkit.release.login import login_in, without_credentials
 from toolkit.tests.workshop import Workshop, git
 
 WORD = "s3cret"
@@ -37,7 +40,7 @@ def test_what_a_remote_s_address_hides_is_not_shown(text: str, shown: str) -> No
 
 @pytest.mark.parametrize("address", ["https://example.com/a.git", "/srv/a.git", "git@host:a.git"])
 def test_an_address_without_a_password_needs_no_login(address: str) -> None:
-    assert login_in(address) == {}
+    assert login_in({address: address}) == {}
 
 
 @contextmanager
@@ -68,23 +71,73 @@ def asking_for_a_login() -> Iterator[tuple[str, list[str]]]:
         server.server_close()
 
 
+def configure(shop: Workshop, where: str, host: str) -> None:
+    """Name the remote, with a password in one place of git's settings."""
+    with_password, without = f"http://bot:{ENCODED}@{host}/", f"http://{host}/"
+    if where == "the address":
+        git(shop.folder, "remote", "add", "origin", f"{with_password}a.git")
+    elif where == "the address for pushes":
+        git(shop.folder, "remote", "add", "origin", str(shop.folder))
+        git(shop.folder, "remote", "set-url", "--push", "origin", f"{with_password}a.git")
+    else:
+        git(shop.folder, "remote", "add", "origin", f"{without}a.git")
+        git(shop.folder, "config", f"url.{with_password}.insteadOf", without)
+
+
+def arguments_in(trace: Path) -> list[list[str]]:
+    """Return the arguments of each git in a trace, and of every program that it started."""
+    events = [json.loads(line) for line in trace.read_text(encoding="utf-8").splitlines()]
+    return [event["argv"] for event in events if "argv" in event]
+
+
+@pytest.mark.parametrize("where", ["the address", "the address for pushes", "a rewriting rule"])
 def test_git_logs_in_and_no_argument_names_the_password(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     """Of git itself and of every program that it starts."""
     shop = Workshop.open(tmp_path / "clone", None)
     trace = tmp_path / "trace"
-    monkeypatch.setenv("GIT_TRACE2_EVENT", str(trace))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
     with asking_for_a_login() as (host, logins):
-        git(shop.folder, "remote", "add", "origin", f"http://bot:{ENCODED}@{host}/a.git")
+        configure(shop, where, host)
+        monkeypatch.setenv("GIT_TRACE2_EVENT", str(trace))
         with pytest.raises(GitFailed) as refused:
-            shop.machine.repository.remote_references("refs/heads/env/*")
+            if where != "the address for pushes":
+                shop.machine.repository.remote_references("refs/heads/env/*")
+            shop.machine.repository.push({"refs/heads/env/prod": shop.machine.repository.head()})
     assert f"Basic {base64.b64encode(f'bot:{PASSWORD}'.encode()).decode()}" in logins
-    events = [json.loads(line) for line in trace.read_text(encoding="utf-8").splitlines()]
-    arguments = [event["argv"] for event in events if "argv" in event]
+    arguments = arguments_in(trace)
     helper = [one for one in arguments if "remote-http" in " ".join(one)]
     assert helper and f"http://{host}/a.git" in helper[0]
-    for written in (json.dumps(arguments[1:]), str(refused.value)):
+    for written in (json.dumps(arguments), str(refused.value)):
+        assert WORD not in written
+
+
+@pytest.mark.parametrize("token", [f"?private_token={WORD}", f"#{WORD}"])
+@pytest.mark.parametrize("kind", [(), ("--push",)])
+def test_a_query_is_not_given_to_git_at_all_and_a_rollback_goes_on(
+    shared_workshop: Workshop,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    kind: tuple[str, ...],
+    token: str,
+) -> None:
+    """Git has no way to be told it but an argument, and reaches no forge with it."""
+    shop = shared_workshop
+    first, second = (shop.release(model) for model in (b"one", b"two"))
+    for release in (first, second):
+        shop.promote(release, shop.staging)
+    git(shop.folder, "remote", "set-url", *kind, "origin", f"http://127.0.0.1:9/a.git{token}")
+    shop = replace(shop, machine=replace(shop.machine, repository=Repository(shop.folder)))
+    trace = tmp_path / "trace"
+    monkeypatch.setenv("GIT_TRACE2_EVENT", str(trace))
+    with pytest.raises(PushFailed) as refused:
+        shop.promote(first, shop.staging)
+    assert "http://127.0.0.1:9/a.git?*** has a query or a fragment" in refused.value.why
+    assert "git remote set-url origin https://USER:TOKEN@HOST/PATH" in refused.value.why
+    assert shop.rollback(shop.staging).release == first.version
+    said = capsys.readouterr().err
+    assert "the push is owed" in said
+    for written in (json.dumps(arguments_in(trace)), str(refused.value), said):
         assert WORD not in written
