@@ -18,10 +18,10 @@ from demo.repository import TEMPLATE
 
 # Every file outside toolkit/ of a repository called churn_model, whatever else was chosen.
 ALWAYS = """
+.gitattributes
 .gitignore
 .pre-commit-config.yaml
 .secrets.baseline
-CODEOWNERS
 LICENSE
 README.md
 audit.toml
@@ -29,6 +29,7 @@ data/contract.toml
 data/make_sample.py
 data/reference.json
 data/sample.csv
+docs/CODEOWNERS
 docs/ci.md
 docs/data.md
 docs/model.md

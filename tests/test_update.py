@@ -197,6 +197,27 @@ def test_an_update_from_an_older_tag_meets_what_both_have_changed(
     assert news == "# churn-model\n"
 
 
+def test_an_update_moves_codeowners_with_what_its_owner_has_written(
+    source: Source, tmp_path: Path
+) -> None:
+    now, before = f"{GENERATED}/docs/CODEOWNERS", f"{GENERATED}/CODEOWNERS"
+    source.git("mv", now, before)
+    source.git("rm", "--quiet", f"{GENERATED}/.gitattributes")
+    source.move_on(before, "/docs/CODEOWNERS {{", "/CODEOWNERS {{")
+    source.git("tag", "before")
+    source.git("revert", "--no-edit", "HEAD")
+
+    repository = source.create(tmp_path / "made", "--checkout", "before")
+    repository.replace("CODEOWNERS", "/data/ model-team@example.com", "/data/ grace@example.com")
+    repository.commit("Let Grace look at data")
+    source.cruft(repository.folder, "update", "--skip-apply-ask")
+    assert not (repository.folder / "CODEOWNERS").exists()
+    lines = (repository.folder / "docs" / "CODEOWNERS").read_text(encoding="utf-8").splitlines()
+    assert {"/data/ grace@example.com", "/docs/CODEOWNERS model-team@example.com"} < set(lines)
+    assert "* -text" in (repository.folder / ".gitattributes").read_text(encoding="utf-8")
+    assert repository.git("diff", "--name-only", "--diff-filter=U") == ""
+
+
 def test_a_repository_without_a_link_or_without_its_template_cannot_tell(
     source: Source, tmp_path: Path
 ) -> None:

@@ -7,21 +7,21 @@ from pathlib import Path
 
 from . import CannotTell
 
-OWNERS = Path("CODEOWNERS")
+OWNERS = Path("docs/CODEOWNERS")
 # A forge reads the first one that it finds, in an order of its own.
-OTHERS = (Path(".github/CODEOWNERS"), Path(".gitlab/CODEOWNERS"), Path("docs/CODEOWNERS"))
+OTHERS = (Path("CODEOWNERS"), Path(".github/CODEOWNERS"), Path(".gitlab/CODEOWNERS"))
 
 # Wanted in every repository, also before such a file is there: whoever adds it decides.
 ALWAYS = (
     "/.gitattributes",
     "/.mailmap",
     "/.secrets.baseline",
-    "/CODEOWNERS",
     "/allowed_signers",
     "/audit.toml",
     "/data/",
     "/data/contract.toml",
     "/data/reference.json",
+    "/docs/CODEOWNERS",
     "/model_card.toml",
     "/noxfile.py",
     "/pyproject.toml",
@@ -48,7 +48,7 @@ WHERE_CHOSEN = (
 
 
 def deciding(root: Path) -> list[str]:
-    """Return the files and folders that decide what is released, as CODEOWNERS writes them."""
+    """Return the files and folders that decide what is released, as CODEOWNERS has them."""
     return sorted([*ALWAYS, *(path for path in WHERE_CHOSEN if (root / path[1:]).exists())])
 
 

@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 
 from toolkit.pipelines import CannotTell
-from toolkit.pipelines.owners import ALWAYS, WHERE_CHOSEN, deciding, unowned
+from toolkit.pipelines.owners import ALWAYS, OWNERS, WHERE_CHOSEN, deciding, unowned
 
 ROOT = Path(__file__).parents[4]
 
 
 def owners(root: Path, lines: list[str]) -> list[str]:
     """Write CODEOWNERS, and return the findings."""
-    (root / "CODEOWNERS").write_text("\n".join(lines), encoding="utf-8")
+    (root / OWNERS).parent.mkdir(exist_ok=True)
+    (root / OWNERS).write_text("\n".join(lines), encoding="utf-8")
     return list(unowned(root))
 
 
@@ -33,23 +34,21 @@ def test_every_deciding_file_is_named_where_its_line_is_missing(tmp_path: Path) 
     assert owners(tmp_path, every) == []
     for path in (*ALWAYS, *WHERE_CHOSEN):
         [found] = owners(tmp_path, [line for line in every if not line.startswith(f"{path} ")])
-        assert found == f"CODEOWNERS:1: owner: no line names {path}, which decides what is released"
+        assert found == f"{OWNERS}:1: owner: no line names {path}, which decides what is released"
 
 
 def test_a_line_that_takes_the_owner_away_is_named(tmp_path: Path) -> None:
     [found] = owners(tmp_path, [*lines_of(tmp_path), "/toolkit/release/ # nobody's"])
     number = len(lines_of(tmp_path)) + 1
-    assert found.startswith(f"CODEOWNERS:{number}: owner: /toolkit/release/ has no owner")
+    assert found.startswith(f"{OWNERS}:{number}: owner: /toolkit/release/ has no owner")
 
 
-@pytest.mark.parametrize("folder", [".github", ".gitlab", "docs"])
-def test_another_file_that_a_forge_reads_first_is_named(tmp_path: Path, folder: str) -> None:
-    (tmp_path / folder).mkdir()
-    (tmp_path / folder / "CODEOWNERS").touch()
+@pytest.mark.parametrize("other", ["CODEOWNERS", ".github/CODEOWNERS", ".gitlab/CODEOWNERS"])
+def test_another_file_that_a_forge_reads_first_is_named(tmp_path: Path, other: str) -> None:
+    (tmp_path / other).parent.mkdir(exist_ok=True)
+    (tmp_path / other).touch()
     found = owners(tmp_path, lines_of(tmp_path))
-    assert found == [
-        f"{folder}/CODEOWNERS:1: owner: a forge may read this file in place of CODEOWNERS"
-    ]
+    assert found == [f"{other}:1: owner: a forge may read this file in place of {OWNERS}"]
 
 
 def test_without_codeowners_it_cannot_tell(tmp_path: Path) -> None:

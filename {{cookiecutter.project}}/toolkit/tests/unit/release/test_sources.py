@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from zipfile import ZipFile
@@ -10,10 +12,13 @@ import pytest
 
 from toolkit.release.build import Options, build
 from toolkit.release.errors import BuildFailed, PreconditionFailed
+from toolkit.release.git import Repository
 from toolkit.release.progress import Progress
+from toolkit.release.sources import opened
 from toolkit.tests.workshop import PYPROJECT, Workshop, git
 
 CODE = Path("src", "stand_in", "__init__.py")
+ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture
@@ -113,6 +118,41 @@ def test_attributes_leave_nothing_out_of_the_export_and_change_no_byte(shop: Wor
     wheel = wheel_of(shop)
     assert wheel["stand_in/__init__.py"] == text.encode()
     assert wheel["stand_in/kept.py"] == b"KEPT = True\n"
+
+
+def cloned_for_windows(shop: Workshop) -> Workshop:
+    """Return a clone with the setting that git proposes on Windows."""
+    folder = shop.folder.parent / "windows"
+    settings = ("core.autocrlf=true", "user.name=Ada", "user.email=ada@example.com")
+    options = [f"--config={setting}" for setting in settings]
+    git(shop.folder.parent, "clone", "--quiet", *options, str(shop.folder), str(folder))
+    return Workshop(folder, replace(shop.machine, repository=Repository(folder)))
+
+
+def test_a_clone_that_converts_line_endings_has_the_bytes_of_the_commit(shop: Workshop) -> None:
+    """Without .gitattributes its data would have another digest, and nothing could be built."""
+    tables = {"table.csv": b"a,b\n1,2\n", "from_windows.csv": b"a,b\r\n1,2\r\n"}
+    for name, content in tables.items():
+        (shop.folder / name).write_bytes(content)
+    commit(shop)
+    converted = cloned_for_windows(shop)
+    assert (converted.folder / "table.csv").read_bytes() != tables["table.csv"]
+    with pytest.raises(PreconditionFailed, match="git status does not say so") as refusal:
+        with opened(converted.machine.repository, allow_dirty=False):
+            pass
+    assert "table.csv" in refusal.value.why
+    shutil.rmtree(converted.folder)
+
+    shutil.copy(ROOT / ".gitattributes", shop.folder)
+    commit(shop)
+    clone = cloned_for_windows(shop)
+    clone.train(b"model")
+    assert {name: (clone.folder / name).read_bytes() for name in tables} == tables
+    here, there = (
+        build(one.ledger(), one.machine.policy, Progress(), Options(push=False)).record
+        for one in (shop, clone)
+    )
+    assert here == there
 
 
 def test_a_symbolic_link_in_the_commit_is_refused(shop: Workshop) -> None:
