@@ -88,7 +88,7 @@ class Section:
         if isinstance(value, float) and not math.isfinite(value):
             raise self.refuse(key, f"must be {KINDS[kind]}, not {value!r}")
         allowed = within or self._ranges.get(self._inside(key))
-        if allowed and not allowed.low <= value <= allowed.high:
+        if allowed and not allowed.low <= float(value) <= allowed.high:
             between = f"from {allowed.low} to {allowed.high}"
             raise self.refuse(key, f"must be {between}, not {value}: {allowed.why}")
         return kind(value)

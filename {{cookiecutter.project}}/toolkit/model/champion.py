@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,18 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ConfigurationError
+from ..policy_changes import POLICIES, compare
 from .evaluation import Labels, Predictions, Probabilities
 from .predictor import MODEL_FILE
 
 FILE = "champion.json"
 EVIDENCE_FILE = "gate.json"
-SCHEMA = 1
+SCHEMA = 2
 # In releases from before the toolkit it is in the owner's package.
 SCORING = re.compile(r"toolkit/serving/scoring\.py|[^/]+/scoring\.py")
 TIMEOUT_S = 600
 DAY_S = 86_400
-KEYS = ("environment", "release", "served_since", "fetched", "checksums")
+KEYS = ("environment", "release", "served_since", "fetched", "checksums", "policies")
 
 # The states of a champion before its predictions are compared.
 NOT_FETCHED = "not fetched"
@@ -130,6 +131,40 @@ def load(folder: Path, requests: list[dict[str, Any]]) -> Champion:
     return Champion(
         SCORED, features=features, probabilities=probabilities, threshold=threshold, **facts
     )
+
+
+def policy_changes(folder: Path, root: Path) -> list[dict[str, Any]]:
+    """Return what the policies in a repository ask otherwise than at the champion's commit.
+
+    Parameters
+    ----------
+    folder
+        As `load` takes it; without a champion there is nothing to compare with.
+    root
+        The repository's folder.
+
+    Returns
+    -------
+    changes
+        Each `Change` as JSON, the laxer ones first.
+
+    Raises
+    ------
+    ConfigurationError
+        The champion's file cannot be read.
+    """
+    if not folder.is_dir():
+        return []
+    fetched = _read(folder)
+    if fetched["release"] is None:
+        return []
+    try:
+        texts = dict(fetched["policies"])
+        theirs = {name: one.encode("utf-8", "surrogateescape") for name, one in texts.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise _altered(folder / FILE, repr(error)) from None
+    ours = {name: (root / name).read_bytes() for name in POLICIES if (root / name).is_file()}
+    return [asdict(one) for one in compare(theirs, ours)]
 
 
 def _read(folder: Path) -> dict[str, Any]:

@@ -214,9 +214,11 @@ def _check(places: Places, kind: str, name: str, measure: Measure) -> Document:
         "permutation_importance": None,
         "curves": {},
         "champion": None,
+        "policy_changes": [],
         "rules": [],
     }
     try:
+        document["policy_changes"] = champion.policy_changes(places.champion, places.root)
         contract = contracts.load(places.contract)
         policy = policy_file.load(places.quality, contract.package)
         data = load_training_data(contract, policy.drift)
@@ -232,7 +234,7 @@ def _check(places: Places, kind: str, name: str, measure: Measure) -> Document:
         reports.write_report(places.reports, name, document, gate_report.to_markdown(document))
         page = gate_report.to_html(document)
         reports.write_bytes(places.reports / f"{name}.html", page.encode())
-    for sentence in (*verdict.reasons, *verdict.warnings):
+    for sentence in (*verdict.reasons, *verdict.warnings, *gate_report.laxer_sentences(document)):
         say(sentence)
     say(f"gate: {document['verdict']}, see {places.reports / name}.html")
     return document

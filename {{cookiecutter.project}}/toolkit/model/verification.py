@@ -62,6 +62,7 @@ def differences(places: Places) -> Iterator[str]:
     checks = [
         _inputs(document, places, contract),
         _verdict(document, places, policy),
+        _policy_changes(document, places),
         _pages(document, places),
         _files(document, places),
         _smoke(places),
@@ -105,6 +106,12 @@ def _verdict(document: Document, places: Places, policy: Policy) -> Iterator[str
     for key in FOLLOWS:
         if document[key] != again[key]:
             yield f"the evidence's {key} are not what its figures and {places.quality} give"
+
+
+def _policy_changes(document: Document, places: Places) -> Iterator[str]:
+    """Compare the policies of the commit with those of the champion, again."""
+    if document["policy_changes"] != champion.policy_changes(places.champion, places.root):
+        yield "the evidence's policy changes are not those between the champion and this commit"
 
 
 def _pages(document: Document, places: Places) -> Iterator[str]:

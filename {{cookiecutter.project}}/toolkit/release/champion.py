@@ -7,14 +7,17 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from . import rules
+from .errors import PreconditionFailed
 from .event import VERIFIED, Event
 from .files import write_folder
+from .git import GitFailed
 from .ledger import Ledger
 from .policy import Policy
 from .records import sha256
 from .signing import counted
 
-SCHEMA = 1
+SCHEMA = 2
 FILE_NAME = "champion.json"
 
 
@@ -52,10 +55,13 @@ def fetch(
 ) -> Champion:
     """Write the release that an environment served some days ago, checked against its record.
 
-    If the environment is younger than that, its first release is the champion.
+    If the environment is younger than that, its first release is the champion. The file says also
+    which policies were at its commit: the gate tells what has become laxer since.
 
     Raises
     ------
+    PreconditionFailed
+        The release's commit is not in this clone.
     HistoryCorrupt
         The release's bundle is not what was released.
     ArtifactGone
@@ -72,9 +78,25 @@ def fetch(
         fetched=fetched.isoformat(timespec="seconds"),
         checksums={name: sha256(content) for name, content in files.items()},
     )
-    document = {"schema": SCHEMA, **asdict(champion)}
+    policies = _policies(ledger, event.release) if event else {}
+    document = {"schema": SCHEMA, **asdict(champion), "policies": policies}
     write_folder(folder, files | {FILE_NAME: (json.dumps(document, indent=2) + "\n").encode()})
     return champion
+
+
+def _policies(ledger: Ledger, version: str) -> dict[str, str]:
+    """Return the policy files of a release's commit; bytes that are no text survive JSON."""
+    commit = ledger.record(version).commit
+    try:
+        found = rules.policies(ledger.repository, commit)
+    except GitFailed as error:
+        raise PreconditionFailed(
+            f"the policies of release {version} cannot be read",
+            why=f"its commit {commit} is not in this clone: {error}",
+            state="nothing was changed",
+            next_step="git fetch --unshallow, if this clone is shallow; or git fetch origin",
+        ) from None
+    return {name: content.decode("utf-8", "surrogateescape") for name, content in found.items()}
 
 
 def serving_release(ledger: Ledger, policy: Policy, environment: str) -> str | None:

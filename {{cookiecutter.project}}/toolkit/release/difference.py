@@ -47,7 +47,7 @@ class Difference:
         lines = [f"{self.environment}: {self.serves or 'nothing'} -> {self.comes}"]
         lines += [f"  {commit}" for commit in self.commits]
         lines += [f"  differs   {name}" for name in self.files]
-        lines += [f"  rule      {rule}" for rule in self.rules]
+        lines += rules.section(self.rules)
         for name, (old, new) in self.figures.items():
             lines.append(f"  {name:<24} {number(old):>10} -> {number(new):>10}")
         return "\n".join(lines)

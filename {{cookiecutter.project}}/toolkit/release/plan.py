@@ -165,7 +165,7 @@ class Plan:
             f"  platform  {self.environment.platform}, {self.environment.place}",
         ]
         lines += [f"  {check:<9} {found}" for check, found in self.checks]
-        lines += [f"  rule      {rule}" for rule in self.rules]
+        lines += rules.section(self.rules)
         lines += [f"  warning   {warning}" for warning in self.warnings]
         lines += [f"  {number}. {step.text}" for number, step in enumerate(self.steps, 1)]
         return "\n".join(lines)

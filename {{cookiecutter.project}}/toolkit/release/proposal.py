@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ..policy_changes import HEADING
 from . import difference, notice
 from .checks import CHECKS, Candidate
 from .errors import ReleaseError
@@ -82,7 +83,7 @@ class Proposal:
         for name, figures in self.figures.items():
             lines.append(f"| {name} | {' | '.join(map(difference.number, figures))} |")
         if self.rules:
-            lines += ["", "Rules that have changed since:", "", *(f"- {one}" for one in self.rules)]
+            lines += ["", f"{HEADING} since:", "", *(f"- {one}" for one in self.rules)]
         if self.obstacles:
             lines += [
                 "",

@@ -7,12 +7,14 @@ from typing import Any
 from markupsafe import Markup
 
 from ..model import champion as champions
+from ..policy_changes import HEADING, Change
 from . import charts
 from .files import cell, render, table
 
 SHOWN_SLICES = 60
 SLICE_METRIC = "roc_auc"
 SHOWN_FEATURES = 20
+SHOWN_CHANGES = 60
 ZERO = "0.0000"
 MARKED = {"ok": "ok", "warn": "warn", "fail": "**fail**"}
 
@@ -108,12 +110,48 @@ def champion_sentence(document: Document) -> str:
     return "Not compared with a champion."
 
 
+def policy_changes(document: Document) -> list[Change]:
+    """Return what the policies ask otherwise than at the champion's commit, the laxer first."""
+    return [Change(**one) for one in document.get("policy_changes") or []]
+
+
+def laxer_sentences(document: Document) -> list[str]:
+    """Return a sentence for each policy change that asks for less than the champion's."""
+    return [f"policy change: {one}" for one in policy_changes(document) if one.laxer]
+
+
+def policy_sentence(document: Document) -> str:
+    """Return what the policy changes are held against, and how many there are."""
+    changes = policy_changes(document)
+    laxer = sum(one.laxer for one in changes)
+    shown = f" The first {SHOWN_CHANGES} are shown." if len(changes) > SHOWN_CHANGES else ""
+    release = _champion(document).get("release")
+    return (
+        f"What decides here, held against {f'release {release}' if release else 'the champion'}: "
+        f"{len(changes)} changed, {laxer} of them laxer.{shown}"
+    )
+
+
+def policy_rows(document: Document) -> list[tuple[str, str, str, str, str]]:
+    """Return the policy changes as rows: file, setting, the champion's value, today's, verdict."""
+    return [
+        (
+            *(one.file, one.key or "cannot be compared"),
+            *(one.old or "nothing", one.new or "nothing", "laxer" if one.laxer else ""),
+        )
+        for one in policy_changes(document)[:SHOWN_CHANGES]
+    ]
+
+
 def to_markdown(document: Document) -> str:
     """Return a gate's document (reports/gate.json) as Markdown."""
     page = f"# Quality gate ({document['training']} training): {document['verdict']}\n\n"
     for mark, sentences in (("**fails**", document["reasons"]), ("warns", document["warnings"])):
         page += "".join(f"- {mark}: {cell(sentence)}\n" for sentence in sentences)
     page += f"\n{cell(champion_sentence(document))}\n\n"
+    if rows := policy_rows(document):
+        page += f"## {HEADING}\n\n{policy_sentence(document)}\n\n"
+        page += table(("file", "setting", "champion", "now", ""), rows) + "\n"
     if document["metrics"]:
         page += table(
             ("metric", "value", "95 % interval", "champion", "difference", "rule", "verdict"),
@@ -156,6 +194,9 @@ def to_html(document: Document) -> str:
         "gate.html",
         document=document,
         champion=champion_sentence(document),
+        policy_heading=HEADING,
+        policy_sentence=policy_sentence(document),
+        policy_rows=policy_rows(document),
         metrics=metric_rows(document) if measured else [],
         pictures=_pictures(document) if measured else [],
         confusion=document.get("curves", {}).get("confusion"),

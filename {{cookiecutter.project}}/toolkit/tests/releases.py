@@ -64,8 +64,15 @@ def write(
     release: str | None = "c0ffeec0ffee-01234567",
     fetched: timedelta | None = None,
     package: bytes | None = None,
+    policies: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a release's files as the champion, fetched some time ago."""
+    """Write a release's files as the champion, fetched some time ago.
+
+    Parameters
+    ----------
+    policies
+        The policy files of its commit, by their names.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     every = dict(files)
     if release is not None:
@@ -73,11 +80,12 @@ def write(
     for name, content in every.items():
         (folder / name).write_bytes(content)
     document = {
-        "schema": 1,
+        "schema": 2,
         "environment": "prod",
         "release": release,
         "served_since": "2026-11-01T00:00:00+00:00" if release else None,
         "fetched": (datetime.now(UTC) - (fetched or timedelta())).isoformat(),
         "checksums": {name: hashlib.sha256(one).hexdigest() for name, one in every.items()},
+        "policies": dict(policies or {}),
     }
     (folder / "champion.json").write_text(json.dumps(document), encoding="utf-8")

@@ -17,7 +17,7 @@ from toolkit.model import training
 from toolkit.model.policy import Policy
 from toolkit.model.predictor import Predictor
 from toolkit.model.training import Trained
-from toolkit.tests import releases
+from toolkit.tests import customers, releases
 
 Requests = list[dict[str, Any]]
 
@@ -174,6 +174,43 @@ def test_a_champion_from_before_there_was_scoring_cannot_be_scored(
     assert champion.why == "its wheel has no scoring.py: it was built before there was one"
 
 
+def test_policies_that_ask_for_less_than_at_its_commit_are_told(
+    tmp_path: Path, files: dict[str, bytes]
+) -> None:
+    quality = tmp_path / "quality.toml"
+    quality.write_text(customers.QUALITY, encoding="utf-8")
+    stricter = customers.QUALITY.replace("min = 0.7", "min = 0.75")
+    releases.write(tmp_path / "champion", files, policies={"quality.toml": stricter})
+    assert champions.policy_changes(tmp_path / "champion", tmp_path) == [
+        {
+            **{"file": "quality.toml", "key": "rule roc_auc.min"},
+            **{"old": "0.75", "new": "0.7", "laxer": True},
+        }
+    ]
+    quality.write_text(stricter, encoding="utf-8")
+    assert champions.policy_changes(tmp_path / "champion", tmp_path) == []
+
+
+def test_without_a_champion_no_policy_has_changed(tmp_path: Path) -> None:
+    (tmp_path / "quality.toml").write_text(customers.QUALITY, encoding="utf-8")
+    assert champions.policy_changes(tmp_path / "champion", tmp_path) == []
+    releases.write(tmp_path / "champion", {}, release=None)
+    assert champions.policy_changes(tmp_path / "champion", tmp_path) == []
+
+
+@pytest.mark.parametrize("policies", ["[7]", '{"quality.toml": 7}', "null"])
+def test_policies_that_cannot_be_read_are_refused(
+    folder: Path, tmp_path: Path, policies: str
+) -> None:
+    path = folder / "champion.json"
+    text = path.read_text(encoding="utf-8")
+    assert '"policies": {}' in text
+    path.write_text(text.replace('"policies": {}', f'"policies": {policies}'), encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=re.escape(str(path))) as refused:
+        champions.policy_changes(folder, tmp_path)
+    assert "invoke champion" in refused.value.next_step
+
+
 @pytest.mark.parametrize("name", ["model.onnx", "contract.toml", "gate.json"])
 def test_a_file_that_was_altered_is_refused(folder: Path, requests: Requests, name: str) -> None:
     path = folder / name
@@ -199,7 +236,7 @@ def test_a_release_without_a_model_is_refused(tmp_path: Path, requests: Requests
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"schema": 1', '"schema": 2', "schema is 2, and this code reads 1"),
+        ('"schema": 2', '"schema": 1', "schema is 1, and this code reads 2"),
         ('"release"', '"version"', "KeyError('release')"),
         ("{", "", "JSONDecodeError"),
     ],

@@ -1,6 +1,7 @@
 """A gate's report begins with the verdict, and shows candidate and champion side by side."""
 
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,10 @@ from toolkit.tests import customers, releases
 from toolkit.tests.page import Page
 
 Document = dict[str, Any]
+# The champion's policy: one value is laxer now, another is stricter.
+STRICTER = customers.QUALITY.replace("max_refused = 0.05", "max_refused = 0.01").replace(
+    "max = 0.2\n", "max = 0.3\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +34,10 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert main(["reference"]) == 0
         assert main(["train"]) == 0
         files = {path.name: path.read_bytes() for path in Path("reports/model").iterdir()}
-        releases.write(Path("reports/champion"), files, fetched=timedelta(days=3))
+        policies = {"quality.toml": STRICTER, "data/contract.toml": customers.CONTRACT}
+        releases.write(
+            Path("reports/champion"), files, fetched=timedelta(days=3), policies=policies
+        )
         assert main(["train"]) == 1
     return folder / "reports"
 
@@ -38,6 +46,44 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def document(reports: Path) -> Document:
     loaded: Document = json.loads((reports / "gate.json").read_bytes())
     return loaded
+
+
+def test_policy_changes_come_before_the_figures_with_both_values(
+    reports: Path, document: Document
+) -> None:
+    assert [one["key"] for one in document["policy_changes"]] == [
+        "champion.max_refused",
+        "rule brier.max",
+    ]
+    markdown = (reports / "gate.md").read_text(encoding="utf-8")
+    assert (
+        "## Policy changes\n\nWhat decides here, held against release c0ffeec0ffee-01234567: "
+        "2 changed, 1 of them laxer.\n" in markdown
+    )
+    assert "| quality.toml | champion.max_refused | 0.01 | 0.05 | laxer |\n" in markdown
+    assert "| quality.toml | rule brier.max | 0.3 | 0.2 |  |\n" in markdown
+    text = Page((reports / "gate.html").read_text(encoding="utf-8")).text
+    assert text.index("Policy changes") < text.index("Metrics")
+    assert re.search(r"champion\.max_refused\s*0\.01\s*0\.05\s*▲ laxer", text)
+
+
+def test_without_policy_changes_there_is_no_section(document: Document) -> None:
+    unchanged = document | {"policy_changes": []}
+    assert "Policy changes" not in gate_report.to_markdown(unchanged)
+    assert "Policy changes" not in gate_report.to_html(unchanged)
+
+
+def test_of_many_policy_changes_the_first_are_shown_and_all_are_counted(
+    document: Document,
+) -> None:
+    [laxer, *_] = document["policy_changes"]
+    many = document | {"policy_changes": 100 * [laxer]}
+    page = gate_report.to_markdown(many)
+    assert "100 changed, 100 of them laxer. The first 60 are shown.\n" in page
+    assert page.count("| champion.max_refused |") == 60
+    assert gate_report.laxer_sentences(many)[0] == (
+        "policy change: quality.toml: champion.max_refused 0.01 -> 0.05, laxer"
+    )
 
 
 STALE = "the champion c0ffeec0ffee-01234567 was fetched 3.0 days ago, and prod may serve another"

@@ -29,7 +29,9 @@ def trained_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert main(["reference"]) == 0
         assert main(["train"]) == 0
         model = {one.name: one.read_bytes() for one in (root / "reports" / "model").iterdir()}
-        releases.write(root / "reports" / "champion", model)
+        stricter = customers.QUALITY.replace("min = 0.7", "min = 0.75")
+        policies = {"quality.toml": stricter, "data/contract.toml": customers.CONTRACT}
+        releases.write(root / "reports" / "champion", model, policies=policies)
         assert main(["train"]) == 0
     return root
 
@@ -121,6 +123,32 @@ def test_evidence_of_another_policy_contract_table_or_lock_fails(
     assert old.encode() in content
     file.write_bytes(content.replace(old.encode(), new.encode()))
     assert any(f"the evidence is of {named}: it names" in one for one in reasons(repository))
+
+
+POLICY_CHANGES = "the evidence's policy changes are not those between the champion and this commit"
+
+
+def test_policy_changes_that_were_taken_out_are_compared_again(repository: Path) -> None:
+    document = json.loads((repository / "reports" / "gate.json").read_bytes())
+    [change] = document["policy_changes"]
+    assert (change["key"], change["old"], change["new"]) == ("rule roc_auc.min", "0.75", "0.7")
+    gate(repository, lambda document: document.update(policy_changes=[]))
+    assert POLICY_CHANGES in reasons(repository)
+
+
+def test_the_policies_of_a_champion_of_one_s_own_are_found_out(repository: Path) -> None:
+    """The build verifies with the champion that the ledger has."""
+
+    def as_lax(champion: dict[str, Any]) -> None:
+        champion["policies"]["quality.toml"] = customers.QUALITY
+
+    champion = repository / "reports" / "champion" / "champion.json"
+    true = champion.read_bytes()
+    edit(champion, as_lax)
+    assert main(["train"]) == 0
+    assert json.loads((repository / "reports" / "gate.json").read_bytes())["policy_changes"] == []
+    champion.write_bytes(true)
+    assert POLICY_CHANGES in reasons(repository)
 
 
 @pytest.mark.parametrize("name", ["gate.html", "model_card.md"])

@@ -11,9 +11,9 @@ import pytest
 from toolkit.release import ledger
 from toolkit.release.champion import Champion, fetch, serving_release
 from toolkit.release.engine import Machine
-from toolkit.release.errors import HistoryCorrupt
+from toolkit.release.errors import HistoryCorrupt, PreconditionFailed
 from toolkit.release.event import FAILED, ROLLED_BACK, VERIFIED, Event
-from toolkit.release.git import Repository
+from toolkit.release.git import GitFailed, Repository
 from toolkit.release.records import FILE_NAME, Record, sha256
 from toolkit.tests.workshop import Workshop, git
 
@@ -48,7 +48,8 @@ def test_before_the_first_release_there_is_none(shop: Workshop) -> None:
     champion = fetched(shop)
     assert (champion.release, champion.served_since, champion.checksums) == (None, None, {})
     document = json.loads((shop.folder / "reports" / "champion" / "champion.json").read_bytes())
-    assert (document["schema"], document["environment"], document["release"]) == (1, "prod", None)
+    assert (document["schema"], document["environment"], document["release"]) == (2, "prod", None)
+    assert document["policies"] == {}
 
 
 def test_all_files_of_the_release_are_written_with_their_checksums(
@@ -63,6 +64,35 @@ def test_all_files_of_the_release_are_written_with_their_checksums(
     assert (folder / "model.onnx").read_bytes() == b"good"
     for name, checksum in champion.checksums.items():
         assert sha256((folder / name).read_bytes()) == checksum
+
+
+def test_the_policies_of_its_commit_are_told_and_not_those_of_today(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in (("quality.toml", b"seed = 1\n"), ("release.toml", b'project = "\xff"\n')):
+        (shop.folder / name).write_bytes(text)
+    git(shop.folder, "add", "--all")
+    write(shop, monkeypatch, shop.release())
+    (shop.folder / "quality.toml").write_bytes(b"seed = 2\n")
+    git(shop.folder, "commit", "--quiet", "--all", "--message=another seed")
+    fetched(shop)
+    document = json.loads((shop.folder / "reports" / "champion" / "champion.json").read_bytes())
+    told = document["policies"]
+    assert told == {"quality.toml": "seed = 1\n", "release.toml": 'project = "\udcff"\n'}
+
+
+def test_a_champion_whose_commit_is_not_in_this_clone_is_refused(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(repository: Repository, commit: str) -> dict[str, bytes]:
+        raise GitFailed(f"fatal: not a tree object: {commit}")
+
+    record = shop.release()
+    write(shop, monkeypatch, record)
+    monkeypatch.setattr("toolkit.release.rules.policies", gone)
+    with pytest.raises(PreconditionFailed, match=f"policies of release {record.version} cannot"):
+        fetched(shop)
+    assert not (shop.folder / "reports").exists()
 
 
 def test_a_new_champion_takes_the_place_of_the_old_one(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from toolkit.release import proposal
+from toolkit.release.difference import compare
 from toolkit.release.errors import GateRefused, PreconditionFailed
 from toolkit.release.notice import VARIABLE
 from toolkit.release.progress import Progress
@@ -16,7 +17,7 @@ from toolkit.release.proposal import Proposal
 from toolkit.release.records import Record
 from toolkit.tests.listener import listening
 from toolkit.tests.stand_in_forge import StandInForge, job
-from toolkit.tests.workshop import Workshop
+from toolkit.tests.workshop import Workshop, git
 
 
 def propose(workshop: Workshop, version: str | None = None) -> Proposal:
@@ -52,6 +53,24 @@ def test_the_release_of_staging_is_proposed_with_all_that_a_reviewer_needs(
     text = str(found)
     for part in (first.version, "Why: proposed: it is better", obstacle, *found.commands):
         assert part in text
+
+
+def test_policy_changes_are_told_under_their_heading(workshop: Workshop) -> None:
+    path = workshop.folder / "quality.toml"
+    releases = []
+    for least in ("0.8", "0.7"):
+        path.write_text(f'[[rule]]\nmetric = "roc_auc"\nmin = {least}\n', encoding="utf-8")
+        git(workshop.folder, "add", "quality.toml")
+        releases.append(workshop.release(least.encode()))
+        workshop.promote(releases[-1], workshop.staging)
+    workshop.promote(releases[0], workshop.prod)
+    said = "quality.toml: rule roc_auc.min 0.8 -> 0.7, laxer"
+    issue = str(propose(workshop))
+    assert f"\nPolicy changes since:\n\n- {said}\n" in issue
+    told = f"\n  Policy changes\n    {said}\n"
+    assert told in f"{compare(workshop.ledger(), workshop.prod, None)}\n"
+    workshop.ledger().add_approval("prod", releases[1], "looked at it", signed=False)
+    assert told in str(workshop.machine.plan_promotion(workshop.prod, None))
 
 
 def test_the_gate_s_figures_stand_beside_the_champion_s(workshop: Workshop) -> None:

@@ -67,9 +67,9 @@ def test_without_a_change_of_the_rules_there_is_nothing_to_say(shop: Workshop) -
         ("quality.toml", "max = 0.2\n", "", "rule brier.max 0.2 -> nothing, laxer"),
         ("quality.toml", "days = 1.0", "days = 9.0", "champion.max_age_days 1.0 -> 9.0, laxer"),
         ("release.toml", "needed = 2", "needed = 1", "prod.approval.needed 2 -> 1, laxer"),
-        ("release.toml", "approve = false", "approve = true", "False -> True, laxer"),
-        ("release.toml", "signed = true", "signed = false", "True -> False, laxer"),
-        ("release.toml", "signed = true", "", "prod.approval.signed True -> nothing, laxer"),
+        ("release.toml", "approve = false", "approve = true", "false -> true, laxer"),
+        ("release.toml", "signed = true", "signed = false", "true -> false, laxer"),
+        ("release.toml", "signed = true", "", "prod.approval.signed true -> nothing, laxer"),
     ],
 )
 def test_a_changed_value_is_named_and_whether_it_is_laxer(
@@ -101,3 +101,13 @@ def test_a_policy_that_cannot_be_read_is_named(shop: Workshop) -> None:
     assert found(shop, {"quality.toml": "["}) == (
         "quality.toml: changed, and it cannot be compared",
     )
+
+
+def test_they_are_told_under_a_heading_and_not_at_all_where_there_are_none() -> None:
+    told = rules.section(("release.toml: scan true -> false, laxer", "toolkit: 1 file changed"))
+    assert told == [
+        "  Policy changes",
+        "    release.toml: scan true -> false, laxer",
+        "    toolkit: 1 file changed",
+    ]
+    assert rules.section(()) == []
