@@ -44,7 +44,7 @@ BRANCH = {"name", "push_access_level", "merge_access_level", "allow_force_push"}
 TAG = {"name", "create_access_level"}
 
 # The rules that let only the release job push; it passes by its deploy key, and through no other.
-RELEASE_JOB = {"release job: environments", "release job: releases"}
+RELEASE_JOB = {"environments for the release job alone", "releases for the release job alone"}
 DEPLOY_KEY = {"actor_id": None, "actor_type": "DeployKey", "bypass_mode": "always"}
 
 VERSION = "0123456789ab-01234567"
@@ -107,9 +107,9 @@ def test_main_wants_a_code_owner_and_the_check_that_the_pull_request_runs(
     [
         ("environments", "refs/heads/", BRANCHES, {"deletion", "non_fast_forward"}),
         ("releases", "refs/tags/", TAGS, {"deletion", "update"}),
-        ("release job: environments", "refs/heads/", BRANCHES, {"creation", "update"}),
+        ("environments for the release job alone", "refs/heads/", BRANCHES, {"creation", "update"}),
         # Not the approvals: people make them.
-        ("release job: releases", "refs/tags/", TAGS[:1], {"creation"}),
+        ("releases for the release job alone", "refs/tags/", TAGS[:1], {"creation"}),
     ],
 )
 def test_the_ledger_may_be_written_and_not_rewritten(

@@ -92,7 +92,7 @@ def test_a_branch_that_gitlab_protects_otherwise_is_protected_again(root: Path) 
 
 
 ALONE = {
-    "name": "release job: environments",
+    "name": "environments for the release job alone",
     "target": "branch",
     "bypass_actors": [{"actor_id": None, "actor_type": "DeployKey", "bypass_mode": "always"}],
     "rules": [{"type": "creation"}, {"type": "update"}],
@@ -129,7 +129,7 @@ def test_without_the_release_job_s_key_nobody_is_locked_out_and_that_is_said(
     with at(GITHUB, stand_in) as forge:
         assert outcomes(forge, for_the_job) == ["created", "not set"]
     assert [one["name"] for one in stand_in.lists["rulesets"]] == ["main"]
-    said = "ruleset release job: environments: not set: there is no deploy key 'release job'"
+    said = "ruleset environments for the release job alone: not set: there is no deploy key 'release job'"
     assert said in capsys.readouterr().err
     stand_in = StandInForge({"deploy_keys": keys})
     with at(GITLAB, stand_in) as forge:
