@@ -257,7 +257,9 @@ class Machine:
         counting = counted(ledger, self.policy, ledger.history(environment.name))
         if not held_against(ledger, counting, current).is_verified:
             raise _never_verified(environment, current)
-        if head and (found := audit.doubts(ledger, self.policy, environment.name, head)):
+        with audit.doubting(ledger, self.policy, environment.name) as doubts_of:
+            found = doubts_of(head)
+        if found:
             raise HistoryCorrupt(
                 f"what {environment.name} should serve by git is not to be trusted",
                 why="\n".join(found),

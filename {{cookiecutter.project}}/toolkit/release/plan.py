@@ -316,30 +316,33 @@ def plan_rollback(
     gone: list[str] = []
     named = ""
     next_step = "git fetch --tags, or promote a new release"
-    for candidate in candidates:
-        try:
-            record = ledger.record(candidate)
-            platform.require(record, ledger.bundle(candidate))
-            event, _ = verified_state(ledger, counting, record)
-        except (ArtifactGone, ConfigurationError, HistoryCorrupt) as error:
-            gone.append(f"{candidate} is not available: {error.why or error.what}")
-            continue
-        doubts = [] if ledger.unreachable else audit.doubts(ledger, policy, environment.name, event)
-        if doubts:
-            doubtful = f"{candidate} is not to be trusted: {'; '.join(doubts)}"
-            gone.append(doubtful)
-            if version is None:
-                named = named or f"invoke rollback --env {environment.name} --version {candidate}"
+    with audit.doubting(ledger, policy, environment.name) as doubts_of:
+        for candidate in candidates:
+            try:
+                record = ledger.record(candidate)
+                platform.require(record, ledger.bundle(candidate))
+                event, _ = verified_state(ledger, counting, record)
+            except (ArtifactGone, ConfigurationError, HistoryCorrupt) as error:
+                gone.append(f"{candidate} is not available: {error.why or error.what}")
                 continue
-        if version in (None, candidate):
-            return Plan(
-                *("rollback", environment, record, before, tuple(counting)),
-                checks=_last_drill(counting),
-                warnings=tuple(unreadable + gone),
-            )
-        # Another release was named: whether this one will do is for people to decide.
-        next_step = f"invoke rollback --env {environment.name} --version {candidate}"
-        break
+            doubts = [] if ledger.unreachable else doubts_of(event)
+            if doubts:
+                doubtful = f"{candidate} is not to be trusted: {'; '.join(doubts)}"
+                gone.append(doubtful)
+                if version is None:
+                    named = (
+                        named or f"invoke rollback --env {environment.name} --version {candidate}"
+                    )
+                    continue
+            if version in (None, candidate):
+                return Plan(
+                    *("rollback", environment, record, before, tuple(counting)),
+                    checks=_last_drill(counting),
+                    warnings=tuple(unreadable + gone),
+                )
+            # Another release was named: whether this one will do is for people to decide.
+            next_step = f"invoke rollback --env {environment.name} --version {candidate}"
+            break
     if gone:
         raise ArtifactGone(
             f"{environment.name} cannot be rolled back to {version or 'any release'}",

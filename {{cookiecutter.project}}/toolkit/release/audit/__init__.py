@@ -16,8 +16,10 @@ trace: protected branches and signed approvals prevent it, an audit cannot find 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 from ..errors import HistoryCorrupt, PreconditionFailed, PushFailed, ReleaseError
 from ..git import REMOTE, GitFailed
@@ -31,6 +33,9 @@ from .finding import Finding
 from .lookup import Lookup
 from .tags import strays
 
+
+# Returns why the state of an event must not be served again.
+Doubts = Callable[[str], list[str]]
 
 # The rules that say whether a release may serve at all, and not when.
 DECIDING = (
@@ -148,39 +153,45 @@ def audit(ledger: Ledger, policy: Policy) -> Audit:
     return Audit(tuple(proofs), lookup.chains, found, ledger.unreachable)
 
 
-def doubts(ledger: Ledger, policy: Policy, environment: str, event: str) -> list[str]:
-    """Return why a state must not be served again, though an event says that it was verified.
+@contextmanager
+def doubting(ledger: Ledger, policy: Policy, environment: str) -> Iterator[Doubts]:
+    """Yield a function that returns why a state must not be served again in an environment.
 
-    Whoever may push can write such an event by hand. What counts is the promotion that has brought
-    the state: its release, and who has permitted it.
-
-    Parameters
-    ----------
-    event : str
-        The commit of an event of the environment, with the state.
+    It is given the commit of an event with the state, which says that it was verified. Whoever may
+    push can write such an event by hand. What counts is the promotion that has brought the state:
+    its release, and who has permitted it. All histories are read once, for the first question.
     """
     with Objects(ledger.repository) as objects:
-        lookup, unreadable = _lookup(ledger, policy, objects, branches(ledger, policy))
-        if environment in unreadable:
-            return [str(unreadable[environment])]
-        chain = lookup.chains[environment]
-        place = next((at for at, link in enumerate(chain.links) if link.sha == event), None)
-        wanted = None if place is None else chain.links[place]
-        if place is None or wanted is None or wanted.record is None:
-            return [f"the event {event[:12]} has no release that can be read"]
-        unsigned = lookup.unsigned(chain)
-        places = chain.deployments.get(wanted.serves, [])
-        places = [at for at in places if chain.links[at].sha not in unsigned]
-        at = next((at for at in places if chain.links[at].state == wanted.state), None)
-        if at is None:
-            return [f"{wanted.serves} was never verified in {environment} in this state"]
-        found = [
-            one for place in (chain.cause(at), at) for one in _complaints(lookup, chain, place)
-        ]
-        # Verified once, and brought back since by an event that counts for nothing.
-        if brought := unsigned.get(chain.links[chain.begin(place)].sha):
-            found.append(("signature", brought))
-        return list(dict.fromkeys(text for rule, text in found if rule in DECIDING))
+
+        @cache
+        def histories() -> tuple[Lookup, dict[str, Finding]]:
+            return _lookup(ledger, policy, objects, branches(ledger, policy))
+
+        def doubts(event: str) -> list[str]:
+            lookup, unreadable = histories()
+            if environment in unreadable:
+                return [str(unreadable[environment])]
+            return _doubts(lookup, lookup.chains[environment], event)
+
+        yield doubts
+
+
+def _doubts(lookup: Lookup, chain: Chain, event: str) -> list[str]:
+    place = next((at for at, link in enumerate(chain.links) if link.sha == event), None)
+    wanted = None if place is None else chain.links[place]
+    if place is None or wanted is None or wanted.record is None:
+        return [f"the event {event[:12]} has no release that can be read"]
+    unsigned = lookup.unsigned(chain)
+    places = chain.deployments.get(wanted.serves, [])
+    places = [at for at in places if chain.links[at].sha not in unsigned]
+    at = next((at for at in places if chain.links[at].state == wanted.state), None)
+    if at is None:
+        return [f"{wanted.serves} was never verified in {chain.environment} in this state"]
+    found = [one for each in (chain.cause(at), at) for one in _complaints(lookup, chain, each)]
+    # Verified once, and brought back since by an event that counts for nothing.
+    if brought := unsigned.get(chain.links[chain.begin(place)].sha):
+        found.append(("signature", brought))
+    return list(dict.fromkeys(text for rule, text in found if rule in DECIDING))
 
 
 def _lookup(

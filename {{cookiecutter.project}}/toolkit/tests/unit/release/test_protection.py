@@ -129,8 +129,8 @@ def test_without_the_release_job_s_key_nobody_is_locked_out_and_that_is_said(
     with at(GITHUB, stand_in) as forge:
         assert outcomes(forge, for_the_job) == ["created", "not set"]
     assert [one["name"] for one in stand_in.lists["rulesets"]] == ["main"]
-    said = "ruleset environments for the release job alone: not set: there is no deploy key 'release job'"
-    assert said in capsys.readouterr().err
+    said = "environments for the release job alone: not set: there is no deploy key 'release job'"
+    assert f"ruleset {said}" in capsys.readouterr().err
     stand_in = StandInForge({"deploy_keys": keys})
     with at(GITLAB, stand_in) as forge:
         expected = ["already so", "created", "not set", "created", "not set"]

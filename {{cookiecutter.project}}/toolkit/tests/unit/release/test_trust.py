@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from toolkit.release import releases
-from toolkit.release.audit import audit
+from toolkit.release.audit import audit, chain
+from toolkit.release.audit.chain import Chain
 from toolkit.release.engine import Machine
 from toolkit.release.errors import (
     HistoryCorrupt,
@@ -24,6 +25,7 @@ from toolkit.release.errors import (
 )
 from toolkit.release.event import FAILED, NOTED, PENDING, VERIFIED, Event
 from toolkit.release.git import Repository
+from toolkit.release.objects import Objects
 from toolkit.release.policy import ApprovalPolicy, Policy
 from toolkit.release.progress import Progress
 from toolkit.release.records import FILE_NAME, Record
@@ -193,6 +195,28 @@ def test_a_rollback_does_not_choose_what_was_called_verified_by_hand(
     assert f"{record.version} is not to be trusted" in refusal.value.why
     named = shop.machine.plan_rollback(shop.prod, record.version)
     assert any("is not to be trusted" in warning for warning in named.warnings)
+
+
+def test_a_rollback_that_passes_over_many_reads_each_history_once(
+    attacker: Attacker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, good = attacker.history.shop, attacker.history.releases[0]
+    by_hand = [shop.release(model) for model in (b"by hand", b"by hand as well")]
+    for record in (*by_hand, good):
+        begun = promotion(record, PENDING)
+        attacker.append("prod", begun, replace(begun, outcome=VERIFIED), files=rendered(record))
+    read: list[str] = []
+
+    def counting(objects: Objects, environment: str, head: str) -> Chain:
+        read.append(environment)
+        return chain.read(objects, environment, head)
+
+    monkeypatch.setattr("toolkit.release.audit.read", counting)
+    with pytest.raises(ReleaseError) as refusal:
+        shop.machine.plan_rollback(shop.prod, None)
+    for record in by_hand:
+        assert f"{record.version} is not to be trusted" in refusal.value.why
+    assert sorted(read) == ["prod", "staging"]
 
 
 def test_a_killed_rollback_by_hand_is_not_completed(attacker: Attacker) -> None:
