@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from conftest import Bake
 
 BINARIES = Path(sys.executable).parent
@@ -142,6 +143,28 @@ def test_both_providers_call_the_same_commands_in_the_same_order_and_nothing_els
     for found in (github, gitlab):
         assert [one for one in found if one not in AROUND] == [call for call in wanted if call]
     assert set(workflows) == {path for path in pipelines.files(baked) if path != GITLAB}
+
+
+# Each writes an event or a release, which may have to be signed.
+WRITES = re.compile(r"invoke (build --push|promote|propose|rollback|recover|drill|hold|unhold)\b")
+SIGNING_KEY = "${{ secrets.RELEASE_SIGNING_KEY }}"
+
+
+def test_each_step_that_writes_events_or_releases_is_given_the_signing_key_and_no_other(
+    baked: Path,
+) -> None:
+    found = []
+    for path in sorted((baked / WORKFLOWS).iterdir()):
+        jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]
+        for step in [step for job in jobs.values() for step in job.get("steps", [])]:
+            writes = WRITES.search(step.get("run", ""))
+            key = step.get("env", {}).get("RELEASE_SIGNING_KEY")
+            assert key == (SIGNING_KEY if writes else None), f"{path.name}: {step}"
+            found += [writes[1]] if writes else []
+        # Neither a job nor a workflow gives it to steps that train.
+        assert path.read_text(encoding="utf-8").count(SIGNING_KEY) == str(jobs).count(SIGNING_KEY)
+        assert SIGNING_KEY not in str([job.get("env") for job in jobs.values()])
+    assert set(found) == {"build --push", "promote", "propose", "rollback", "drill"}
 
 
 def test_what_calls_another_program_is_seen(pipelines: Any, broken: Path) -> None:

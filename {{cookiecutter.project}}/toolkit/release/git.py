@@ -6,12 +6,14 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
+from . import signing_key
 from .errors import HeadMoved, PreconditionFailed
 from .login import login_in, without_credentials
 
@@ -83,12 +85,16 @@ class Repository:
         Why the remote did not answer, or empty. It is not asked again: a rollback waits for a dead
         remote once, not at every step.
     signs : bool
-        Whether commits and release tags are signed, with the key of ``user.signingkey``.
+        Whether commits and release tags are signed.
+    key : str
+        The key to sign with, as `signing_key.written` takes it. Empty: that of
+        ``user.signingkey``.
     """
 
     root: Path
     silence: str = field(default="", compare=False)
     signs: bool = False
+    key: str = field(default="", repr=False)
 
     @classmethod
     def containing(cls, directory: Path) -> Repository:
@@ -326,17 +332,20 @@ class Repository:
         options = [option for parent in parents for option in ("-p", parent)]
         date = f"{int(time.timestamp())} +0000" if time else ""
         dates = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date} if time else {}
-        signing = (*BY_SSH, "commit-tree", "-S") if self.signs else ("commit-tree",)
-        command = (*signing, tree, *options, "-F", "-")
-        return self._done(command, message.encode(), environment=dates).stdout.decode().strip()
+        command = ("commit-tree", *(["-S"] * self.signs), tree, *options, "-F", "-")
+        with self._signing() as by_ssh:
+            done = self._done((*by_ssh, *command), message.encode(), environment=dates)
+        return done.stdout.decode().strip()
 
     def signed_nothing(self) -> bytes:
         """Return a signed commit that is stored nowhere; `GitFailed` where git cannot sign."""
         with tempfile.TemporaryDirectory() as scratch:
             elsewhere = {"GIT_OBJECT_DIRECTORY": scratch}
             tree = self._done(["mktree"], environment=elsewhere).stdout.decode().strip()
-            command = [*BY_SSH, "commit-tree", "-S", "-m", "a test of the key", tree]
-            commit = self._done(command, environment=elsewhere).stdout.decode().strip()
+            command = ("commit-tree", "-S", "-m", "a test of the key", tree)
+            with self._signing() as by_ssh:
+                done = self._done((*by_ssh, *command), environment=elsewhere)
+            commit = done.stdout.decode().strip()
             return self._done(["cat-file", "commit", commit], environment=elsewhere).stdout
 
     def write_tag(self, name: str, commit: str, message: str) -> str:
@@ -347,16 +356,24 @@ class Repository:
     def write_signed_tag(self, name: str, commit: str, message: str) -> str:
         """Store an annotated tag signed with the user's ssh key; no reference points at it yet."""
         # Git cannot sign a tag object without making its reference.
-        self.run(
-            *(*BY_SSH, "tag", "--sign", "--file", "-", name, commit),
-            stdin=message.encode(),
-        )
+        with self._signing() as by_ssh:
+            command = (*by_ssh, "tag", "--sign", "--file", "-", name, commit)
+            self.run(*command, stdin=message.encode())
         tag = self.run("rev-parse", f"refs/tags/{name}")
         self.run("update-ref", "-d", f"refs/tags/{name}", tag)
         # Git 2.39 makes an unsigned tag, and exits with 0, where the key is missing.
         if SIGNATURE not in self.read("cat-file", "tag", tag):
             raise GitFailed("git did not sign: the key of user.signingkey cannot be used")
         return tag
+
+    @contextmanager
+    def _signing(self) -> Iterator[tuple[str, ...]]:
+        """Yield git's options for a signature, while the key's file is there."""
+        if not self.key:
+            yield BY_SSH
+            return
+        with signing_key.written(self.key) as path:
+            yield (*BY_SSH, "-c", f"user.signingkey={path}")
 
     def signer(self, tag: str, allowed_signers: bytes) -> str:
         """Return the owner of the key that has signed a tag, by an ``allowed_signers`` file.

@@ -19,6 +19,7 @@ from .objects import Invalid, Objects, signature_in
 from .policy import Policy
 from .policy_file import at_commit
 from .references import RELEASES
+from .signing_key import VARIABLE
 
 LONG_AGO = datetime.fromtimestamp(0, UTC)
 
@@ -154,7 +155,7 @@ def require_key(ledger: Ledger, policy: Policy) -> None:
     try:
         signer = _key(*signature_in("commit", ledger.repository.signed_nothing()))
     except GitFailed as error:
-        how = "git config user.signingkey, with the path of the key of the release job, or of yours"
+        how = f"git config user.signingkey, with your key's path; in a job, the secret {VARIABLE}"
         raise _refuse(wanted, how, str(error)) from None
     complaint = "" if keys is None else _complaint(signer, keys)
     # Without the remote it is not known which keys are listed now, and a rollback does not wait.

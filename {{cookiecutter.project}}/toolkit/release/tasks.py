@@ -19,7 +19,7 @@ from invoke.tasks import task
 from toolkit.release import audit as auditing
 from toolkit.release import build as building
 from toolkit.release import champion as champions
-from toolkit.release import difference, policy, policy_file
+from toolkit.release import difference, policy, policy_file, signing_key
 from toolkit.release import drill as drills
 from toolkit.release import proposal as proposals
 from toolkit.release import prune as pruning
@@ -44,9 +44,12 @@ JSON = "print one JSON document on standard output"
 
 
 def _machine() -> Machine:
+    # Before any program is started, and also where nothing is signed.
+    key = signing_key.take()
     repository = Repository.containing(Path.cwd())
     rules = policy_file.load(repository.root / policy_file.FILE_NAME)
-    return Machine(replace(repository, signs=bool(rules.signers)), rules)
+    signs = bool(rules.signers)
+    return Machine(replace(repository, signs=signs, key=key if signs else ""), rules)
 
 
 def _warn_if_unreachable(ledger: Ledger) -> None:
@@ -223,6 +226,8 @@ def approve(
 ) -> Any:
     """Approve a release for an environment in your name; release.toml says who may."""
     machine = _machine()
+    # People approve: the key of a release job is none of theirs.
+    machine = replace(machine, repository=replace(machine.repository, key=""))
     environment = machine.policy.environment(env)
     ledger = Ledger.open(machine.repository)
     record = chosen_release(ledger, environment, version)

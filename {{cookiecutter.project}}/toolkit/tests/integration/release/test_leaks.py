@@ -29,6 +29,7 @@ PLANTED = {
     "GITLAB_TOKEN": f"glpat-{MARK}",
     "FORGE_TOKEN": f"glpat-{MARK}",
     "CI_JOB_TOKEN": f"glcbt-{MARK}",
+    "RELEASE_SIGNING_KEY": f"-----BEGIN OPENSSH PRIVATE KEY-----\n{MARK}\n",
     "DOCKER_HOST": f"tcp://ada:{MARK}@127.0.0.1:9",
 }
 TASKS = {task.name: task for task in vars(tasks).values() if isinstance(task, Task)}

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from invoke.collection import Collection
+from invoke.program import Program
 
+from toolkit.release import signing_key, tasks
 from toolkit.release.audit import audit
 from toolkit.release.build import Options, build
 from toolkit.release.champion import serving_release
@@ -416,3 +422,159 @@ def test_without_a_key_a_release_is_built_and_not_tagged(tmp_path: Path) -> None
     use_key(shop, "job")
     record = build(ledger, policy, Progress(), Options(push=True)).record
     assert "BEGIN SSH SIGNATURE" in git(shop.folder, "cat-file", "-p", f"release/{record.version}")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that has the key in a variable and nowhere else, and whose programs are watched."""
+
+    shop: Workshop
+    log: Path
+    scratch: Path
+
+    def invoke(self, *arguments: str) -> int:
+        """Type a command, and return its exit code."""
+        namespace = Collection.from_module(tasks)
+        try:
+            Program(version="1", namespace=namespace).run(["invoke", *arguments], exit=True)
+        except SystemExit as ended:
+            return int(ended.code or 0)
+        return 0
+
+    @property
+    def watched(self) -> str:
+        """The arguments and variables of each program that it has started."""
+        return self.log.read_text(encoding="utf-8")
+
+
+# A command sets handlers for these, which a process that runs several keeps.
+HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+WATCH = """\
+#!/bin/sh
+{{ printf '%s\\n' "$0" "$@"; env; }} >> {log}
+for one; do
+    test "$before" != -f || stat -c 'mode of the key: %a' "$one" >> {log}
+    before=$one
+done
+exec {program} "$@"
+"""
+
+
+@pytest.fixture
+def job(history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Job]:
+    """A job that may promote the newest release to prod."""
+    shop, log, scratch = history.shop, tmp_path / "log", tmp_path / "scratch"
+    git(shop.folder, "config", "--unset", "user.signingkey")
+    programs = tmp_path / "programs"
+    for folder in (programs, scratch):
+        folder.mkdir()
+    for name in ("git", "ssh-keygen"):
+        (programs / name).write_text(WATCH.format(log=log, program=shutil.which(name)))
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    monkeypatch.setattr(signing_key, "_taken", "")
+    monkeypatch.chdir(shop.folder)
+    monkeypatch.setenv("CI", "true")
+    usual = {number: signal.getsignal(number) for number in HANDLED}
+    yield Job(shop, log, scratch)
+    for number, handler in usual.items():
+        signal.signal(number, handler)
+
+
+def give(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """Give the job a value of its variable, as a forge does."""
+    monkeypatch.setenv(signing_key.VARIABLE, value)
+
+
+def private_key(history: History, name: str = "job") -> str:
+    return (history.shop.folder.parent / name).read_text(encoding="utf-8")
+
+
+def lines_of(key: str) -> list[str]:
+    """Return the lines of a private key that are secret."""
+    return key.splitlines()[1:-1]
+
+
+def test_a_job_signs_with_the_key_in_its_variable_and_shows_and_leaves_it_nowhere(
+    job: Job,
+    history: History,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    key, before = private_key(history), git(job.shop.folder, "rev-parse", "env/prod")
+    give(monkeypatch, key)
+    assert job.invoke("approve", "--env", "prod", "--reason", "looked at it") == 0
+    assert job.invoke("unhold", "--env", "prod", "--reason", "a test") == 0
+    assert job.invoke("promote", "--env", "prod", "--yes") == 0
+    assert job.invoke("rollback", "--env", "prod", "--reason", "a test") == 0
+    written = git(job.shop.folder, "rev-list", f"{before}..env/prod").splitlines()
+    assert len(written) == 5
+    for event in written:
+        assert "BEGIN SSH SIGNATURE" in git(job.shop.folder, "cat-file", "-p", event)
+    assert audited(history, tmp_path) == []
+    output = "".join(capfd.readouterr())
+    assert "serves" in output
+    assert job.watched.count("mode of the key: 600") >= 4
+    assert signing_key.VARIABLE not in job.watched
+    assert not list(job.scratch.iterdir())
+    for line in lines_of(key):
+        assert line not in output and line not in job.watched
+    inside = [path for path in job.shop.folder.rglob("*") if path.is_file()]
+    assert not [path for path in inside if lines_of(key)[1].encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize("form", ["as a file", "without its last line's end", "with CRLF"])
+def test_a_key_is_taken_in_each_form_in_which_forges_give_it(
+    job: Job, history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    key = private_key(history)
+    file = tmp_path / "RELEASE_SIGNING_KEY"
+    file.write_text(key, encoding="utf-8")
+    # GitLab's files have a mode that ssh refuses.
+    file.chmod(0o644)
+    forms = {"as a file": str(file), "with CRLF": key.replace("\n", "\r\n")}
+    give(monkeypatch, forms.get(form, key.rstrip()))
+    assert job.invoke("hold", "--env", "staging", "--reason", "a look") == 0
+    assert "BEGIN SSH SIGNATURE" in git(job.shop.folder, "cat-file", "-p", "env/staging")
+    assert not list(job.scratch.iterdir())
+
+
+def test_the_key_in_the_variable_counts_before_that_of_the_machine(
+    job: Job, history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_key(job.shop, "eve")
+    give(monkeypatch, private_key(history))
+    assert job.invoke("hold", "--env", "staging", "--reason", "a look") == 0
+    assert audited(history, tmp_path) == []
+
+
+def test_a_secret_that_is_no_key_is_refused_and_not_repeated(
+    job: Job, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = everything(job.shop)
+    cut_off = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQ"
+    for value, code in ((cut_off, 2), (f"-----BEGIN OPENSSH PRIVATE KEY-----\n{cut_off}", 14)):
+        give(monkeypatch, value)
+        assert job.invoke("rollback", "--env", "prod") == code
+    said = capfd.readouterr().err
+    assert "the variable RELEASE_SIGNING_KEY holds no key to sign with" in said
+    assert "events must be signed, and git has no key that can be used" in said
+    assert cut_off not in said and cut_off not in job.watched
+    assert everything(job.shop) == before
+    assert not list(job.scratch.iterdir())
+
+
+def test_where_nothing_is_signed_the_variable_does_nothing_and_no_program_sees_it(
+    job: Job, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait_for_the_next_second()
+    signing(job.shop, replace(SIGNED, events=False))
+    git(job.shop.folder, "config", "--unset", "user.signingkey")
+    give(monkeypatch, private_key(history))
+    assert job.invoke("hold", "--env", "staging", "--reason", "a look") == 0
+    assert "gpgsig" not in git(job.shop.folder, "cat-file", "-p", "env/staging")
+    give(monkeypatch, "no key at all")
+    assert job.invoke("unhold", "--env", "staging", "--reason", "a look") == 0
+    assert "no key at all" not in job.watched
