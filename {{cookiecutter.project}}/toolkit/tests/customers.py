@@ -5,6 +5,7 @@ The toolkit's tests bring their own data, because that of the repository is its 
 
 import csv
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 from toolkit.data import contract as contracts
@@ -198,3 +199,21 @@ def read(folder: Path, rows: list[Row]) -> tuple[Contract, Table]:
     """Write a table with its contract, and read both."""
     contract = contracts.load(write(folder, rows))
     return contract, table.read(contract)
+
+
+def keys_of_numbers(value: object, name: str = "", key: str = "") -> Iterator[str]:
+    """Yield the key of each number of a document, without its place in a list.
+
+    Parameters
+    ----------
+    name
+        Stands behind the key of a list, for what tells its tables apart.
+    """
+    if isinstance(value, dict):
+        for inner, one in value.items():
+            yield from keys_of_numbers(one, name, f"{key}.{inner}".lstrip("."))
+    elif isinstance(value, list):
+        for one in value:
+            yield from keys_of_numbers(one, name, key + name)
+    elif isinstance(value, int | float):
+        yield key

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
 
 import pytest
 
 from toolkit.policy_changes import POLICIES, STRICTNESS, Change, compare
-from toolkit.tests.customers import CONTRACT, QUALITY
+from toolkit.tests.customers import CONTRACT, QUALITY, keys_of_numbers
 
 RELEASE = """
 schema = 2
@@ -250,23 +249,11 @@ def test_a_file_that_was_not_there_before_asks_for_more_only() -> None:
     assert not any(one.laxer for one in found)
 
 
-def keys(value: object, where: str = "") -> Iterator[str]:
-    """Yield the key of each number of a document as the table of strictness knows it."""
-    if isinstance(value, dict):
-        for key, one in value.items():
-            yield from keys(one, f"{where}.{key}".lstrip("."))
-    elif isinstance(value, list):
-        for one in value:
-            yield from keys(one, f"{where} x")
-    elif isinstance(value, int | float):
-        yield where
-
-
 def test_it_is_known_of_each_number_of_a_policy_whether_more_or_less_is_laxer() -> None:
     patterns = [re.compile(re.escape(one.keys).replace(r"\*", ".*")) for one in STRICTNESS]
     unknown = {
         key
-        for key in keys(tomllib.loads(QUALITY))
+        for key in keys_of_numbers(tomllib.loads(QUALITY), name=" x")
         if not any(pattern.fullmatch(f"quality.toml: {key}") for pattern in patterns)
     }
     # The format, the estimator's seed, and the parameters of the owner's metrics.

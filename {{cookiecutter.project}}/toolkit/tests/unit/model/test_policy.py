@@ -1,7 +1,6 @@
 """A policy that cannot be read is refused, with the file and the key."""
 
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from toolkit.errors import ConfigurationError
 from toolkit.model import policy_file
 from toolkit.model.metrics import HIGHER_IS_BETTER, Metric
 from toolkit.model.policy_ranges import METRICS, OTHERS, RANGES, THRESHOLDS
-from toolkit.tests.customers import QUALITY
+from toolkit.tests.customers import QUALITY, keys_of_numbers
 
 CHAMPION_RULE = 'metric = "missed_cost"\nmax_loss = 1.0'
 
@@ -106,13 +105,19 @@ def metric(name: str) -> Metric:
 def test_a_mistake_in_a_policy_is_refused_with_its_key(
     tmp_path: Path, old: str, new: str, message: str
 ) -> None:
+    assert message in refusal(tmp_path, old, new)
+
+
+def refusal(folder: Path, old: str, new: str) -> str:
+    """Return why a policy with another text in it is refused; the file comes first."""
     assert old in QUALITY
-    path = tmp_path / "quality.toml"
+    path = folder / "quality.toml"
     path.write_text(QUALITY.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(ConfigurationError) as refused:
         policy_file.load(path, "toolkit.tests.example")
     assert str(refused.value).startswith(f"{path}: ")
-    assert message in str(refused.value)
+    assert refused.value.next_step == f"fix {path}"
+    return str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -147,13 +152,7 @@ def test_a_mistake_in_a_policy_is_refused_with_its_key(
 def test_a_value_that_would_switch_a_rule_off_is_refused_with_its_range(
     tmp_path: Path, old: str, new: str, message: str
 ) -> None:
-    assert old in QUALITY
-    path = tmp_path / "quality.toml"
-    path.write_text(QUALITY.replace(old, new, 1), encoding="utf-8")
-    with pytest.raises(ConfigurationError) as refused:
-        policy_file.load(path, "toolkit.tests.example")
-    assert str(refused.value).startswith(f"{path}: ") and message in str(refused.value)
-    assert refused.value.next_step == f"fix {path}"
+    assert message in refusal(tmp_path, old, new)
 
 
 def test_rules_of_which_each_one_only_warns_are_refused(tmp_path: Path) -> None:
@@ -177,20 +176,8 @@ def test_the_owner_s_metrics_have_thresholds_in_their_own_unit(tmp_path: Path) -
     assert ("missed_cost", 3e6) in {(rule.metric, rule.threshold) for rule in rules}
 
 
-def numbers(value: object, path: str = "") -> Iterator[str]:
-    """Yield the path of each number of a document, without the places in lists."""
-    if isinstance(value, dict):
-        for key, one in value.items():
-            yield from numbers(one, f"{path}.{key}".lstrip("."))
-    elif isinstance(value, list):
-        for one in value:
-            yield from numbers(one, path)
-    elif isinstance(value, int | float):
-        yield path
-
-
 def test_every_number_of_a_policy_has_a_range() -> None:
-    without = {path for path in numbers(tomllib.loads(QUALITY)) if path not in RANGES}
+    without = {path for path in keys_of_numbers(tomllib.loads(QUALITY)) if path not in RANGES}
     thresholds = {path for path in without if ".rule." in f".{path}"}
     # Of a rule by its metric; of the owner's parameters in their metrics.py.
     assert without - thresholds == {"schema", "metrics.missed_cost.cost_eur"}
