@@ -16,6 +16,7 @@ from invoke.program import Program
 from invoke.tasks import Task
 
 from toolkit.release import tasks
+from toolkit.release.signing_key import BEGIN
 from toolkit.tests.command_line import write_policy
 from toolkit.tests.listener import Listener, listening
 from toolkit.tests.workshop import Workshop, commit, git
@@ -29,7 +30,7 @@ PLANTED = {
     "GITLAB_TOKEN": f"glpat-{MARK}",
     "FORGE_TOKEN": f"glpat-{MARK}",
     "CI_JOB_TOKEN": f"glcbt-{MARK}",
-    "RELEASE_SIGNING_KEY": f"-----BEGIN OPENSSH PRIVATE KEY-----\n{MARK}\n",
+    "RELEASE_SIGNING_KEY": f"{BEGIN}OPENSSH PRIVATE KEY-----\n{MARK}\n",
     "DOCKER_HOST": f"tcp://ada:{MARK}@127.0.0.1:9",
 }
 TASKS = {task.name: task for task in vars(tasks).values() if isinstance(task, Task)}

