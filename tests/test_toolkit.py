@@ -80,7 +80,9 @@ def test_what_was_changed_is_named_and_checked_and_a_fault_there_is_found(
     assert "test_exact_tests" in report["failed_tests"][0]["test"]
 
 
+# It runs all of the toolkit's tests, two thousand changes of a ledger among them.
 @pytest.mark.full
+@pytest.mark.timeout(2700)
 def test_a_change_that_passes_the_toolkit_s_checks_is_named_and_passes(
     repository: Repository,
 ) -> None:
