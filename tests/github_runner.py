@@ -141,6 +141,10 @@ class GitHub:
         folder = self.machine.make_folder("run")
         here = folder / "repository"
         run("git", "clone", "--quiet", "--branch", branch, str(self.remote), str(here))
+        # Not in the folder that is searched for secrets afterwards.
+        handed = folder.parent.with_name("handed")
+        key = self.machine.signing_key.read_text("ascii") if self.machine.signing_key else ""
+        handed.write_text(f"RELEASE_SIGNING_KEY={json.dumps(key)}\n", encoding="ascii")
         nobody = self.machine.nobody.removeprefix("http://")
         run("git", "remote", "set-url", "origin", f"https://{nobody}/ada/churn.git", cwd=here)
         paths = list((here / WORKFLOWS).iterdir())
@@ -160,6 +164,8 @@ class GitHub:
                 *(f"--local-repository={action}" for action in stand_ins(paths)),
                 # Their values are in the environment.
                 *(f"--secret={name}" for name in self.machine.secrets),
+                # In no environment: jobs see it where their workflow hands it on.
+                *("--secret-file", str(handed)),
                 *(f"--matrix=session:{each}" for each in sessions),
             ],
             cwd=here,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import ci_project
 import github_runner
@@ -36,7 +37,7 @@ def act() -> str:
 @pytest.fixture(scope="module")
 def project(act: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     with ci_project.project(tmp_path_factory.mktemp("github")) as project:
-        yield project
+        yield ci_project.signed(project)
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +178,27 @@ def test_a_commit_on_main_is_checked_then_scanned_then_served_in_staging_and_pro
     assert_released(story)
 
 
+def test_the_jobs_sign_what_they_write_and_an_auditor_finds_nothing_unsigned(
+    project: Project, story: Story, tmp_path: Path
+) -> None:
+    assert_signed(project, tmp_path)
+
+
+def assert_signed(project: Project, folder: Path) -> None:
+    """Hold that each event and each release is signed, and that a fresh clone proves it."""
+    here = project.repository
+    here.git("clone", "--quiet", str(project.remote), str(folder / "clone"))
+    auditor = replace(here, folder=folder / "clone")
+    proved = auditor.ask("audit")
+    assert {one["environment"] for one in proved["environments"]} == {"staging", "prod"}
+    names = ("--format=%(objectname)", "refs/remotes/origin/env", "refs/tags/release")
+    heads = auditor.git("for-each-ref", *names).splitlines()
+    events = auditor.git("rev-list", "--remotes=origin/env/*").splitlines()
+    assert len(heads) >= 3 and len(events) >= 4
+    for name in (*heads, *events):
+        assert "BEGIN SSH SIGNATURE" in auditor.git("cat-file", "-p", name), name
+
+
 def test_nothing_gets_to_prod_before_it_is_approved(story: Story) -> None:
     refused = story.pushed.jobs["promote to prod"]
     assert refused.result == FAILURE
@@ -288,6 +310,13 @@ def test_the_monthly_drill_leaves_what_serves_and_is_recorded(project: Project, 
     newest = project.repository.ask("history", "--env", "staging")
     assert (newest[0]["kind"], newest[0]["outcome"]) == ("drill", "noted")
     assert project.served("staging") == newest[1]["release"]
+
+
+@pytest.mark.full
+def test_the_button_the_night_and_the_drill_have_signed_too(
+    project: Project, rollback: Run, night: Run, drill: Run, tmp_path: Path
+) -> None:
+    assert_signed(project, tmp_path)
 
 
 @pytest.mark.full
