@@ -4,14 +4,19 @@ A contract alone cannot say what is far: an age of a million is none, a turnover
 The reference knows how far apart the customers of a column are.
 """
 
+import math
+
 from ..errors import ConfigurationError
 from .contract import Column, Contract
 from .distribution import Numbers
 from .reference import Profile
 
-# How many times as far from zero, or from their mean, as the customers of the reference a bound
-# may be. One customer in a million who has a column alone is not so far from the others.
+# How many times as far from zero as nearly all customers of the reference a bound may be, or how
+# many of their standard deviations.
 FAR = 1_000
+# One customer alone, however far from the others, is at most the square root of the number of rows
+# in standard deviations away; adoption leaves headroom beyond.
+ROOM = 2
 
 
 def require_near(contract: Contract, accepted: Profile) -> None:
@@ -30,7 +35,8 @@ def require_near(contract: Contract, accepted: Profile) -> None:
 
 def _require_near(contract: Contract, column: Column, numbers: Numbers) -> None:
     low, high = numbers.quantiles[0], numbers.quantiles[-1]
-    reach = FAR * max(abs(low), abs(high), numbers.sd)
+    farthest = ROOM * math.sqrt(numbers.rows) * numbers.sd
+    reach = max(FAR * max(abs(low), abs(high), numbers.sd), farthest)
     for key, bound in (("min", column.minimum), ("max", column.maximum)):
         if bound is not None and abs(bound) > reach > 0:
             raise ConfigurationError(

@@ -1,13 +1,14 @@
 """A bound of the contract that is far from all customers keeps no mistake out, and is refused."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from toolkit.data import bounds, examination
 from toolkit.data import contract as contracts
 from toolkit.data import dataset as datasets
-from toolkit.data import examination
 from toolkit.data import reference as references
 from toolkit.errors import ConfigurationError
 from toolkit.model.policy import Policy
@@ -47,6 +48,20 @@ def test_a_lower_bound_is_held_against_the_customers_too(change: Change, policy:
     path = change("min = 0\nmax = 500", "min = -1e6\nmax = 500")
     with pytest.raises(ConfigurationError, match="column 'monthly_spend': min: must be from -"):
         examination.examine(contracts.load(path), policy.drift)
+
+
+def test_the_bounds_around_one_customer_far_from_all_others_are_taken(change: Change) -> None:
+    """Adoption infers them from the largest value that there is."""
+    contract = contracts.load(change("max = 500", "max = 1.5e9"))
+    accepted = references.load(contract).profile
+    spend = accepted.numbers["monthly_spend"]
+    # Among four million customers who spend nothing, one who spends a billion.
+    alone = replace(spend, rows=4_000_000, quantiles=(0.0,) * len(spend.quantiles), sd=500_000.0)
+    numbers = accepted.numbers | {"monthly_spend": alone}
+    bounds.require_near(contract, replace(accepted, numbers=numbers))
+    fewer = accepted.numbers | {"monthly_spend": replace(alone, rows=400, sd=50.0)}
+    with pytest.raises(ConfigurationError, match="'monthly_spend': max: must be from -50000 to"):
+        bounds.require_near(contract, replace(accepted, numbers=fewer))
 
 
 @pytest.mark.parametrize("bound", ["max = 99", "max = 9999", ""])
