@@ -52,7 +52,7 @@ def test_a_lower_bound_is_held_against_the_customers_too(change: Change, policy:
 
 def test_the_bounds_around_one_customer_far_from_all_others_are_taken(change: Change) -> None:
     """Adoption infers them from the largest value that there is."""
-    contract = contracts.load(change("max = 500", "max = 1.5e9"))
+    contract = contracts.load(change("max = 500\n", "max = 1.5e9\n"))
     accepted = references.load(contract).profile
     spend = accepted.numbers["monthly_spend"]
     # Among four million customers who spend nothing, one who spends a billion.
