@@ -15,15 +15,17 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..errors import ConfigurationError, DataError
-from ..model import policy_file, thresholds
+from ..model import first_training, policy_file, rehearsal
+from ..model.first_training import FirstTraining
 from ..places import Places
 from ..reports import files as reports
 from . import adoption_text, reference, table
 from . import contract as contracts
 from . import dataset as datasets
-from .column_inference import Inferred, companion_of_nulls, infer
-from .contract import Column, Csv
+from .column_inference import TOO_PRECISE, Inferred, companion_of_nulls, infer
+from .contract import Column, Contract, Csv
 from .dialect import read_unknown
+from .examination import load_training_data
 from .progress import say
 from .validation import validate
 
@@ -152,14 +154,17 @@ def plan(places: Places, request: Request) -> dict[Path, bytes]:
             sentences = "\n".join(f"{request.file}: {finding}" for finding in findings)
             raise DataError(sentences, "fix the table: nothing was changed")
         dataset = datasets.from_table(adopted, contract)
-        rules = thresholds.propose(
+        trained = first_training.run(
             dataset, contract, policy_file.load(places.quality, package).training
         )
-        quality_text = adoption_text.quality(places.quality.read_text(encoding="utf-8"), rules)
+        for sentence in trained.choice.sentences():
+            say(sentence)
+        quality_text = _quality(places.quality.read_text(encoding="utf-8"), trained)
         (draft / places.quality.name).write_text(quality_text, encoding="utf-8")
-        policy_file.load(draft / places.quality.name, package)
         made = reference.make(adopted, dataset, contract)
-        summary = adoption_text.summary(name, source.dialect, columns, rules, dataset, contract)
+        reports.write_bytes(contract.reference, reference.to_json(made))
+        _rehearse(contract, draft / places.quality.name, trained)
+        summary = adoption_text.summary(name, source.dialect, columns, trained, dataset, contract)
     return {
         folder / name: source.content,
         folder / SAMPLE: source.content if name == SAMPLE else _sample(source, dataset),
@@ -168,6 +173,31 @@ def plan(places: Places, request: Request) -> dict[Path, bytes]:
         folder / SUMMARY: summary.encode(),
         places.contract: contract_text.encode(),
     }
+
+
+def _quality(text: str, trained: FirstTraining) -> str:
+    """Return quality.toml for this table."""
+    policy = trained.policy
+    text = adoption_text.set_training(text, policy.estimator, policy.quick_rows)
+    return adoption_text.quality(text, trained.rules)
+
+
+def _rehearse(contract: Contract, quality: Path, trained: FirstTraining) -> None:
+    """Refuse a table whose own checks would fail on what is about to be written.
+
+    Raises
+    ------
+    DataError
+        With every reason.
+    """
+    policy = policy_file.load(quality, contract.package)
+    data = load_training_data(contract, policy.drift)
+    if failures := list(rehearsal.failures(data, policy, trained.quick, trained.trained)):
+        raise DataError(
+            "\n".join(failures),
+            "mend the table, or the rule in quality.toml that is not for it, and adopt again: "
+            "nothing was changed",
+        )
 
 
 def _read(path: Path) -> Source:
@@ -268,6 +298,9 @@ def _columns(
             f"{request.file}: no column can be a feature: {reasons or 'there is no other column'}",
             "add columns that vary and are related to churn",
         )
+    for one in columns:
+        if one.note.startswith(TOO_PRECISE):
+            say(f"left out {one.name}: {one.note}")
     kept = [one.name for one in columns if one.column]
     return [replace(one, nulls=_nulls(source, one.name, kept)) for one in columns]
 

@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from ..model.first_training import QUICK_OF_EACH, TRAINED_ROWS, FirstTraining
 from ..model.policy import Rule
 from ..model.training import as_requests
 from ..reports.files import table
-from .column_inference import Inferred
+from .column_inference import MAX_CATEGORIES, MOST_CATEGORIES, ROWS_PER_CATEGORY, Inferred
 from .contract import MAX_NULL_RATE, Column, Contract, Csv
 from .dataset import Dataset
 
 FIRST_RULE = "[[rule]]"
+TRAINING = re.compile(r"^\[training\].*\n", re.MULTILINE)
 NEXT_TABLE = re.compile(r"^(?=\[)", re.MULTILINE)
 # The rules that do not depend on the table.
 KEPT = re.compile('^metric = "(latency_ms|model_mb)"$', re.MULTILINE)
@@ -64,9 +66,9 @@ def _keys(column: Column) -> Iterator[tuple[str, str]]:
     yield "role", _quoted(column.role)
     yield "type", _quoted(column.type)
     if column.minimum is not None:
-        yield "min", f"{column.minimum:.15g}"
+        yield "min", _exact(column.minimum)
     if column.maximum is not None:
-        yield "max", f"{column.maximum:.15g}"
+        yield "max", _exact(column.maximum)
     if column.positive is not None:
         yield "labels", _list(column.categories)
         yield "positive", _quoted(column.positive)
@@ -74,6 +76,24 @@ def _keys(column: Column) -> Iterator[tuple[str, str]]:
         yield "categories", _list(column.categories)
     if column.role in ("feature", "date") and column.max_null_rate != MAX_NULL_RATE:
         yield "max_null_rate", f"{column.max_null_rate:g}"
+
+
+def _exact(value: float) -> str:
+    """Return a number that is read back as the same: 15 digits may be less than the observed."""
+    return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+
+
+def set_training(text: str, estimator: str, quick_rows: int) -> str:
+    """Return quality.toml with other values of two keys under [training]; the rest is kept."""
+    head = TRAINING.search(text)
+    assert head is not None, "a policy without this table is not loaded"
+    following = NEXT_TABLE.search(text, head.end())
+    end = following.start() if following else len(text)
+    section = text[head.end() : end]
+    for key, value in (("estimator", _quoted(estimator)), ("quick_rows", str(quick_rows))):
+        line = re.compile(rf"^({key} *= *)[^#\n]*?( *#.*)?$", re.MULTILINE)
+        section = line.sub(rf"\g<1>{value}\g<2>", section)
+    return text[: head.end()] + section + text[end:]
 
 
 def quality(text: str, rules: Sequence[Rule]) -> str:
@@ -96,11 +116,12 @@ def summary(
     file: str,
     dialect: Csv,
     columns: Sequence[Inferred],
-    rules: Sequence[Rule],
+    trained: FirstTraining,
     dataset: Dataset,
     adopted: Contract,
 ) -> str:
     """Return data/adoption.md."""
+    rules, chosen = trained.rules, trained.choice
     kept = [one for one in columns if one.column is not None]
     ignored = [one for one in columns if one.column is None]
     noted = [one for one in kept if one.note]
@@ -108,6 +129,9 @@ def summary(
     [customer] = as_requests(dataset.select(np.arange(1)), adopted)
     share, label = dataset.labels.mean(), f"`{target.name}` is `{target.positive}`"
     example = shlex.quote(json.dumps(customer, ensure_ascii=False))
+    of_how_many = ""
+    if len(dataset) > TRAINED_ROWS:
+        of_how_many = f", the training on a sample of {TRAINED_ROWS} customers"
     csv_format = f"\nCSV format: {csv}." if csv else ""
     text = f"""\
 # Adoption of {file}
@@ -133,7 +157,24 @@ Written once by `nox -s adopt`. The decisions are in `contract.toml`, `reference
     if noted:
         text += "\n## Columns to review\n\n"
         text += table(("column", "reason"), ((one.name, one.note) for one in noted))
-    text += "\n## Thresholds of the quality gate\n\n"
+    text += f"""
+A category is kept with up to {MAX_CATEGORIES} values, and with up to {MOST_CATEGORIES} where the
+table has {ROWS_PER_CATEGORY} rows for each on average.
+
+## Estimator
+
+"""
+    text += "".join(f"- {sentence}\n" for sentence in chosen.sentences())
+    text += f"""
+`{chosen.estimator}` stands in `quality.toml` under `[training]`. The quick gate there has
+{trained.policy.quick_rows} customers: {QUICK_OF_EACH} of each label, where the table has them.
+
+## Thresholds of the quality gate
+
+Before anything was written, `nox -s data features gate train` was rehearsed with these thresholds,
+and passed{of_how_many}.
+
+"""
     text += table(
         ("metric", "bound", "threshold", "reason"),
         ((rule.metric, rule.bound, f"{rule.threshold:g}", rule.reason) for rule in rules),

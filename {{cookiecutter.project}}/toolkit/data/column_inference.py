@@ -8,15 +8,19 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ..model import precision
 from .contract import MAX_NULL_RATE, Column, Csv
 from .probe import LEAKING_AUC, SUSPICIOUS_AUC, single_feature_auc
 from .table import to_number
 
 MAX_CATEGORIES = 50
+# Up to the second number of values where each has that many rows on average.
+ROWS_PER_CATEGORY, MOST_CATEGORIES = 20, 200
 # On each side of an observed range, as a share of it: later customers may lie a bit outside.
 HEADROOM = 0.25
 # The allowed null rate is this many times the observed one.
 NULL_HEADROOM = 2.0
+TOO_PRECISE = "too precise"
 CONSTANT = "constant: a model can learn nothing from it"
 
 
@@ -69,9 +73,11 @@ def infer(name: str, text: pd.Series, dialect: Csv, churned: npt.NDArray[np.bool
         observed = f"{values.min()} to {values.max()}"
         note = "a date is validated but no feature; with max_age_days a stale table would fail"
         return Inferred(name, Column(name, "date", "date", max_null_rate=cap), observed, note)
-    if distinct > MAX_CATEGORIES:
+    if distinct > _most_categories(len(values)):
         observed = f"{distinct} distinct values"
-        why = "id-like" if distinct == len(values) else "too many categories"
+        why = f"too many categories for {len(values)} rows"
+        if distinct == len(values):
+            why = "id-like"
         return Inferred(name, None, observed, f"{why}: a model would memorise it")
     names = tuple(sorted(values.unique()))
     shares = values.value_counts(normalize=True)
@@ -92,10 +98,22 @@ def _number(
         return Inferred(name, None, observed, "id-like: every row has a different integer")
     if distinct < 2:  # Only the texts differ: 1 and 1.0.
         return Inferred(name, None, observed, CONSTANT)
+    if precision.merged_share(numbers.to_numpy()) >= precision.TOO_MANY:
+        note = (
+            f"{TOO_PRECISE}: a model computes in float32, which is exact for whole numbers up to "
+            f"{precision.EXACT_TO:,} only, and would take values for one another; if it is a "
+            "quantity, bin or round it in the table"
+        )
+        return Inferred(name, None, observed, note)
     minimum, maximum = _range(low, high, distinct)
     kind = "integer" if whole else "number"
     column = Column(name, "feature", kind, minimum, maximum, max_null_rate=cap)
     return _probed(column, observed, numbers.to_numpy()[:, np.newaxis], churned)
+
+
+def _most_categories(rows: int) -> int:
+    """Return up to how many distinct values a category may have, with so many non-null rows."""
+    return max(MAX_CATEGORIES, min(MOST_CATEGORIES, rows // ROWS_PER_CATEGORY))
 
 
 def _null_cap(observed: float) -> float:
@@ -119,7 +137,8 @@ def _range(low: float, high: float, distinct: int) -> tuple[float, float]:
         lower = max(lower, 0.0)
     if high <= 0:
         upper = min(upper, 0.0)
-    return float(f"{lower:.6g}"), float(f"{upper:.6g}")
+    # Without the noise of the multiplication, and never inside of what was observed.
+    return min(low, float(f"{lower:.12g}")), max(high, float(f"{upper:.12g}"))
 
 
 def _probed(

@@ -28,6 +28,8 @@ from .predictor import Predictor
 
 SCHEMA = 1
 ROWS = 1000
+# Of all customers that are compared: a wide table has fewer.
+VALUES = 1_000_000
 ANY_THRESHOLD = 0.5
 
 
@@ -107,7 +109,7 @@ def representative_rows(dataset: Dataset, contract: Contract) -> npt.NDArray[np.
     """Return the positions of customers with every kind of value that a column has.
 
     They are a fixed choice of `ROWS`, and for every feature a null, both ends of its range, and
-    each category.
+    each category; as many of these customers as have `VALUES` values.
     """
     rows = set(quick_rows(dataset, ROWS).tolist())
     for column in contract.features:
@@ -119,7 +121,8 @@ def representative_rows(dataset: Dataset, contract: Contract) -> npt.NDArray[np.
         else:
             firsts = [np.flatnonzero(values == category) for category in (*column.categories, None)]
             rows.update(int(first[0]) for first in firsts if len(first))
-    return np.array(sorted(rows)[:MAX_CUSTOMERS])
+    most = max(1, min(MAX_CUSTOMERS, VALUES // len(contract.features)))
+    return np.array(sorted(rows)[:most])
 
 
 def schema_differences(contract: Contract, schema: Mapping[str, Any]) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Exports the model to ONNX, and compares the file with the pipeline that it came from."""
 
 import json
+from collections.abc import Sequence
 
 import numpy as np
 import onnx
@@ -10,11 +11,13 @@ from sklearn.pipeline import Pipeline
 
 from ..data.contract import Contract
 from ..errors import ExportError
+from . import precision
 from .features import Features, Matrix
 from .predictor import CONTRACT_SHA256, FEATURE_NAMES, INPUT, THRESHOLD, Predictor
 
 # Of a probability: ONNX computes in float32, where rounding alone makes about 1e-6.
 TOLERANCE = 1e-5
+MOST_NAMED = 3
 
 
 def export(pipeline: Pipeline, contract: Contract, threshold: float, proof: Matrix) -> bytes:
@@ -55,9 +58,27 @@ def export(pipeline: Pipeline, contract: Contract, threshold: float, proof: Matr
     expected = pipeline.predict_proba(proof)[:, 1]
     difference = float(np.max(np.abs(exported - expected), initial=0.0))
     if not difference <= TOLERANCE:  # So that a NaN is refused too.
-        raise ExportError(
+        sentence = (
             f"the ONNX model differs from the pipeline by {difference:.1e} in a probability, "
-            f"and {TOLERANCE:.0e} is allowed",
+            f"and {TOLERANCE:.0e} is allowed"
+        )
+        if too_precise := _too_precise(names, proof):
+            raise ExportError(
+                f"{sentence}: the model computes in float32, which is exact for whole numbers up "
+                f"to {precision.EXACT_TO:,} only, and cannot tell apart the values of "
+                f"{', '.join(too_precise)}",
+                f"take {too_precise[0]} out of the features (into extra_columns of "
+                f"{contract.path}), or bin or round it in the table",
+            )
+        raise ExportError(
+            sentence,
             "go back to the last estimator, or lock other versions of skl2onnx and onnxruntime",
         )
     return content
+
+
+def _too_precise(names: Sequence[str], proof: Matrix) -> list[str]:
+    """Return the features with values that float32 cannot tell apart, the worst three first."""
+    shares = {name: precision.merged_share(proof[:, place]) for place, name in enumerate(names)}
+    worst = sorted(shares, key=lambda name: -shares[name])[:MOST_NAMED]
+    return [name for name in worst if shares[name] >= precision.TOO_MANY]

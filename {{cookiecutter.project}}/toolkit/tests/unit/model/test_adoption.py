@@ -17,6 +17,7 @@ from toolkit.data import contract as contracts
 from toolkit.data import table
 from toolkit.data.contract import MAX_NULL_RATE
 from toolkit.data.validation import validate
+from toolkit.model import first_training
 from toolkit.model.policy import Rule
 from toolkit.tests import customers
 
@@ -134,7 +135,9 @@ def test_the_thresholds_come_from_cross_validation_and_leave_the_rest_as_it_was(
     adopted: Path,
 ) -> None:
     text = (adopted / "quality.toml").read_text(encoding="utf-8")
-    assert text.startswith(customers.QUALITY.partition("\n[[rule]]")[0])
+    before = customers.QUALITY.partition("\n[[rule]]")[0]
+    chosen = before.replace('estimator = "boosting"', 'estimator = "logistic"')
+    assert text.startswith(chosen.replace("quick_rows = 300", "quick_rows = 350"))
     rules = tomllib.loads(text)["rule"]
     assert [rule["metric"] for rule in rules] == [
         *("average_precision", "f1", "brier", "calibration_error", "roc_auc"),
@@ -144,6 +147,80 @@ def test_the_thresholds_come_from_cross_validation_and_leave_the_rest_as_it_was(
     floor = next(rule for rule in rules if rule["metric"] == "roc_auc" and "min" in rule)
     assert 0.75 < floor["min"] < 0.95
     assert "3 standard deviations" in floor["reason"]
+
+
+def test_the_best_estimator_is_chosen_and_the_summary_says_by_how_much(adopted: Path) -> None:
+    summary = (adopted / "data" / "adoption.md").read_text(encoding="utf-8")
+    words = " ".join(summary.partition("## Estimator")[2].partition("## Thresholds")[0].split())
+    assert "- the estimator is logistic: ROC AUC 0.9" in words
+    assert "in a cross-validation of 800 customers" in words
+    assert "- boosting reaches 0." in words and "- forest reaches 0." in words
+    assert "on the same customers)" in words
+    assert "350 customers: 100 of each label, where the table has them" in words
+    assert "was rehearsed with these thresholds, and passed." in " ".join(summary.split())
+
+
+def test_another_estimator_is_written_and_the_comments_stay() -> None:
+    text = """\
+schema = 2
+
+[training]   # how
+# boosting or logistic
+estimator = "boosting"   # the default
+quick_rows = 2000
+seed = 1
+
+[other]
+estimator = "mine"
+"""
+    written = adoption_text.set_training(text, "logistic", 20_000)
+    assert written == text.replace('"boosting"', '"logistic"').replace("2000", "20000")
+
+
+@pytest.mark.parametrize(("churned", "expected"), [(0.5, 300), (0.2, 500), (0.005, 20_000)])
+def test_the_quick_gate_has_a_hundred_of_the_rarer_label(churned: float, expected: int) -> None:
+    labels = (np.arange(10_000) < 10_000 * churned).astype(np.int64)
+    assert first_training.quick_rows(labels, 300) == expected
+
+
+def test_rare_churn_is_adopted_and_passes_its_own_gate(repository: Path) -> None:
+    frame = bank(6_000)
+    rng = np.random.default_rng(3)
+    keep = (frame["gone"] == "No") | (rng.random(len(frame)) < 0.05)
+    frame[keep].to_csv("bank.csv", index=False)
+    assert (frame[keep]["gone"] == "Yes").mean() < 0.03
+    assert main([*ADOPT]) == 0
+    for command in ("data", "gate"):
+        assert main([command]) == 0, command
+
+
+def test_what_would_fail_its_own_gate_is_refused_and_nothing_changes(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quality = repository / "quality.toml"
+    text = quality.read_text(encoding="utf-8").replace("max_below = 0.25", "min = 0.99", 1)
+    quality.write_text(text, encoding="utf-8")
+    before = contents(repository)
+    assert main([*ADOPT]) == 1
+    output = capsys.readouterr().err
+    assert "gate: roc_auc is significantly below 0.990 in " in output
+    assert "train: roc_auc is significantly below 0.990 in " in output
+    assert "or the rule in quality.toml that is not for it, and adopt again" in output
+    assert contents(repository) == before
+
+
+def test_account_numbers_are_left_out_by_name(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = bank()
+    frame["iban"] = 900_000_000 + np.random.default_rng(2).integers(0, 3000, len(frame))
+    frame.to_csv("bank.csv", index=False)
+    assert main([*ADOPT]) == 0
+    said = "left out iban: too precise: a model computes in float32, which is exact for whole"
+    assert said in capsys.readouterr().err
+    summary = (repository / "data" / "adoption.md").read_text(encoding="utf-8")
+    assert "| iban | " in summary.partition("## Ignored columns")[2]
+    assert "up to 16,777,216 only" in summary
 
 
 def test_the_sample_keeps_the_contract(adopted: Path) -> None:

@@ -43,3 +43,20 @@ def test_a_file_that_predicts_otherwise_is_refused(
     monkeypatch.setattr(pipeline, "predict_proba", lambda matrix: shifted)
     with pytest.raises(ExportError, match="differs from the pipeline by .* 1e-05 is allowed"):
         export(pipeline, contract, 0.5, matrix)
+
+
+def test_a_column_that_float32_cannot_hold_is_named(
+    contract: Contract, dataset: Dataset, policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matrix = Features(contract).matrix(dataset.columns)
+    matrix[:, 0] = 900_000_000 + np.arange(len(matrix))
+    pipeline = training.fit(matrix, dataset.labels, policy.training)
+    shifted = pipeline.predict_proba(matrix) + 2 * TOLERANCE
+    monkeypatch.setattr(pipeline, "predict_proba", lambda matrix: shifted)
+    with pytest.raises(ExportError) as refused:
+        export(pipeline, contract, 0.5, matrix)
+    assert "exact for whole numbers up to 16,777,216 only, and cannot tell apart" in str(
+        refused.value
+    )
+    assert str(refused.value).endswith("the values of age")
+    assert refused.value.next_step.startswith("take age out of the features")

@@ -1,10 +1,13 @@
 """Role, type and range of a column are inferred; a useless column is ignored, with the reason."""
 
+import tomllib
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from toolkit.data.column_inference import companion_of_nulls, infer
+from toolkit.data.adoption_text import contract
+from toolkit.data.column_inference import Inferred, _range, companion_of_nulls, infer
 from toolkit.data.contract import Column, Csv
 
 COUNT = 600
@@ -57,6 +60,51 @@ def test_flags_get_no_headroom() -> None:
     assert (column.type, column.minimum, column.maximum) == ("integer", 0, 1)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1e9 + number % 7 / 3 for number in range(COUNT)],
+        [0.1 + number * 1e-17 for number in range(COUNT)],
+        [float(number % 2) / 3 for number in range(COUNT)],
+        [-(2.0**40) - number / 7 for number in range(COUNT)],
+        [1e-300 * (number + 1) for number in range(COUNT)],
+    ],
+)
+def test_the_range_holds_what_it_was_inferred_from(values: list[float]) -> None:
+    low, high = min(values), max(values)
+    minimum, maximum = _range(low, high, len(set(values)))
+    assert minimum <= low and high <= maximum
+    written = contract(
+        "a.csv",
+        "p",
+        Csv(),
+        [
+            Inferred("i", Column("i", "id", "text", unique=True), ""),
+            Inferred("x", Column("x", "feature", "number", minimum, maximum), ""),
+        ],
+        COUNT,
+    )
+    entry = tomllib.loads(written)["column"][1]
+    assert (entry["min"], entry["max"]) == (minimum, maximum)
+
+
+def test_a_category_is_kept_where_there_are_rows_enough_for_each_value() -> None:
+    states = [f"state {number % 51}" for number in range(51 * 20)]
+    churned = np.arange(len(states)) % 7 == 0
+    kept = infer("x", texts(states), Csv(), churned).column
+    assert kept is not None and len(kept.categories) == 51
+    few = infer("x", texts(states[:-1]), Csv(), churned[:-1])
+    assert few.note == "too many categories for 1019 rows: a model would memorise it"
+
+
+def test_whole_numbers_that_float32_takes_for_one_another_are_left_out() -> None:
+    accounts = [900_000_000 + 7 * number % 3000 for number in range(COUNT)]
+    repeated = [*accounts[:-1], accounts[0]]
+    assert "too precise: a model computes in float32, which is exact" in ignored(repeated)
+    # Large, but far apart: float32 tells them apart.
+    assert inferred([100_000_000 * (number % 90) for number in range(COUNT)]).type == "integer"
+
+
 def test_a_few_distinct_texts_are_a_category() -> None:
     column = inferred([["basic", "full", "gold"][number % 3] for number in range(COUNT)])
     assert (column.type, column.categories) == ("category", ("basic", "full", "gold"))
@@ -92,7 +140,7 @@ def test_the_allowed_null_rate_follows_the_observed_one(nulls: int, cap: float) 
         ([f"name {number}" for number in range(COUNT)], "600 distinct values: id-like: "),
         (
             [f"town {number % 60}" for number in range(COUNT)],
-            "60 distinct values: too many categories: ",
+            "60 distinct values: too many categories for 600 rows: ",
         ),
         (
             [str(10_000 + number) for number in range(COUNT)],

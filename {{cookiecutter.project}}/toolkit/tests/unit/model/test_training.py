@@ -9,7 +9,7 @@ from toolkit.data import dataset as datasets
 from toolkit.data.contract import Contract
 from toolkit.data.dataset import Dataset
 from toolkit.errors import DataError
-from toolkit.model import training
+from toolkit.model import fitting, training
 from toolkit.model.evaluation import Predictions, best_threshold
 from toolkit.model.policy import Policy
 from toolkit.model.training import Trained
@@ -115,3 +115,17 @@ def test_smoke_cases_are_held_out_customers_as_requests(trained: Trained) -> Non
     assert list(cases[0]["request"]) == ["age", "tenure_months", "monthly_spend", "plan type"]
     assert isinstance(cases[0]["request"]["tenure_months"], int)
     assert cases[0]["response"].keys() == {"churn_probability", "churn"}
+
+
+def test_of_thousands_of_features_the_estimator_sees_those_that_separate_best(
+    contract: Contract, policy: Policy
+) -> None:
+    rng = np.random.default_rng(4)
+    labels = np.arange(300) % 2
+    matrix = rng.normal(size=(300, 900)).astype(np.float32)
+    matrix[:, 700] += 3 * labels
+    pipeline = training.fit(matrix, labels, policy.training)
+    selected = pipeline.named_steps["selectkbest"].get_support()
+    assert (selected.sum(), selected[700]) == (fitting.MAX_FEATURES, True)
+    narrow = training.fit(matrix[:, :500], labels, policy.training)
+    assert "selectkbest" not in narrow.named_steps
