@@ -135,6 +135,21 @@ def signed(project: Project) -> Project:
     return replace(project, machine=replace(project.machine, signing_key=key))
 
 
+def assert_signed(project: Project, folder: Path) -> None:
+    """Hold that each event and each release is signed, and that a fresh clone's audit proves it."""
+    here = project.repository
+    here.git("clone", "--quiet", str(project.remote), str(folder / "clone"))
+    auditor = replace(here, folder=folder / "clone")
+    proved = auditor.ask("audit")
+    assert {one["environment"] for one in proved["environments"]} == {"staging", "prod"}
+    names = ("--format=%(objectname)", "refs/remotes/origin/env", "refs/tags/release")
+    heads = auditor.git("for-each-ref", *names).splitlines()
+    events = auditor.git("rev-list", "--remotes=origin/env/*").splitlines()
+    assert len(heads) >= 3 and len(events) >= 4
+    for name in (*heads, *events):
+        assert "BEGIN SSH SIGNATURE" in auditor.git("cat-file", "-p", name), name
+
+
 @contextmanager
 def project(workspace: Path) -> Iterator[Project]:
     """Yield a project that nobody has worked on yet; stop its servers afterwards.

@@ -191,6 +191,9 @@ class GitLab:
             "UV_CACHE_DIR": run(str(Path(sys.executable).with_name("uv")), "cache", "dir").strip(),
             **variables,
         }
+        if self.machine.signing_key:
+            # A variable of the type File: the path of what the forge has written there.
+            told["RELEASE_SIGNING_KEY"] = str(self.machine.signing_key)
         options = ["--force-shell-executor", "--shell-isolation", "--home", str(folder / "nobody")]
         if source == "merge_request_event":
             told |= {"CI_MERGE_REQUEST_IID": "1", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main"}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import ci_project
 import github_runner
 import pytest
 from ci_machine import RunnerMissing
-from ci_project import FAULTS, TOKEN, Project, write_a_sentence
+from ci_project import FAULTS, TOKEN, Project, assert_signed, write_a_sentence
 from github_runner import FAILURE, SKIPPED, SUCCESS, GitHub, Run
 
 from demo.changes import learn_more_slowly
@@ -182,21 +182,6 @@ def test_the_jobs_sign_what_they_write_and_an_auditor_finds_nothing_unsigned(
     project: Project, story: Story, tmp_path: Path
 ) -> None:
     assert_signed(project, tmp_path)
-
-
-def assert_signed(project: Project, folder: Path) -> None:
-    """Hold that each event and each release is signed, and that a fresh clone proves it."""
-    here = project.repository
-    here.git("clone", "--quiet", str(project.remote), str(folder / "clone"))
-    auditor = replace(here, folder=folder / "clone")
-    proved = auditor.ask("audit")
-    assert {one["environment"] for one in proved["environments"]} == {"staging", "prod"}
-    names = ("--format=%(objectname)", "refs/remotes/origin/env", "refs/tags/release")
-    heads = auditor.git("for-each-ref", *names).splitlines()
-    events = auditor.git("rev-list", "--remotes=origin/env/*").splitlines()
-    assert len(heads) >= 3 and len(events) >= 4
-    for name in (*heads, *events):
-        assert "BEGIN SSH SIGNATURE" in auditor.git("cat-file", "-p", name), name
 
 
 def test_nothing_gets_to_prod_before_it_is_approved(story: Story) -> None:

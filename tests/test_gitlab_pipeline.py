@@ -13,7 +13,7 @@ import ci_project
 import gitlab_runner
 import pytest
 from ci_machine import RunnerMissing
-from ci_project import FAULTS, TOKEN, Project, write_a_sentence
+from ci_project import FAULTS, TOKEN, Project, assert_signed, write_a_sentence
 from engine import CACHE_VARIABLE
 from gitlab_runner import GitLab, Pipeline
 
@@ -37,7 +37,11 @@ def tool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def project(tool: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     with ci_project.project(tmp_path_factory.mktemp("gitlab")) as project:
-        yield project
+        signing = ci_project.signed(project)
+        assert signing.machine.signing_key
+        # As a runner writes it: ssh itself would refuse such a key.
+        signing.machine.signing_key.chmod(0o644)
+        yield signing
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +162,13 @@ def rollback(gitlab: GitLab, drill: Pipeline) -> Pipeline:
 def test_a_commit_on_main_is_scanned_then_served_in_staging(story: Story) -> None:
     assert story.released.is_green, story.released.said
     assert "Session scan was successful" in story.released.said
+
+
+@pytest.mark.full
+def test_the_jobs_sign_what_they_write_and_an_auditor_finds_nothing_unsigned(
+    project: Project, story: Story, drill: Pipeline, rollback: Pipeline, tmp_path: Path
+) -> None:
+    assert_signed(project, tmp_path)
 
 
 @pytest.mark.full
