@@ -42,7 +42,7 @@ def login_in(addresses: Mapping[str, str]) -> dict[str, str]:
             raise ValueError(
                 f"{without_credentials(address)} has a query or a fragment, which git would show "
                 "to every user of this machine, and with which it reaches no forge. A token stands "
-                "before the host: git remote set-url origin https://USER:TOKEN@HOST/PATH"
+                "before the host, as the user's password: git remote set-url origin ADDRESS"
             )
         if parts.password:
             place = parts.netloc.rpartition("@")[2]

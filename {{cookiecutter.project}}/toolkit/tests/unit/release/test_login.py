@@ -135,7 +135,7 @@ def test_a_query_is_not_given_to_git_at_all_and_a_rollback_goes_on(
     with pytest.raises(PushFailed) as refused:
         shop.promote(first, shop.staging)
     assert "http://127.0.0.1:9/a.git?*** has a query or a fragment" in refused.value.why
-    assert "git remote set-url origin https://USER:TOKEN@HOST/PATH" in refused.value.why
+    assert "as the user's password: git remote set-url origin ADDRESS" in refused.value.why
     assert shop.rollback(shop.staging).release == first.version
     said = capsys.readouterr().err
     assert "the push is owed" in said
