@@ -4,6 +4,7 @@ All files are planned before the first is written, so an unusable table changes 
 """
 
 import difflib
+import math
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from ..model import first_training, policy_file, rehearsal
 from ..model.first_training import FirstTraining
 from ..places import Places
 from ..reports import files as reports
-from . import adoption_text, reference, table
+from . import acceptance, adoption_text, reference, table
 from . import contract as contracts
 from . import dataset as datasets
 from .column_inference import TOO_PRECISE, Inferred, companion_of_nulls, infer
@@ -27,7 +28,7 @@ from .contract import Column, Contract, Csv
 from .dialect import read_unknown
 from .examination import load_training_data
 from .progress import say
-from .validation import validate
+from .validation import copies, validate
 
 MIN_ROWS = 300
 MIN_ROWS_PER_LABEL = 50
@@ -37,6 +38,8 @@ SUMMARY = "adoption.md"
 # Only a fresh repository has it, beside the sample that it generates.
 GENERATOR = "make_sample.py"
 POSITIVE = frozenset(("yes", "y", "true", "t", "1", "left", "churn", "churned"))
+# By chance a table of a few thousand customers has fewer.
+FEW_COPIES = 0.01
 SHOWN = 5  # rows or names in a message
 PROGRESS_EVERY_COLUMNS = 100
 
@@ -144,12 +147,15 @@ def plan(places: Places, request: Request) -> dict[Path, bytes]:
         # Every file is loaded once before it is written to the repository.
         draft = Path(scratch)
         (draft / name).symlink_to(request.file.resolve())
-        contract_text = adoption_text.contract(
-            name, package, source.dialect, columns, len(source.text)
-        )
+        described = (name, package, source.dialect, columns, len(source.text))
+        contract_text = adoption_text.contract(*described, max_copies=1)
         (draft / places.contract.name).write_text(contract_text, encoding="utf-8")
         contract = contracts.load(draft / places.contract.name)
         adopted = table.read(contract)
+        share = len(copies(adopted, contract)) / len(adopted)
+        contract_text = adoption_text.contract(*described, max_copies=_allowed_copies(share))
+        (draft / places.contract.name).write_text(contract_text, encoding="utf-8")
+        contract = contracts.load(draft / places.contract.name)
         if findings := validate(adopted, contract):
             sentences = "\n".join(f"{request.file}: {finding}" for finding in findings)
             raise DataError(sentences, "fix the table: nothing was changed")
@@ -161,7 +167,7 @@ def plan(places: Places, request: Request) -> dict[Path, bytes]:
             say(sentence)
         quality_text = _quality(places.quality.read_text(encoding="utf-8"), trained)
         (draft / places.quality.name).write_text(quality_text, encoding="utf-8")
-        made = reference.make(adopted, dataset, contract)
+        made = acceptance.first(reference.make(adopted, dataset, contract))
         reports.write_bytes(contract.reference, reference.to_json(made))
         _rehearse(contract, draft / places.quality.name, trained)
         summary = adoption_text.summary(name, source.dialect, columns, trained, dataset, contract)
@@ -191,7 +197,7 @@ def _rehearse(contract: Contract, quality: Path, trained: FirstTraining) -> None
         With every reason.
     """
     policy = policy_file.load(quality, contract.package)
-    data = load_training_data(contract, policy.drift)
+    data = load_training_data(contract, policy)
     if failures := list(rehearsal.failures(data, policy, trained.quick, trained.trained)):
         raise DataError(
             "\n".join(failures),
@@ -312,6 +318,17 @@ def _nulls(source: Source, name: str, kept: Sequence[str]) -> str:
     nulls = f"{column.isna().mean():.2%}: {source.describe(column.isna())}"
     companion = companion_of_nulls(column, (source.column(one) for one in kept if one != name))
     return f"{nulls}; exactly where {companion}" if companion else nulls
+
+
+def _allowed_copies(share: float) -> float:
+    """Return the share of copies that the contract allows; of many the user must know."""
+    if share > FEW_COPIES:
+        say(
+            f"{share:.1%} of the rows are the same as an earlier one but for the id: if customers "
+            "were copied, as oversampling does, remove the copies; if a few coarse columns make "
+            "them alike, keep them (no such rows stand on both sides of a split)"
+        )
+    return max(FEW_COPIES, min(1.0, math.ceil(150 * share) / 100))
 
 
 def _sample(source: Source, dataset: datasets.Dataset) -> bytes:

@@ -13,7 +13,7 @@ from ..model.policy import Rule
 from ..model.training import as_requests
 from ..reports.files import table
 from .column_inference import MAX_CATEGORIES, MOST_CATEGORIES, ROWS_PER_CATEGORY, Inferred
-from .contract import MAX_NULL_RATE, Column, Contract, Csv
+from .contract import MAX_COPIES, MAX_NULL_RATE, Column, Contract, Csv
 from .dataset import Dataset
 
 FIRST_RULE = "[[rule]]"
@@ -23,8 +23,15 @@ NEXT_TABLE = re.compile(r"^(?=\[)", re.MULTILINE)
 KEPT = re.compile('^metric = "(latency_ms|model_mb)"$', re.MULTILINE)
 
 
-def contract(file: str, package: str, dialect: Csv, columns: Sequence[Inferred], rows: int) -> str:
-    """Return data/contract.toml."""
+def contract(
+    file: str,
+    package: str,
+    dialect: Csv,
+    columns: Sequence[Inferred],
+    rows: int,
+    max_copies: float = MAX_COPIES,
+) -> str:
+    """Return data/contract.toml; `max_copies` is the share of rows that may be like another one."""
     ignored = [one for one in columns if one.column is None]
     text = f"""\
 # The data contract of {file}.
@@ -43,6 +50,9 @@ package = {_quoted(package)}   # the folder in src/ with features, estimators an
         text += "]\n"
     least, most = _round(rows / 2, math.floor), _round(rows * 10, math.ceil)
     text += f"\n[rows]\nmin = {least}\nmax = {most}\n"
+    text += (
+        f"max_copies = {max_copies:g}   # the share of rows like an earlier one but for the id\n"
+    )
     if csv := _csv_keys(dialect):
         text += f"\n[csv]\n{csv}\n"
     for one in columns:

@@ -13,7 +13,7 @@ from ..places import Places
 from ..reports import data_report
 from ..reports import files as reports
 from ..reports.data_report import ColumnReport
-from . import examination, reference, table
+from . import acceptance, examination, reference, table
 from . import contract as contracts
 from . import dataset as datasets
 from .progress import say
@@ -37,6 +37,8 @@ def check_data(places: Places) -> bool:
         "file": None,
         "data_sha256": None,
         "rows": None,
+        "copies": None,
+        "facts": [],
         "reference": None,
         "created": evidence.now(),
     }
@@ -45,7 +47,7 @@ def check_data(places: Places) -> bool:
         contract = contracts.load(places.contract)
         document["file"] = str(contract.data)
         policy = policy_file.load(places.quality, contract.package)
-        examined = examination.examine(contract, policy.drift)
+        examined = examination.examine(contract, policy)
         document |= data_report.as_json(examined)
         columns = data_report.columns_of(examined)
     except ToolkitError as error:
@@ -63,8 +65,13 @@ def check_data(places: Places) -> bool:
 
 
 def accept_reference(places: Places) -> bool:
-    """Make the current data the reference for drift; writes data/reference.json."""
+    """Make the current data the reference for drift; writes data/reference.json.
+
+    What is accepted with it stands in that file, for whoever reviews its change, and in
+    reports/reference.json and .md.
+    """
     contract = contracts.load(places.contract)
+    policy = policy_file.load(places.quality, contract.package)
     current = table.read(contract)
     findings = validate(current, contract)
     if findings:
@@ -73,7 +80,13 @@ def accept_reference(places: Places) -> bool:
             examination.fix(contract),
         )
     made = reference.make(current, datasets.from_table(current, contract), contract)
+    made, drifts = acceptance.accept(made, current, contract, policy.drift)
     reports.write_bytes(contract.reference, reference.to_json(made))
+    document = acceptance.as_json(made, drifts, contract)
+    page = acceptance.to_markdown(document)
+    reports.write_report(places.reports, "reference", document, page)
+    for sentence in document["accepted"]:
+        say(f"accepted: {sentence}")
     say(f"{contract.reference}: the reference is now {len(current)} rows of {contract.data}")
     return True
 

@@ -21,6 +21,9 @@ TYPES_OF_ROLE = {
     "protected": ("category",),
 }
 MAX_NULL_RATE = 0.01
+# Of the rows, where the contract sets no other limit. By chance a table of a few thousand customers
+# with a handful of columns has well below one in a hundred.
+MAX_COPIES = 0.05
 # Of a number, the largest float32, the model's input type; up to the other every integer is exact
 # as a float64.
 LARGEST = {"number": 3.4028234663852886e38, "integer": 2.0**53}
@@ -33,6 +36,7 @@ ROWS = Range(1, 1_000_000_000, "an empty table proves nothing, and none has more
 RANGES = {
     "rows.min": ROWS,
     "rows.max": ROWS,
+    "rows.max_copies": Range(0, 1, "it is a share of the rows"),
     "column.max_null_rate": Range(0, 1, "it is a share of the rows"),
     "column.max_age_days": Range(0, 3_650, "data older than ten years says nothing about today"),
 }
@@ -152,6 +156,8 @@ class Contract:
         The format of a CSV table.
     min_rows, max_rows
         The allowed number of rows; `max_rows` is None where it is unbounded.
+    max_copies
+        The highest allowed share of rows that are an earlier row but for the id, 0 to 1.
     ordered
         Whether the columns must be in this order.
     extra_columns
@@ -169,6 +175,7 @@ class Contract:
     csv: Csv
     min_rows: int
     max_rows: int | None
+    max_copies: float
     ordered: bool
     extra_columns: tuple[str, ...]
     columns: tuple[Column, ...]
@@ -216,6 +223,7 @@ def load(path: Path) -> Contract:
         csv=_csv(top.table_or_empty("csv")),
         min_rows=rows.take("min", int),
         max_rows=rows.take_or("max", int, None),
+        max_copies=rows.take_or("max_copies", float, MAX_COPIES),
         ordered=top.flag_or("ordered", True),
         extra_columns=top.texts_or_none("extra_columns"),
         columns=tuple(_column(section) for section in top.tables("column")),

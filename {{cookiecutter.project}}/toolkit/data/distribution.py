@@ -1,7 +1,7 @@
 """The distribution of a column, as a few numbers that can be stored and compared."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -32,6 +32,11 @@ class Numbers:
         The number of values in each bin; a bin includes its upper edge, the last has none.
     start, width, bars
         A histogram for the report; its first and last bar include the values beyond them.
+    lowest, highest
+        The extreme values; None where there are none, or an older reference does not say.
+    far
+        The number of values far outside of all quantiles, those of the reference; None where an
+        older one does not say.
     """
 
     nulls: int
@@ -44,6 +49,15 @@ class Numbers:
     start: float
     width: float
     bars: tuple[int, ...]
+    lowest: float | None = None
+    highest: float | None = None
+    far: int | None = None
+
+    @property
+    def fences(self) -> tuple[float, float]:
+        """The numbers beyond which a value is far: as far again as the last quantile."""
+        low, middle, high = (self.quantiles[place] for place in (0, len(self.quantiles) // 2, -1))
+        return 2 * low - middle, 2 * high - middle
 
 
 @dataclass(frozen=True)
@@ -85,7 +99,7 @@ def measure_numbers(
         start, width, bars = _histogram(quantiles, whole)
     else:
         edges, start, width, bars = like.edges, like.start, like.width, len(like.bars)
-    return Numbers(
+    measured = Numbers(
         nulls=len(values) - len(ordered),
         rows=len(ordered),
         mean=rounded([ordered.mean(dtype=np.float64)])[0] if len(ordered) else 0.0,
@@ -96,7 +110,15 @@ def measure_numbers(
         start=start,
         width=width,
         bars=_counts(ordered, start + width * np.arange(1, bars), "left"),
+        lowest=rounded(ordered[:1])[0] if len(ordered) else None,
+        highest=rounded(ordered[-1:])[0] if len(ordered) else None,
     )
+    fenced = measured if like is None else like
+    if not fenced.quantiles:
+        return replace(measured, far=0)
+    low, high = fenced.fences
+    inside = np.searchsorted(ordered, high, "right") - np.searchsorted(ordered, low, "left")
+    return replace(measured, far=len(ordered) - int(inside))
 
 
 def measure_categories(values: pd.Series) -> Categories:

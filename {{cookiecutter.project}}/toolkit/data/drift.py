@@ -5,8 +5,7 @@ number of comparisons, and large: an effect above a threshold of quality.toml. S
 would flag negligible changes in a million rows, effect size alone noise in three hundred.
 """
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,103 +13,52 @@ import numpy.typing as npt
 from scipy import stats
 
 from ..model.policy import DriftPolicy, Levels
+from . import relation_drift
 from .contract import Contract
 from .distribution import Categories, Numbers
+from .effect import HOLDOUT, PREDICTIONS, Drift, Effect, fisher
 from .reference import Profile
 
-PREDICTIONS = "predictions"
-IN_WORDS = {
-    "distribution": "distribution drift",
-    "categories": "category drift",
-    "nulls": "null rate drift",
-}
 SHOWN_CHANGES = 3
 SHOWN_NAMES = 5
-SMALLEST_P = 1e-6
 # Below this the chi-square approximation is poor.
 MIN_EXPECTED = 5.0
 
 
-@dataclass(frozen=True)
-class Effect:
-    """One measured difference between a table and the reference.
-
-    Attributes
-    ----------
-    column
-        A column's name, or `PREDICTIONS`.
-    aspect
-        ``distribution``, ``categories`` (new and missing ones) or ``nulls``.
-    moved
-        The change in words.
-    statistic, value
-        The effect size: its name with its unit, and its value.
-    levels
-        The thresholds of the policy.
-    p_value
-        The probability of at least such a difference between samples of one distribution.
-    rows, reference_rows
-        The number of values compared.
-    """
-
-    column: str
-    aspect: str
-    moved: str
-    statistic: str
-    value: float
-    levels: Levels
-    p_value: float
-    rows: int
-    reference_rows: int
-
-
-@dataclass(frozen=True)
-class Drift(Effect):
-    """The result of one comparison.
-
-    Attributes
-    ----------
-    level
-        ``ok``, ``warn``, ``fail``, or ``unknown`` where there are too few rows.
-    significance
-        The p-value below which a change is significant.
-    """
-
-    level: str
-    significance: float
-
-    @property
-    def evidence(self) -> str:
-        """The effect size and its significance, each with its threshold."""
-        small = self.p_value < SMALLEST_P
-        p_value = f"p < {SMALLEST_P:g}" if small else f"p = {self.p_value:.1g}"
-        return (
-            f"{self.statistic} {self.value:.3g} "
-            f"(warns from {self.levels.warn:g}, fails from {self.levels.fail:g}), "
-            f"{p_value} (significant below {self.significance:.1g}), "
-            f"{self.rows:,} rows, reference {self.reference_rows:,}"
-        )
-
-    def __str__(self) -> str:
-        return f"{self.column}: {IN_WORDS[self.aspect]}: {self.moved}; {self.evidence}"
-
-
-def compare(now: Profile, then: Profile, contract: Contract, policy: DriftPolicy) -> list[Drift]:
+def compare(
+    now: Profile,
+    then: Profile,
+    contract: Contract,
+    policy: DriftPolicy,
+    others: Iterable[Effect] = (),
+) -> list[Drift]:
     """Compare a table's profile with the reference's, column by column.
 
     A missing column is skipped: it is a finding of the contract.
+
+    Parameters
+    ----------
+    others
+        Comparisons that share the significance level with these.
     """
-    effects = list(_effects(now, then, contract, policy))
-    # Bonferroni: the significance level is that of the whole table.
-    significance = policy.significance / max(len(effects), 1)
-    return [
-        Drift(
-            **vars(effect),
-            level=_level(effect, significance, policy.min_rows),
-            significance=significance,
-        )
-        for effect in effects
-    ]
+    effects = [*_effects(now, then, contract, policy), *others]
+    overall = sum(_is_overall(effect, contract) for effect in effects)
+    drifts = []
+    for effect in effects:
+        # Bonferroni: the significance level is that of the whole table. One half is for the few
+        # comparisons of all customers, which would have no power among those of many columns.
+        number = overall if _is_overall(effect, contract) else len(effects) - overall
+        significance = policy.significance / 2 / number
+        level = _level(effect, significance, policy.min_rows)
+        drifts.append(Drift(**vars(effect), level=level, significance=significance))
+    return drifts
+
+
+def _is_overall(effect: Effect, contract: Contract) -> bool:
+    """Return whether a comparison is about all customers, and not about one column of them."""
+    if effect.column == PREDICTIONS:
+        return effect.aspect in ("calibration", "ranking")
+    return effect.column in (HOLDOUT, contract.id.name)
 
 
 def _level(effect: Effect, significance: float, min_rows: int) -> str:
@@ -130,6 +78,8 @@ def _effects(
             numbers, reference_numbers = now.numbers[name], then.numbers[name]
             yield _of_numbers(name, numbers, reference_numbers, policy.numbers)
             yield _of_nulls(name, numbers, reference_numbers, policy.nulls)
+            if numbers.far is not None and reference_numbers.far is not None:
+                yield _of_extremes(name, numbers, reference_numbers, policy.extremes)
         elif name in now.categories:
             current, reference = now.categories[name], then.categories[name]
             yield _of_categories(name, current, reference, policy.categories)
@@ -140,6 +90,8 @@ def _effects(
         yield _of_categories(name, now.categories[name], then.categories[name], policy.target)
     if now.predictions is not None and then.predictions is not None:
         yield _of_numbers(PREDICTIONS, now.predictions, then.predictions, policy.predictions)
+    if now.relation is not None and then.relation is not None:
+        yield from relation_drift.effects(now.relation, then.relation, policy)
 
 
 def _of_numbers(column: str, now: Numbers, then: Numbers, levels: Levels) -> Effect:
@@ -151,7 +103,7 @@ def _of_numbers(column: str, now: Numbers, then: Numbers, levels: Levels) -> Eff
             p_value = _chi_square(now.counts, then.counts)
         else:  # The reference is constant: there is no unit for a distance.
             statistic, value = "share of other values", float((distances > 0).mean())
-            p_value = _fisher(round(value * now.rows), now.rows, 0, then.rows)
+            p_value = fisher(round(value * now.rows), now.rows, 0, then.rows)
     moved = f"mean {now.mean:.4g}, reference {then.mean:.4g}"
     if now.rows and then.rows:
         moved += (
@@ -161,6 +113,25 @@ def _of_numbers(column: str, now: Numbers, then: Numbers, levels: Levels) -> Eff
     return Effect(
         *(column, "distribution", moved, statistic, value, levels, p_value),
         *(now.rows, then.rows),
+    )
+
+
+def _of_extremes(column: str, now: Numbers, then: Numbers, levels: Levels) -> Effect:
+    """Compare the values far outside of the quantiles, which all look at the middle."""
+    far, reference_far = now.far or 0, then.far or 0
+    moved = f"{far} values, reference {reference_far}"
+    if then.quantiles:
+        low, high = then.fences
+        moved += f", below {low:.4g} or above {high:.4g}"
+    if now.lowest is not None and then.lowest is not None:
+        moved += (
+            f"; from {now.lowest:.6g} to {now.highest:.6g}, "
+            f"reference {then.lowest:.6g} to {then.highest:.6g}"
+        )
+    change = abs(far / max(now.rows, 1) - reference_far / max(then.rows, 1))
+    return Effect(
+        *(column, "extremes", moved, "change of the share of far values", change, levels),
+        *(fisher(far, now.rows, reference_far, then.rows), now.rows, then.rows),
     )
 
 
@@ -185,8 +156,8 @@ def _of_categories(column: str, now: Categories, then: Categories, levels: Level
 def _of_new_and_missing(column: str, now: Categories, then: Categories, levels: Levels) -> Effect:
     new = {name: now.counts[name] for name in now.counts.keys() - then.counts.keys()}
     missing = {name: then.counts[name] for name in then.counts.keys() - now.counts.keys()}
-    p_values = [_fisher(count, now.rows, 0, then.rows) for count in new.values()]
-    p_values += [_fisher(0, now.rows, count, then.rows) for count in missing.values()]
+    p_values = [fisher(count, now.rows, 0, then.rows) for count in new.values()]
+    p_values += [fisher(0, now.rows, count, then.rows) for count in missing.values()]
     shares = (sum(new.values()) / max(now.rows, 1), sum(missing.values()) / max(then.rows, 1))
     words = [
         f"{what}: {_names(names)}" for what, names in (("new", new), ("missing", missing)) if names
@@ -211,7 +182,7 @@ def _of_nulls(
     return Effect(
         *(column, "nulls", f"{share:.2%}, reference {reference_share:.2%}"),
         *("change of the null rate", abs(share - reference_share), levels),
-        *(_fisher(now.nulls, rows, then.nulls, reference_rows), rows, reference_rows),
+        *(fisher(now.nulls, rows, then.nulls, reference_rows), rows, reference_rows),
     )
 
 
@@ -227,8 +198,3 @@ def _chi_square(
     if grouped.shape[1] < 2 or not grouped.sum(axis=1).all():
         return 1.0
     return float(stats.chi2_contingency(grouped, correction=False).pvalue)
-
-
-def _fisher(now: int, rows: int, then: int, reference_rows: int) -> float:
-    """Return the p-value of the hypothesis that both samples have the same share."""
-    return float(stats.fisher_exact([[now, rows - now], [then, reference_rows - then]]).pvalue)

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 from ..errors import DataError
-from ..model.policy import DriftPolicy
-from . import bounds, dataset, drift, reference, table, validation
+from ..model.policy import Policy
+from . import bounds, dataset, drift, holdout, reference, table, validation
 from .contract import Contract
 from .dataset import Dataset
-from .drift import Drift
+from .effect import Drift
+from .holdout import Holdout
 from .reference import Profile, Reference
 from .table import Table
 from .validation import Finding
@@ -25,6 +26,16 @@ class Examination:
         The violations of the contract.
     drifts
         All comparisons with the reference, whatever their level.
+    doubts
+        A sentence for each reason why the reference itself proves little.
+    distrust
+        A sentence for each reason why nothing may be compared with it.
+    copies
+        The number of rows that are the same as an earlier one but for the id.
+    holdout
+        Who is held out; None where the table violates its contract.
+    dataset
+        The table's customers; None as for `holdout`.
     """
 
     contract: Contract
@@ -33,24 +44,29 @@ class Examination:
     reference: Reference
     findings: tuple[Finding, ...]
     drifts: tuple[Drift, ...]
+    doubts: tuple[str, ...]
+    distrust: tuple[str, ...]
+    copies: int
+    holdout: Holdout | None
+    dataset: Dataset | None
 
     @property
     def failures(self) -> list[str]:
         """A sentence for each reason not to train on the table."""
-        return [*map(str, self.findings), *self._drifts("fail")]
+        return [*map(str, self.findings), *self.distrust, *self._drifts("fail")]
 
     @property
     def warnings(self) -> list[str]:
         """A sentence for each thing to review."""
         unknown = self._drifts("unknown")
         few = f"{len(unknown)} of {len(self.drifts)} drift comparisons have too few rows"
-        return [*self._drifts("warn"), *([few] if unknown else [])]
+        return [*self._drifts("warn"), *self.doubts, *([few] if unknown else [])]
 
     def _drifts(self, level: str) -> list[str]:
         return [str(drift) for drift in self.drifts if drift.level == level]
 
 
-def examine(contract: Contract, policy: DriftPolicy) -> Examination:
+def examine(contract: Contract, policy: Policy) -> Examination:
     """Compare the contract's table with the contract and the reference.
 
     Raises
@@ -64,14 +80,33 @@ def examine(contract: Contract, policy: DriftPolicy) -> Examination:
     accepted = reference.load(contract)
     bounds.require_near(contract, accepted.profile)
     current = table.read(contract)
-    profile = reference.measure(current, contract, accepted)
+    y_prob = None
+    if reference.has_features(current, contract):
+        y_prob = reference.predict(current, contract, accepted.model)
+    profile = reference.measure(current, contract, accepted, y_prob)
+    findings = tuple(validation.validate(current, contract))
+    customers = held_out = None
+    if not findings and y_prob is not None:
+        customers = dataset.from_table(current, contract)
+        held_out = holdout.measure(
+            current, customers, y_prob, contract, accepted, policy.training.holdout_share
+        )
+    others = holdout.effects(held_out, contract, policy.drift) if held_out else ()
+    compared = drift.compare(profile, accepted.profile, contract, policy.drift, others)
     return Examination(
         contract=contract,
         table=current,
         profile=profile,
         reference=accepted,
-        findings=tuple(validation.validate(current, contract)),
-        drifts=tuple(drift.compare(profile, accepted.profile, contract, policy)),
+        findings=findings,
+        drifts=tuple(compared),
+        doubts=tuple(reference.doubts(accepted, contract)),
+        distrust=tuple(
+            reference.distrust(accepted, contract, current, profile, policy.drift.min_rows)
+        ),
+        copies=len(validation.copies(current, contract)),
+        holdout=held_out,
+        dataset=customers,
     )
 
 
@@ -83,15 +118,18 @@ class TrainingData:
     ----------
     sha256
         The digest of the table's file.
+    warnings
+        What the data check warns of.
     """
 
     contract: Contract
     reference: Reference
     dataset: Dataset
     sha256: str
+    warnings: tuple[str, ...] = ()
 
 
-def load_training_data(contract: Contract, policy: DriftPolicy) -> TrainingData:
+def load_training_data(contract: Contract, policy: Policy) -> TrainingData:
     """Return the contract's table if it passes the data check.
 
     Raises
@@ -102,7 +140,7 @@ def load_training_data(contract: Contract, policy: DriftPolicy) -> TrainingData:
         As `examine` does.
     """
     examination = examine(contract, policy)
-    if examination.failures:
+    if examination.failures or examination.dataset is None:
         next_step = (
             "look at what changed: nox -s data, then reports/data.html; "
             "if the new data is right, accept it: nox -s reference"
@@ -114,8 +152,9 @@ def load_training_data(contract: Contract, policy: DriftPolicy) -> TrainingData:
     return TrainingData(
         contract=contract,
         reference=examination.reference,
-        dataset=dataset.from_table(examination.table, contract),
+        dataset=examination.dataset,
         sha256=examination.table.sha256,
+        warnings=tuple(examination.warnings),
     )
 
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pandera.pandas as pa
 from pandera.errors import SchemaError, SchemaErrors
 
 from ..errors import ConfigurationError
 from .contract import Column, Contract
+from .dataset import contents
 from .table import Positions, Table, describe_rows
 
 SHOWN = 5
@@ -28,8 +30,8 @@ class Finding:
     Attributes
     ----------
     check
-        ``rows``, ``schema``, ``order``, ``fields``, ``type``, ``nulls``, ``unique``, ``range``,
-        ``category``, ``freshness`` or ``rule``.
+        ``rows``, ``copies``, ``schema``, ``order``, ``fields``, ``type``, ``nulls``, ``unique``,
+        ``range``, ``category``, ``freshness`` or ``rule``.
     column
         The column; None for the whole table.
     observed, limit
@@ -71,6 +73,7 @@ def validate(table: Table, contract: Contract, now: datetime | None = None) -> l
         A rule of the contract cannot be evaluated on its columns.
     """
     findings = [*_row_count(table, contract), *_header(table, contract)]
+    findings += _copies(table, contract)
     if len(table.ragged):
         limit = f"{len(table.header)} fields, as in the header"
         findings.append(_at("fields", None, "too few", limit, table, table.ragged))
@@ -91,6 +94,25 @@ def _row_count(table: Table, contract: Contract) -> Iterator[Finding]:
         yield Finding("rows", None, str(len(table)), f"at least {contract.min_rows}")
     if contract.max_rows is not None and len(table) > contract.max_rows:
         yield Finding("rows", None, str(len(table)), f"at most {contract.max_rows}")
+
+
+def copies(table: Table, contract: Contract) -> npt.NDArray[np.int64]:
+    """Return the rows whose features and target an earlier row has too, their positions [k].
+
+    None where one of these columns is missing, which is a finding of its own.
+    """
+    names = [column.name for column in (*contract.features, contract.target)]
+    if not set(names) <= set(table.values):
+        return np.zeros(0, dtype=np.int64)
+    return np.flatnonzero(pd.Series(contents(table.values, names)).duplicated())
+
+
+def _copies(table: Table, contract: Contract) -> Iterator[Finding]:
+    positions = copies(table, contract)
+    if len(positions) > contract.max_copies * len(table):
+        limit = f"at most {contract.max_copies:.2%} of the rows (rows.max_copies)"
+        same = "rows that are the same as an earlier one but for the id"
+        yield _at("copies", None, same, limit, table, positions)
 
 
 def _header(table: Table, contract: Contract) -> Iterator[Finding]:

@@ -23,6 +23,7 @@ from ..errors import ConfigurationError
 from ..policy_changes import POLICIES, compare
 from .evaluation import Labels, Predictions, Probabilities
 from .predictor import MODEL_FILE
+from .verdicts import number
 
 FILE = "champion.json"
 EVIDENCE_FILE = "gate.json"
@@ -57,8 +58,11 @@ class Champion:
         How long ago it was fetched.
     features
         The names and types of its input features.
-    rows
-        The size of its holdout when it was released; None where its evidence does not say.
+    rows, churned
+        The size of its holdout when it was released, and how many of them churned; None where its
+        evidence does not say.
+    roc_auc
+        Its own there, as value, low and high; empty where its evidence does not say.
     probabilities
         The churn probability that it predicts for each customer, [n]; NaN where it would refuse
         the request.
@@ -75,6 +79,8 @@ class Champion:
     age_days: float | None = None
     features: tuple[tuple[str, str], ...] = ()
     rows: int | None = None
+    churned: int | None = None
+    roc_auc: dict[str, float] = field(default_factory=dict)
     probabilities: Probabilities = field(default_factory=lambda: np.zeros(0))
     threshold: float = 0.5
 
@@ -117,7 +123,7 @@ def load(folder: Path, requests: list[dict[str, Any]]) -> Champion:
     if fetched["release"] is None:
         return Champion(NONE_YET, f"{fetched['environment']} has served nothing yet", **facts)
     facts["model_sha256"] = _model_sha256(folder, fetched["checksums"])
-    facts["rows"] = _holdout_rows(folder)
+    facts |= _holdout(folder)
     try:
         answer = _score(folder, requests)
         probabilities = np.array(answer["probabilities"], dtype=np.float64)
@@ -196,12 +202,19 @@ def _altered(path: Path, why: str) -> ConfigurationError:
     return ConfigurationError(f"{path}: {why}", "fetch it again: invoke champion --env prod")
 
 
-def _holdout_rows(folder: Path) -> int | None:
+def _holdout(folder: Path) -> dict[str, Any]:
+    """Return what its evidence says of the customers that it was evaluated on, where it does."""
     try:
-        rows = json.loads((folder / EVIDENCE_FILE).read_bytes())["rows"]["held_out"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return rows if isinstance(rows, int) else None
+        said = json.loads((folder / EVIDENCE_FILE).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        said = None
+    rows, churned = number(said, "rows", "held_out"), number(said, "churned")
+    auc = {key: number(said, "metrics", "roc_auc", key) for key in ("value", "low", "high")}
+    return {
+        "rows": None if rows is None else int(rows),
+        "churned": None if churned is None else int(churned),
+        "roc_auc": {} if None in auc.values() else auc,
+    }
 
 
 def _score(folder: Path, requests: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,11 +1,16 @@
 """The champion's part of the gate: each case of a champion has its own sentence."""
 
+import math
 from collections.abc import Iterator, Mapping
+from statistics import NormalDist
 from typing import Any
 
 from . import champion as champions
-from .policy import ChampionRule, Policy, SliceRule
+from .policy import ChampionRule, Levels, Policy, SliceRule
 from .verdicts import OK, WARN, Outcome, checked, listed, not_checked, number
+
+# The width of a 95 % interval, in standard deviations.
+INTERVAL_SDS = 2 * NormalDist().inv_cdf(0.975)
 
 
 def outcomes(evidence: Mapping[str, Any], policy: Policy) -> Iterator[Outcome]:
@@ -23,7 +28,11 @@ def outcomes(evidence: Mapping[str, Any], policy: Policy) -> Iterator[Outcome]:
         yield Outcome("champion", "fetched", None, WARN, sentence)
     elif state == champions.UNSCORABLE:
         sentence = f"the champion {champion.get('release')} cannot be scored any more: {why}"
-        yield checked("champion", "scored", None, False, sentence, policy.champion.other_features)
+        sentence += (
+            "; where that is right, accept it for one release: "
+            'not_comparable = "warn" under [champion] in quality.toml'
+        )
+        yield checked("champion", "scored", None, False, sentence, policy.champion.not_comparable)
     else:
         yield from _scored(champion, policy)
 
@@ -58,6 +67,7 @@ def _scored(champion: Mapping[str, Any], policy: Policy) -> Iterator[Outcome]:
         passed,
         f"the holdout has shrunk from {_count(then)} to {_count(now)} customers, and proves less",
     )
+    yield from _composition(champion, policy)
     missing, new = champion.get("missing_features"), champion.get("new_features")
     yield checked(
         "champion: features",
@@ -70,6 +80,57 @@ def _scored(champion: Mapping[str, Any], policy: Policy) -> Iterator[Outcome]:
     )
     for rule in rules.rules:
         yield _loss(rule, champion, policy)
+
+
+def _composition(champion: Mapping[str, Any], policy: Policy) -> Iterator[Outcome]:
+    """Compare the holdout with that on which the champion was evaluated when it was released.
+
+    It never fails: customers may have changed since, which is why one trains again.
+    """
+    release, significance = champion.get("release"), policy.champion.significance
+    rows, now = number(champion, "held_out"), number(champion, "churned")
+    rows_then, then = (
+        number(champion, "rows_when_released"),
+        number(champion, "churned_when_released"),
+    )
+    subject, words = "champion: churn rate of the holdout", "that of the champion's holdout"
+    if rows and rows_then and now is not None and then is not None:
+        rate, rate_then, pooled = now / rows, then / rows_then, (now + then) / (rows + rows_then)
+        sd = math.sqrt(pooled * (1 - pooled) * (1 / rows + 1 / rows_then))
+        apart = _apart(rate - rate_then, sd, policy.drift.target, significance)
+        sentence = (
+            f"{rate:.1%} of the holdout churned, and {rate_then:.1%} of that of the champion "
+            f"{release} when it was released: look at who is held out"
+        )
+        yield checked(subject, words, rate, not apart, sentence, WARN)
+    else:
+        sentence = (
+            f"the evidence of the champion {release} does not say how many of its holdout churned"
+        )
+        yield checked(subject, words, None, False, sentence, WARN)
+    value, low, high = (
+        number(champion, "roc_auc_when_released", key) for key in ("value", "low", "high")
+    )
+    found = number(_comparison(champion.get("comparisons"), "roc_auc"), "champion")
+    subject, words = "champion: difficulty of the holdout", "that of the champion's holdout"
+    if value is None or low is None or high is None or found is None:
+        sentence = f"the evidence of the champion {release} does not say its ROC AUC when released"
+        yield checked(subject, words, None, False, sentence, WARN)
+        return
+    # Both estimates vary by as much.
+    sd = math.sqrt(2) * (high - low) / INTERVAL_SDS
+    apart = _apart(found - value, sd, policy.drift.relation, significance)
+    sentence = (
+        f"the champion {release} has a ROC AUC of {found:.4f} on this holdout, and had {value:.4f} "
+        "on its own when it was released: look at who is held out"
+    )
+    yield checked(subject, words, found, not apart, sentence, WARN)
+
+
+def _apart(difference: float, sd: float, levels: Levels, significance: float) -> bool:
+    """Return whether a difference is both large and significant."""
+    p_value = 2 * (1 - NormalDist().cdf(abs(difference) / sd)) if sd > 0 else float(not difference)
+    return abs(difference) >= levels.warn and p_value < significance
 
 
 def _loss(rule: ChampionRule, champion: Mapping[str, Any], policy: Policy) -> Outcome:

@@ -51,7 +51,7 @@ def check_features(places: Places) -> bool:
     try:
         contract = contracts.load(places.contract)
         policy = policy_file.load(places.quality, contract.package)
-        data = load_training_data(contract, policy.drift)
+        data = load_training_data(contract, policy)
         compared = consistency.compare(data, policy.training)
         document |= asdict(compared)
         document["reasons"] = list(compared.differences)
@@ -207,6 +207,7 @@ def _check(places: Places, kind: str, name: str, measure: Measure) -> Document:
         "created": evidence.now(),
         "seconds": 0.0,
         "environment": evidence.environment(places.root),
+        "data_warnings": [],
         "rows": {},
         "metrics": {},
         "slices": [],
@@ -221,8 +222,9 @@ def _check(places: Places, kind: str, name: str, measure: Measure) -> Document:
         document["policy_changes"] = champion.policy_changes(places.champion, places.root)
         contract = contracts.load(places.contract)
         policy = policy_file.load(places.quality, contract.package)
-        data = load_training_data(contract, policy.drift)
+        data = load_training_data(contract, policy)
         document["data_sha256"] = data.sha256
+        document["data_warnings"] = list(data.warnings)
         document |= measure(data, policy)
         verdict = gates.decide(document, policy)
         document |= verdict.as_json()

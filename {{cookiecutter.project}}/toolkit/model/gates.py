@@ -13,7 +13,7 @@ from ..data.probe import SUSPICIOUS_AUC
 from . import champion_gate
 from .policy import FairnessRule, Policy, Rule
 from .policy_file import FULL_TRAINING_METRICS
-from .verdicts import FAIL, WARN, Outcome, Verdict, checked, listed, not_checked, number
+from .verdicts import FAIL, OK, WARN, Outcome, Verdict, checked, listed, not_checked, number
 
 EVIDENCE_SCHEMA = 2
 GUESSING_AUC = 0.5
@@ -30,6 +30,7 @@ def decide(evidence: Mapping[str, Any], policy: Policy) -> Verdict:
     outcomes = list(_versions(evidence, policy))
     if not any(one.level == FAIL for one in outcomes):
         outcomes += [
+            *_data(evidence),
             *_sanity(evidence),
             *_bounds(evidence, policy),
             *_slices(evidence, policy),
@@ -50,6 +51,19 @@ def _versions(evidence: Mapping[str, Any], policy: Policy) -> Iterator[Outcome]:
         yield not_checked(
             "training", "quick or full", f"the evidence is of a {training!r} training"
         )
+
+
+def _data(evidence: Mapping[str, Any]) -> Iterator[Outcome]:
+    """Tell again what the data check warned of: a model is no better than its table."""
+    warnings = evidence.get("data_warnings")
+    words = "the data check warns of nothing"
+    if not isinstance(warnings, list):
+        sentence = "the evidence does not say what the data check warned of"
+        yield not_checked("data", words, sentence)
+    elif not warnings:
+        yield Outcome("data", words, None, OK, "")
+    else:
+        yield from (Outcome("data", words, None, WARN, f"the data: {one}") for one in warnings)
 
 
 def _sanity(evidence: Mapping[str, Any]) -> Iterator[Outcome]:

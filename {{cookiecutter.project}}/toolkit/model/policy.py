@@ -63,6 +63,14 @@ class DriftPolicy:
         The share of rows in new or vanished categories.
     nulls
         The change of the share of nulls.
+    extremes
+        The change of the share of values far outside of the reference's quantiles.
+    relation
+        The change of a ROC AUC: of the reference's model, or of one column alone.
+    calibration
+        The change of the churn rate that the reference's model does not expect.
+    ids
+        The share of unchanged customers who have another id.
     """
 
     significance: float
@@ -73,6 +81,10 @@ class DriftPolicy:
     target: Levels
     come_and_gone: Levels
     nulls: Levels
+    extremes: Levels
+    relation: Levels
+    calibration: Levels
+    ids: Levels
 
 
 @dataclass(frozen=True)
@@ -167,6 +179,8 @@ class ChampionPolicy:
         The largest share of customers that the champion may refuse.
     other_features
         The level where the champion has other input features: ``fail`` or ``warn``.
+    not_comparable
+        The level where the champion cannot be scored on today's table: ``fail`` or ``warn``.
     """
 
     significance: float
@@ -174,6 +188,7 @@ class ChampionPolicy:
     min_rows_share: float
     max_refused: float
     other_features: str
+    not_comparable: str
     rules: tuple[ChampionRule, ...]
 
 

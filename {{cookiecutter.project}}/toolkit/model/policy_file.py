@@ -29,6 +29,13 @@ SCHEMA = 2
 FULL_TRAINING_METRICS = ("train_test_gap", "latency_ms", "model_mb")
 LEVELS = ("fail", "warn")
 COMPARED_IN_SLICES = "roc_auc"
+# Of sections that a quality.toml from before them lacks.
+LATER_LEVELS = {
+    "extremes": Levels(0.001, 0.005, "values that no customer had are mistakes of an export"),
+    "relation": Levels(0.02, 0.05, "the labels mean something else, or a column leaks them"),
+    "calibration": Levels(0.03, 0.10, "a group of customers churns otherwise than it did"),
+    "ids": Levels(0.002, 0.01, "an id decides who is held out, so it must not change"),
+}
 SLICE_KINDS = ("min", "max_below", "max_loss")
 CHAMPION_KINDS = ("max_loss", "max_relative_loss")
 
@@ -112,6 +119,10 @@ def _drift(section: Section) -> DriftPolicy:
         target=_levels(section.table("target")),
         come_and_gone=_levels(section.table("come_and_gone")),
         nulls=_levels(section.table("nulls")),
+        **{
+            name: _levels(section.table(name)) if name in section else levels
+            for name, levels in LATER_LEVELS.items()
+        },
     )
     section.finish()
     return policy
@@ -162,6 +173,9 @@ def _champion(section: Section, measured: Iterable[str]) -> ChampionPolicy:
         min_rows_share=section.take("min_rows_share", float),
         max_refused=section.take("max_refused", float),
         other_features=section.choice("other_features", LEVELS),
+        not_comparable=section.choice("not_comparable", LEVELS)
+        if "not_comparable" in section
+        else "fail",
         rules=tuple(rules),
     )
     section.finish()

@@ -30,7 +30,12 @@ RANGES: Ranges = {
     **{f"drift.predictions.{level}": STANDARD_DEVIATIONS for level in ("warn", "fail")},
     **{
         f"drift.{aspect}.{level}": SHARE_OF_ROWS
-        for aspect in ("categories", "come_and_gone", "nulls", "target")
+        for aspect in ("categories", "come_and_gone", "nulls", "target", "extremes", "ids")
+        for level in ("warn", "fail")
+    },
+    **{
+        f"drift.{aspect}.{level}": Range(0, 0.2, "with such a change the labels are others")
+        for aspect in ("relation", "calibration")
         for level in ("warn", "fail")
     },
     "slices.min_rows": ENOUGH_ROWS,

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from ..data.contract import Column
 from ..data.distribution import Categories, Numbers
-from ..data.drift import PREDICTIONS, Drift
+from ..data.effect import HOLDOUT, PREDICTIONS, Drift
 from ..data.examination import Examination
 from ..data.table import Table, describe_rows
 from ..data.validation import SHOWN, Finding
@@ -75,7 +75,7 @@ class ColumnReport:
 
 
 def columns_of(examination: Examination) -> list[ColumnReport]:
-    """Return a report for each column, in the contract's order, then one for the predictions."""
+    """Return a report for each column, in the contract's order, the predictions and the holdout."""
     columns = [_column(column, examination) for column in examination.contract.columns]
     now, then = examination.profile.predictions, examination.reference.profile.predictions
     if now is not None and then is not None:
@@ -87,7 +87,38 @@ def columns_of(examination: Examination) -> list[ColumnReport]:
                 **_distributions(PREDICTIONS, now, then),
             )
         )
+    if drifts := _drifts(HOLDOUT, examination):
+        columns.append(ColumnReport(HOLDOUT, "split by the id", "customers", drifts=drifts))
     return columns
+
+
+def facts_of(examination: Examination) -> list[str]:
+    """Return a sentence about copies, the holdout, and the ids each, whatever their verdict."""
+    rows, copies = len(examination.table), examination.copies
+    allowed = examination.contract.max_copies
+    facts = [
+        f"{copies:,} rows ({copies / max(rows, 1):.2%}) are the same as an earlier one but for the "
+        f"id; at most {allowed:.2%} are allowed. Rows with the same features stand on one side of "
+        "every split."
+    ]
+    holdout = examination.holdout
+    if holdout is None:
+        return facts
+    of_parts = []
+    for name, part in (("held out", holdout.held_out), ("trained on", holdout.rest)):
+        rate = f"{part.churned / part.rows:.1%} churned" if part.rows else "nobody"
+        auc = f", ROC AUC {part.ranking.auc:.3f}" if part.ranking else ""
+        of_parts.append(f"{part.rows:,} are {name} ({rate}{auc})")
+    facts.append(f"Of the customers {' and '.join(of_parts)}, ranked by the reference's model.")
+    unchanged = holdout.unchanged
+    if unchanged is None:
+        facts.append("Whether ids of unchanged customers are others is unknown.")
+    else:
+        facts.append(
+            f"Of {unchanged.sketched:,} customers of the reference {unchanged.found:,} are there "
+            f"with the same features, {len(unchanged.now):,} of them under another id."
+        )
+    return facts
 
 
 def _column(column: Column, examination: Examination) -> ColumnReport:
@@ -176,6 +207,8 @@ def as_json(examination: Examination) -> dict[str, Any]:
         "warnings": examination.warnings,
         "data_sha256": examination.table.sha256,
         "rows": len(examination.table),
+        "copies": examination.copies,
+        "facts": facts_of(examination),
         "reference": {
             "file": str(examination.contract.reference),
             "data_sha256": examination.reference.data_sha256,
@@ -201,6 +234,7 @@ def to_markdown(document: Mapping[str, Any], columns: Sequence[ColumnReport]) ->
         return page
     page += f"{document['rows']:,} rows of `{document['file']}`, compared with the contract "
     page += f"`{document['contract']}` and a reference of {document['reference']['rows']:,} rows.\n"
+    page += "".join(f"\n- {cell(fact)}" for fact in document["facts"]) + "\n"
     with_findings = [column for column in columns if column.has_findings]
     others = [column for column in columns if not column.has_findings]
     if with_findings:

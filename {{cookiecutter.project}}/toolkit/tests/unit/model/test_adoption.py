@@ -16,7 +16,7 @@ from toolkit.data import adoption_text
 from toolkit.data import contract as contracts
 from toolkit.data import table
 from toolkit.data.contract import MAX_NULL_RATE
-from toolkit.data.validation import validate
+from toolkit.data.validation import copies, validate
 from toolkit.model import first_training
 from toolkit.model.policy import Rule
 from toolkit.tests import customers
@@ -439,3 +439,23 @@ def test_a_table_behind_the_rules_of_quality_toml_is_kept() -> None:
     adopted = tomllib.loads(adoption_text.quality(text, [proposed]))
     assert adopted["metrics"] == {"profit": {"cost_eur": 5}}
     assert [rule["metric"] for rule in adopted["rule"]] == ["roc_auc"]
+
+
+def test_copies_of_customers_are_told_and_the_contract_allows_no_more(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    customers_of = bank()
+    again = customers_of[:200].assign(account=[f"B-{number:06}" for number in range(200)])
+    pd.concat([customers_of, again]).to_csv(repository / "bank.csv", index=False)
+    assert main([*ADOPT]) == 0
+    told = "20.0% of the rows are the same as an earlier one but for the id: if customers were"
+    assert told in capsys.readouterr().err
+    rows = tomllib.loads((repository / "data" / "contract.toml").read_text("utf-8"))["rows"]
+    assert rows["max_copies"] == 0.3
+    assert main(["data"]) == 0
+
+
+def test_customers_whom_coarse_columns_make_alike_are_allowed(adopted: Path) -> None:
+    contract = contracts.load(adopted / "data" / "contract.toml")
+    share = len(copies(table.read(contract), contract)) / len(bank())
+    assert 0.01 < share < contract.max_copies < 2 * share

@@ -36,7 +36,7 @@ def change(tmp_path: Path) -> Change:
 def test_an_age_of_up_to_a_million_is_refused(change: Change, policy: Policy) -> None:
     path = change("max = 99", "max = 1000000")
     with pytest.raises(ConfigurationError) as refused:
-        examination.examine(contracts.load(path), policy.drift)
+        examination.examine(contracts.load(path), policy)
     said = str(refused.value)
     assert said.startswith(f"{path}: column 'age': max: must be from -")
     assert "not 1e+06: nearly all customers of " in said
@@ -47,7 +47,7 @@ def test_an_age_of_up_to_a_million_is_refused(change: Change, policy: Policy) ->
 def test_a_lower_bound_is_held_against_the_customers_too(change: Change, policy: Policy) -> None:
     path = change("min = 0\nmax = 500", "min = -1e6\nmax = 500")
     with pytest.raises(ConfigurationError, match="column 'monthly_spend': min: must be from -"):
-        examination.examine(contracts.load(path), policy.drift)
+        examination.examine(contracts.load(path), policy)
 
 
 def test_the_bounds_around_one_customer_far_from_all_others_are_taken(change: Change) -> None:
@@ -69,4 +69,4 @@ def test_a_bound_with_room_and_no_bound_are_taken(
     change: Change, policy: Policy, bound: str
 ) -> None:
     path = change("max = 99", bound)
-    assert examination.examine(contracts.load(path), policy.drift).failures == []
+    assert examination.examine(contracts.load(path), policy).failures == []

@@ -1,6 +1,7 @@
 """Drift is significant and large, or it is none; the message says what changed, with numbers."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from toolkit.data import drift
 from toolkit.data import reference as references
 from toolkit.data.contract import Contract
 from toolkit.data.distribution import measure_numbers
-from toolkit.data.drift import Drift
+from toolkit.data.effect import Drift
 from toolkit.data.reference import Reference
 from toolkit.model.policy import Policy
 from toolkit.tests import customers
@@ -61,13 +62,18 @@ def test_features_target_and_predictions_are_compared(
 ) -> None:
     drifts = compare(customers.make(1000))
     assert {one.level for one in drifts} == {"ok"}
-    assert [(one.column, one.aspect) for one in drifts] == [
-        *(("age", "distribution"), ("age", "nulls")),
-        *(("tenure_months", "distribution"), ("tenure_months", "nulls")),
-        *(("monthly_spend", "distribution"), ("monthly_spend", "nulls")),
-        *(("plan type", "distribution"), ("plan type", "categories"), ("plan type", "nulls")),
-        *(("left", "distribution"), ("predictions", "distribution")),
-    ]
+    numbers = ("age", "tenure_months", "monthly_spend")
+    assert sorted((one.column, one.aspect) for one in drifts) == sorted(
+        [
+            *((name, "distribution") for name in (*numbers, "plan type", "left", "predictions")),
+            *((name, "nulls") for name in (*numbers, "plan type")),
+            *((name, "extremes") for name in numbers),
+            ("plan type", "categories"),
+            *((name, "calibration") for name in ("plan type", "predictions")),
+            *((name, "ranking") for name in ("plan type", "predictions")),
+            *((name, "alone") for name in (*numbers, "plan type")),
+        ]
+    )
 
 
 def shift_ages(row: Row, number: int) -> None:
@@ -195,7 +201,7 @@ def test_of_a_column_without_values_only_the_nulls_are_compared(
 ) -> None:
     drifts = compare(changed(lambda row, number: row.update(age="")))
     levels = {one.aspect: one.level for one in drifts if one.column == "age"}
-    assert levels == {"distribution": "unknown", "nulls": "fail"}
+    assert levels == {"distribution": "unknown", "extremes": "unknown", "nulls": "fail"}
 
 
 def test_a_missing_column_does_not_stop_the_comparison_of_the_others(
@@ -208,6 +214,7 @@ def test_a_missing_column_does_not_stop_the_comparison_of_the_others(
         customers.read(contract.path.parent, customers.make(1000))[1], contract, reference
     )
     del profile.numbers["age"]
+    profile = replace(profile, relation=None)
     columns = {
         one.column for one in drift.compare(profile, reference.profile, contract, policy.drift)
     }
@@ -257,4 +264,9 @@ def test_significance_is_corrected_for_the_number_of_comparisons(
     compare: Callable[[list[Row]], list[Drift]], policy: Policy
 ) -> None:
     drifts = compare(customers.make(1000))
-    assert {one.significance for one in drifts} == {policy.drift.significance / len(drifts)}
+    overall = ("calibration", "ranking")
+    of_columns = [one for one in drifts if one.column != "predictions" or one.aspect not in overall]
+    half = policy.drift.significance / 2
+    assert {one.significance for one in of_columns} == {half / len(of_columns)}
+    others = {one.significance for one in drifts} - {half / len(of_columns)}
+    assert others == {half / (len(drifts) - len(of_columns))}

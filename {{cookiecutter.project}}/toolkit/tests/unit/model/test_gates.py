@@ -65,6 +65,7 @@ def scored(**changes: Any) -> Evidence:
         **{"state": "scored", "why": "", "release": "c0ffee", "environment": "prod"},
         **{"model_sha256": "a" * 64, "served_since": "2026-11-01", "age_days": 0.1},
         **{"rows": 990, "refused": 10, "rows_when_released": 950, "held_out": 1000},
+        **{"churned": 280, "churned_when_released": 260, "roc_auc_when_released": estimate(0.85)},
         **{"missing_features": [], "new_features": []},
         "comparisons": [comparison("roc_auc", 0.85, 0.851, 0.4)],
         "slices": [{"name": "young", "comparisons": [comparison("roc_auc", 0.8, 0.8, 0.5)]}],
@@ -78,6 +79,7 @@ def evidence(strict: Policy) -> Evidence:
         "schema": EVIDENCE_SCHEMA,
         "policy_sha256": strict.sha256,
         "training": "full",
+        "data_warnings": [],
         "rows": {"held_out": 1000},
         "answers": 500,
         "metrics": {
@@ -110,12 +112,14 @@ def test_good_evidence_passes(evidence: Evidence, strict: Policy) -> None:
     assert verdict.passed
     assert (verdict.reasons, verdict.warnings) == ([], [])
     assert [one.subject for one in verdict.outcomes] == [
-        *("distinct probabilities", "roc_auc", "roc_auc", "brier", "latency_ms"),
+        *("data", "distinct probabilities", "roc_auc", "roc_auc", "brier", "latency_ms"),
         *("slices: roc_auc", "slices: recall", "slices against the champion: roc_auc"),
         *(
             "champion: age",
             "champion: refused customers",
             "champion: holdout",
+            "champion: churn rate of the holdout",
+            "champion: difficulty of the holdout",
             "champion: features",
         ),
         *("champion: roc_auc", "fairness: recall by gender"),
@@ -125,7 +129,7 @@ def test_good_evidence_passes(evidence: Evidence, strict: Policy) -> None:
 def test_the_verdict_is_kept_as_json(evidence: Evidence, strict: Policy) -> None:
     kept = gates.decide(evidence, strict).as_json()
     assert kept["verdict"] == "passed"
-    assert kept["rules"][2] == {
+    assert kept["rules"][3] == {
         **{"subject": "roc_auc", "rule": "at least 0.7", "value": 0.85},
         **{"level": "ok", "sentence": ""},
     }
@@ -359,11 +363,62 @@ def test_a_champion_that_no_longer_loads_is_named(
     evidence: Evidence, strict: Policy, level: str
 ) -> None:
     champion = {"state": "unscorable", "why": "it wants the column 'region'", "release": "c0ffee"}
-    policy = replace(strict, champion=replace(strict.champion, other_features=level))
+    policy = replace(strict, champion=replace(strict.champion, not_comparable=level))
     verdict = gates.decide(evidence | {"champion": champion}, policy)
-    sentence = "the champion c0ffee cannot be scored any more: it wants the column 'region'"
+    sentence = (
+        "the champion c0ffee cannot be scored any more: it wants the column 'region'; where that "
+        'is right, accept it for one release: not_comparable = "warn" under [champion] in '
+        "quality.toml"
+    )
     assert (verdict.reasons if level == "fail" else verdict.warnings) == [sentence]
     assert verdict.passed == (level == "warn")
+
+
+def test_a_champion_that_cannot_be_scored_fails_by_default(policy: Policy) -> None:
+    assert (policy.champion.other_features, policy.champion.not_comparable) == ("warn", "fail")
+
+
+@pytest.mark.parametrize(
+    ("changes", "warning"),
+    [
+        (
+            {"churned": 400},
+            "40.0% of the holdout churned, and 27.4% of that of the champion c0ffee when it was "
+            "released: look at who is held out",
+        ),
+        (
+            {"roc_auc_when_released": estimate(0.9)},
+            "the champion c0ffee has a ROC AUC of 0.8510 on this holdout, and had 0.9000 on its "
+            "own when it was released: look at who is held out",
+        ),
+        (
+            {"churned_when_released": None},
+            "the evidence of the champion c0ffee does not say how many of its holdout churned",
+        ),
+        (
+            {"roc_auc_when_released": {}},
+            "the evidence of the champion c0ffee does not say its ROC AUC when released",
+        ),
+    ],
+)
+def test_another_holdout_than_the_champion_s_warns(
+    evidence: Evidence, strict: Policy, changes: Evidence, warning: str
+) -> None:
+    verdict = gates.decide(evidence | {"champion": scored(**changes)}, strict)
+    assert (verdict.reasons, verdict.warnings) == ([], [warning])
+
+
+def test_what_the_data_check_warns_of_is_told_again(evidence: Evidence, strict: Policy) -> None:
+    verdict = gates.decide(evidence | {"data_warnings": ["age: drift", "a doubt"]}, strict)
+    assert verdict.passed
+    assert verdict.warnings == ["the data: age: drift", "the data: a doubt"]
+
+
+def test_evidence_that_does_not_say_what_the_data_check_warned_of_fails(
+    evidence: Evidence, strict: Policy
+) -> None:
+    del evidence["data_warnings"]
+    assert reasons(evidence, strict) == ["the evidence does not say what the data check warned of"]
 
 
 @pytest.mark.parametrize("level", ["warn", "fail"])

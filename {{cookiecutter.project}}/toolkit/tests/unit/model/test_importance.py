@@ -28,7 +28,8 @@ def customers(rows: int, seed: int) -> Dataset:
     }
     score = 3 * (columns["monthly_spend"] / 200 - columns["tenure_months"] / 60)
     labels = (score + rng.logistic(size=rows) > 0).astype(np.int64)
-    return Dataset(np.array([f"{seed}-{n}" for n in range(rows)], object), columns, labels, {})
+    ids = np.array([f"{seed}-{n}" for n in range(rows)], object)
+    return Dataset(ids, columns, labels, {}, ids)
 
 
 def evaluation(dataset: Dataset, contract: Contract, score: Score) -> Evaluation:
@@ -154,7 +155,8 @@ def test_a_quick_training_is_measured_out_of_fold(
 ) -> None:
     # Labels that have to do with nothing: a model that was trained on them would know them.
     rng = np.random.default_rng(0)
-    noise = Dataset(dataset.ids, dataset.columns, rng.integers(0, 2, len(dataset)), {})
+    labels = rng.integers(0, 2, len(dataset))
+    noise = Dataset(dataset.ids, dataset.columns, labels, {}, dataset.groups)
     quick = training.cross_validate(noise, contract, policy.training)
     rows = np.arange(0, len(quick.customers), 2)
     again = quick.predict(Features(contract).matrix(quick.customers.select(rows).columns), rows)

@@ -87,13 +87,25 @@ def test_drift_fails_and_says_what_changed(
     assert "data/customers.csv: predictions: distribution drift: mean" in output
     document = report(repository, "data")
     failed = [drift["column"] for drift in document["drifts"] if drift["level"] == "fail"]
-    assert failed == ["monthly_spend", "predictions"]
+    assert set(failed) == {"monthly_spend", "predictions"}
 
 
 def test_accepted_drift_becomes_the_reference(repository: Path) -> None:
     double_the_bills(repository)
     assert main(["reference"]) == 0
     assert main(["data"]) == 0
+
+
+@pytest.mark.parametrize("command", ["gate", "train"])
+def test_a_training_tells_what_the_data_check_warns_of(
+    repository: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    contract = repository / "data" / "contract.toml"
+    text = contract.read_text(encoding="utf-8")
+    contract.write_text(text.replace("max = 99", "max = 120"), encoding="utf-8")
+    assert main([command]) == 0
+    warning = "the data: data/reference.json was made under other columns of data/contract.toml"
+    assert warning in capsys.readouterr().err
 
 
 def test_broken_data_cannot_become_the_reference(
@@ -204,13 +216,14 @@ def test_a_full_training_writes_what_a_release_needs(repository: Path) -> None:
     )
     rules = [(rule["subject"], rule["rule"], rule["level"]) for rule in document["rules"]]
     assert rules == [
+        ("data", "the data check warns of nothing", "ok"),
         ("distinct probabilities", "more than one", "ok"),
         ("roc_auc", "significantly better than random guessing", "ok"),
         ("roc_auc", "at least 0.7", "ok"),
         ("brier", "at most 0.2", "ok"),
         ("missed_cost", "at most 30 EUR per customer", "ok"),
         ("latency_ms", "at most 1000", "ok"),
-        ("slices: roc_auc", rules[6][1], "ok"),
+        ("slices: roc_auc", rules[7][1], "ok"),
         ("champion", "fetched", "warn"),
     ]
     for name in ("gate.html", "model_card.md", "model_card.html"):

@@ -1,6 +1,7 @@
 """The reference is small and reproducible, and refused under another contract."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,8 @@ def reference(read: tuple[Contract, Table]) -> Reference:
 
 
 def test_a_reference_survives_its_file(read: tuple[Contract, Table], reference: Reference) -> None:
-    assert references.load(read[0]) == reference
+    loaded = references.load(read[0])
+    assert replace(loaded, sha256=None) == reference
 
 
 def test_the_same_table_gives_the_same_bytes(
@@ -51,7 +53,7 @@ def test_the_file_has_a_line_for_each_column_and_no_customer(
     for name in ("age", "plan type", "left"):
         assert sum(line.startswith(f'      "{name}": ') for line in text.splitlines()) == 1
     assert "customer 1" not in text
-    assert len(text) < 10_000
+    assert len(text) < 20_000
 
 
 def test_its_model_separates_churned_from_retained_customers(
@@ -94,12 +96,21 @@ def test_customers_with_one_label_are_no_reference(read: tuple[Contract, Table])
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"schema": 1', '"schema": 2', "schema: is 2, but this version of the toolkit reads 1"),
+        ('"schema": 2', '"schema": 3', "schema: is 3, but this version of the toolkit reads 2"),
         ('"rows": 400', '"rows": "many"', "profile.rows: Input should be a valid integer"),
         ('"age"', '"years"', "it lacks the contract's integer column 'age'"),
         ('"is_new_customer"', '"is_old"', "its model has other features than the contract"),
         ("{", "", "Invalid JSON"),
         ('"model"', '"models"', "model: "),
+        ('"rows": 400', '"rows": 5', "it was edited by hand: the figures of 'age' contradict"),
+        ('"nulls": 2', '"nulls": 3', "it was edited by hand: the figures of 'age' contradict"),
+        ('"mean": 5', '"mean": 6', "it was edited by hand: its sha256 is not that of its content"),
+        (
+            '"optimism"',
+            '"optimist"',
+            "it was edited by hand: its sha256 is not that of its content",
+        ),
+        ('"schema": 2', '"schema": 1', "it was edited by hand: it has figures that schema 1 does"),
     ],
 )
 def test_an_invalid_reference_is_refused(
@@ -139,5 +150,8 @@ def test_predictions_do_not_depend_on_the_chunk_size(
 
 def test_the_file_is_plain_json(read: tuple[Contract, Table], reference: Reference) -> None:
     document = json.loads(read[0].reference.read_bytes())
-    assert list(document) == ["schema", "data_sha256", "profile", "model"]
+    assert list(document) == [
+        *("schema", "data_sha256", "contract_sha256", "accepted"),
+        *("profile", "model", "sketch", "sha256"),
+    ]
     assert document["model"]["features"] == list(Features(read[0]).names)
