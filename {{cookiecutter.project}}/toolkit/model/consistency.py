@@ -30,6 +30,8 @@ SCHEMA = 1
 ROWS = 1000
 # Of all customers that are compared: a wide table has fewer.
 VALUES = 1_000_000
+# A field of a request is looked for among all of its customer's: a thousand cost a million.
+LOOK_UPS = 200_000_000
 ANY_THRESHOLD = 0.5
 
 
@@ -109,7 +111,7 @@ def representative_rows(dataset: Dataset, contract: Contract) -> npt.NDArray[np.
     """Return the positions of customers with every kind of value that a column has.
 
     They are a fixed choice of `ROWS`, and for every feature a null, both ends of its range, and
-    each category; as many of these customers as have `VALUES` values.
+    each category; of a wide table fewer, as `VALUES` and `LOOK_UPS` allow.
     """
     rows = set(quick_rows(dataset, ROWS).tolist())
     for column in contract.features:
@@ -121,7 +123,8 @@ def representative_rows(dataset: Dataset, contract: Contract) -> npt.NDArray[np.
         else:
             firsts = [np.flatnonzero(values == category) for category in (*column.categories, None)]
             rows.update(int(first[0]) for first in firsts if len(first))
-    most = max(1, min(MAX_CUSTOMERS, VALUES // len(contract.features)))
+    count = len(contract.features)
+    most = max(1, min(MAX_CUSTOMERS, VALUES // count, LOOK_UPS // count**2))
     return np.array(sorted(rows)[:most])
 
 
