@@ -20,6 +20,17 @@ COMMANDS = {
     "verify": (MODEL, "verify", "measure and decide again what a release's evidence says"),
     "adopt": (DATA, "adopt", "replace the sample data with your own table"),
 }
+# What a table does not say about itself; each may be given more than once.
+ANSWERS = (
+    (
+        "--csv",
+        "KEY=VALUE",
+        "how the file is written, with a key of [csv] in the contract: decimal=,",
+    ),
+    ("--null", "[COLUMN=]TEXT", "a text that means null, in all columns or in one"),
+    ("--category", "COLUMN", "a column of categories, whatever its values look like"),
+    ("--ignore", "COLUMN", "a column to leave out"),
+)
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -32,10 +43,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         command.add_argument("--quality", type=Path, default=Path("quality.toml"))
         command.add_argument("--reports", type=Path, default=Path("reports"))
     # The last of them is adopt's.
-    command.add_argument("file", type=Path, metavar="FILE", help="CSV, also .gz, or Parquet")
+    command.add_argument("file", type=Path, metavar="FILE", help="CSV, also compressed, or Parquet")
     command.add_argument("--target", required=True, metavar="COLUMN", help="the churn label")
     command.add_argument("--id", required=True, metavar="COLUMN", help="the customer's id")
     command.add_argument("--positive", metavar="VALUE", help="the label of a churned customer")
+    for option, name, text in ANSWERS:
+        command.add_argument(option, action="append", default=[], metavar=name, help=text)
     return parser.parse_args(arguments)
 
 
@@ -48,8 +61,12 @@ def main(arguments: list[str] | None = None) -> int:
         run = getattr(import_module(module), function)
         if options.command == "adopt":
             from .data.adoption import Request
+            from .data.source import Answers
 
-            run(places, Request(options.file, options.target, options.id, options.positive))
+            lists = (options.csv, options.null, options.category, options.ignore)
+            answers = Answers(*map(tuple, lists))
+            who = (options.target, options.id, options.positive)
+            run(places, Request(options.file, *who, answers))
             return 0
         return 0 if run(places) else 1
     except ToolkitError as error:

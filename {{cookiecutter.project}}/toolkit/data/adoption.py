@@ -3,17 +3,14 @@
 All files are planned before the first is written, so an unusable table changes nothing.
 """
 
-import difflib
 import math
 import tempfile
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from ..errors import ConfigurationError, DataError
 from ..model import first_training, policy_file, rehearsal
@@ -23,11 +20,11 @@ from ..reports import files as reports
 from . import acceptance, adoption_text, reference, table
 from . import contract as contracts
 from . import dataset as datasets
-from .column_inference import TOO_PRECISE, Inferred, companion_of_nulls, infer
-from .contract import Column, Contract, Csv
-from .dialect import read_unknown
+from .column_inference import Inferred, companion_of_nulls, infer
+from .contract import Column, Contract
 from .examination import load_training_data
 from .progress import say
+from .source import SHOWN, Answers, Source, read, require_column
 from .validation import copies, validate
 
 MIN_ROWS = 300
@@ -37,10 +34,11 @@ SAMPLE_ROWS = 500
 SUMMARY = "adoption.md"
 # Only a fresh repository has it, beside the sample that it generates.
 GENERATOR = "make_sample.py"
-POSITIVE = frozenset(("yes", "y", "true", "t", "1", "left", "churn", "churned"))
+POSITIVE = frozenset(("yes", "true", "left", "churn", "churned"))
+# One letter or digit means churned only beside its opposite: 1 may be the first of 1 and 2.
+PAIRS = (("1", "0"), ("y", "n"), ("t", "f"))
 # By chance a table of a few thousand customers has fewer.
 FEW_COPIES = 0.01
-SHOWN = 5  # rows or names in a message
 PROGRESS_EVERY_COLUMNS = 100
 
 
@@ -54,46 +52,15 @@ class Request:
         The columns with the churn label and with the customer's id.
     positive
         The label of a churned customer; None to recognise it by its name.
+    answers
+        What the user says about how the table is written.
     """
 
     file: Path
     target: str
     id: str
     positive: str | None
-
-
-@dataclass(frozen=True)
-class Source:
-    """A table before anything is known about its columns.
-
-    Attributes
-    ----------
-    content
-        The bytes of the file.
-    dialect
-        The format of a CSV file.
-    header
-        The names of the columns.
-    text
-        The columns as text, named by their position, NaN for nulls; the index is each row's line
-        or row number.
-    unit
-        What the index counts: ``line`` or ``row``.
-    """
-
-    content: bytes
-    dialect: Csv
-    header: tuple[str, ...]
-    text: pd.DataFrame
-    unit: str
-
-    def column(self, name: str) -> pd.Series:
-        """Return the column of this name."""
-        return self.text[self.header.index(name)].rename(name)
-
-    def describe(self, rows: "pd.Series[bool]") -> str:
-        """Return the number of the selected rows and where the first of them are, for messages."""
-        return table.describe_rows(int(rows.sum()), self.unit, rows.index[rows][:SHOWN].tolist())
+    answers: Answers = field(default_factory=Answers)
 
 
 def adopt(places: Places, request: Request) -> list[Path]:
@@ -138,7 +105,7 @@ def plan(places: Places, request: Request) -> dict[Path, bytes]:
         The request names a column that the table lacks.
     """
     package = contracts.load(places.contract).package
-    source = _read(request.file)
+    source = _read(request)
     target = _target(request, source)
     churned = (source.column(request.target) == target.positive).to_numpy()
     columns = _columns(request, source, target, churned)
@@ -170,7 +137,7 @@ def plan(places: Places, request: Request) -> dict[Path, bytes]:
         made = acceptance.first(reference.make(adopted, dataset, contract))
         reports.write_bytes(contract.reference, reference.to_json(made))
         _rehearse(contract, draft / places.quality.name, trained)
-        summary = adoption_text.summary(name, source.dialect, columns, trained, dataset, contract)
+        summary = adoption_text.summary(name, source, columns, trained, dataset, contract)
     return {
         folder / name: source.content,
         folder / SAMPLE: source.content if name == SAMPLE else _sample(source, dataset),
@@ -206,36 +173,23 @@ def _rehearse(contract: Contract, quality: Path, trained: FirstTraining) -> None
         )
 
 
-def _read(path: Path) -> Source:
-    content = table.read_bytes(path)
-    if table.is_parquet(path):
-        header, frame = table.read_parquet(path, content)
-        frame.index += 1
-        source = Source(content, Csv(), header, frame.apply(table.as_text), "row")
-    else:
-        dialect, header, text = read_unknown(path, content)
-        source = Source(content, dialect, header, text, "line")
-    duplicates = [name for name, count in Counter(header).items() if count > 1]
-    if duplicates:
-        names = ", ".join(map(repr, duplicates))
-        raise DataError(f"{path}: more than one column is named {names}", "rename them")
+def _read(request: Request) -> Source:
+    source = read(request.file, request.answers, (request.id, request.target))
     if len(source.text) < MIN_ROWS:
         raise DataError(
-            f"{path}: {len(source.text)} rows are too few: every metric would be mostly noise",
+            f"{request.file}: {len(source.text)} rows are too few: every metric would be mostly "
+            "noise",
             f"provide at least {MIN_ROWS} rows",
         )
+    for sentence in adoption_text.how_it_was_read(request.file.name, source):
+        say(sentence)
     return source
 
 
 def _target(request: Request, source: Source) -> Column:
     """Return the target column; an id or a target column that cannot be one is refused."""
-    for option, name in (("--target", request.target), ("--id", request.id)):
-        if name not in source.header:
-            near = difflib.get_close_matches(name, source.header, n=3, cutoff=0.4) or source.header
-            raise ConfigurationError(
-                f"{option}: {request.file} has no column {name!r}",
-                f"use one of its columns, such as {', '.join(near[:SHOWN])}",
-            )
+    require_column(request.file, "--target", request.target, source.header)
+    require_column(request.file, "--id", request.id, source.header)
     if request.id == request.target:
         raise ConfigurationError(
             f"--id and --target are both {request.id!r}", "name two different columns"
@@ -268,7 +222,7 @@ def _target(request: Request, source: Source) -> Column:
     names = sorted(counts.index)
     positive = [name for name in names if request.positive in (None, name)]
     if request.positive is None:
-        positive = [name for name in names if name.lower() in POSITIVE]
+        positive = [name for name in names if _means_churned(name, names)]
     if len(positive) != 1:
         raise ConfigurationError(
             f"--positive: which value of {request.target} means churned: {names[0]!r} or "
@@ -278,6 +232,14 @@ def _target(request: Request, source: Source) -> Column:
     return Column(
         request.target, "target", "category", categories=tuple(names), positive=positive[0]
     )
+
+
+def _means_churned(name: str, names: Sequence[str]) -> bool:
+    """Return whether a label tells by itself, or beside the other one, that it means churned."""
+    # 1.0 and 0.0 are 1 and 0.
+    plain = {one: one.lower().removesuffix(".0") for one in names}
+    [other] = [plain[one] for one in names if one != name]
+    return plain[name] in POSITIVE or (plain[name], other) in PAIRS
 
 
 def _columns(
@@ -293,7 +255,7 @@ def _columns(
             observed = f"{target.positive!r} {churned.mean():.1%}"
             columns.append(Inferred(name, target, observed))
         else:
-            columns.append(infer(name, source.column(name), source.dialect, churned))
+            columns.append(_inferred(name, source, churned))
         if place % PROGRESS_EVERY_COLUMNS == 0:
             say(f"inspected {place} of {len(source.header)} columns")
     if not any(one.column and one.column.role == "feature" for one in columns):
@@ -305,10 +267,17 @@ def _columns(
             "add columns that vary and are related to churn",
         )
     for one in columns:
-        if one.note.startswith(TOO_PRECISE):
-            say(f"left out {one.name}: {one.note}")
+        if one.column is None:
+            say(f"left out {one.name}: {one.note} ({one.observed})")
     kept = [one.name for one in columns if one.column]
     return [replace(one, nulls=_nulls(source, one.name, kept)) for one in columns]
+
+
+def _inferred(name: str, source: Source, churned: npt.NDArray[np.bool_]) -> Inferred:
+    reading = source.readings.get(name)
+    if reading is None:
+        return Inferred(name, None, "not read", "left out by --ignore")
+    return infer(name, source.column(name), reading, source.dialect, churned)
 
 
 def _nulls(source: Source, name: str, kept: Sequence[str]) -> str:
@@ -340,6 +309,7 @@ def _sample(source: Source, dataset: datasets.Dataset) -> bytes:
         header=list(source.header),
         sep=dialect.sep,
         quotechar=dialect.quotechar,
+        escapechar=dialect.escapechar,
         lineterminator="\n",
     )
     return text.encode(dialect.encoding)

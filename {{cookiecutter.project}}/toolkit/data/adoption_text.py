@@ -15,12 +15,43 @@ from ..reports.files import table
 from .column_inference import MAX_CATEGORIES, MOST_CATEGORIES, ROWS_PER_CATEGORY, Inferred
 from .contract import MAX_COPIES, MAX_NULL_RATE, Column, Contract, Csv
 from .dataset import Dataset
+from .source import Source
 
+# Of a table with thousands of columns the terminal shows some, and adoption.md all.
+SHOWN_COLUMNS = 40
+NAMES = {"\t": "tab", " ": "space", "\u00a0": "no-break space", "\u202f": "narrow no-break space"}
 FIRST_RULE = "[[rule]]"
 TRAINING = re.compile(r"^\[training\].*\n", re.MULTILINE)
 NEXT_TABLE = re.compile(r"^(?=\[)", re.MULTILINE)
 # The rules that do not depend on the table.
 KEPT = re.compile('^metric = "(latency_ms|model_mb)"$', re.MULTILINE)
+
+
+def how_it_was_read(file: str, source: Source) -> list[str]:
+    """Return in sentences how a table was read, with an example of each column."""
+    shown = list(source.readings.items())[:SHOWN_COLUMNS]
+    sentences = [f"{file}: {_format(source)}"]
+    for name, one in shown:
+        nulls = f"; null: {', '.join(map(repr, one.na_values))}" if one.na_values else ""
+        note = f" ({one.note})" if one.note else ""
+        sentences.append(f"  {name}: {one.kind}: {one.example!r} is {one.value}{nulls}{note}")
+    if len(shown) < len(source.readings):
+        sentences.append(f"  ... and {len(source.readings) - len(shown)} more columns")
+    return sentences
+
+
+def _format(source: Source) -> str:
+    """Return the format of a table in words."""
+    dialect = source.dialect
+    thousands = _mark(dialect.thousands) if dialect.thousands else "not separated"
+    numbers = f"decimal mark {_mark(dialect.decimal)}, thousands {thousands}"
+    if source.unit == "row":
+        return f"Parquet; numbers that are text: {numbers}"
+    return f"{dialect.encoding}, fields separated by {_mark(dialect.sep)}, {numbers}"
+
+
+def _mark(character: str) -> str:
+    return NAMES.get(character, repr(character))
 
 
 def contract(
@@ -84,6 +115,12 @@ def _keys(column: Column) -> Iterator[tuple[str, str]]:
         yield "positive", _quoted(column.positive)
     elif column.categories:
         yield "categories", _list(column.categories)
+    if column.sign is not None:
+        yield "sign", _quoted(column.sign)
+    if column.format is not None:
+        yield "format", _quoted(column.format)
+    if column.na_values:
+        yield "na_values", _list(column.na_values)
     if column.role in ("feature", "date") and column.max_null_rate != MAX_NULL_RATE:
         yield "max_null_rate", f"{column.max_null_rate:g}"
 
@@ -124,7 +161,7 @@ def quality(text: str, rules: Sequence[Rule]) -> str:
 
 def summary(
     file: str,
-    dialect: Csv,
+    source: Source,
     columns: Sequence[Inferred],
     trained: FirstTraining,
     dataset: Dataset,
@@ -135,22 +172,26 @@ def summary(
     kept = [one for one in columns if one.column is not None]
     ignored = [one for one in columns if one.column is None]
     noted = [one for one in kept if one.note]
-    target, csv = adopted.target, ", ".join(_csv_keys(dialect).splitlines())
+    target = adopted.target
     [customer] = as_requests(dataset.select(np.arange(1)), adopted)
     share, label = dataset.labels.mean(), f"`{target.name}` is `{target.positive}`"
     example = shlex.quote(json.dumps(customer, ensure_ascii=False))
     of_how_many = ""
     if len(dataset) > TRAINED_ROWS:
         of_how_many = f", the training on a sample of {TRAINED_ROWS} customers"
-    csv_format = f"\nCSV format: {csv}." if csv else ""
     text = f"""\
 # Adoption of {file}
 
 Written once by `nox -s adopt`. The decisions are in `contract.toml`, `reference.json` and
 `sample.csv` in this folder, and in `quality.toml`: edit those, not this page.
 
-{len(dataset)} customers, of whom {share:.1%} churned: {label}.{csv_format}
+{len(dataset)} customers, of whom {share:.1%} churned: {label}.
 
+## How the table was read
+
+Format: {_format(source)}.
+
+{_readings(source)}
 ## Columns
 
 """
@@ -198,6 +239,16 @@ and passed{of_how_many}.
 $ curl --json {example} http://127.0.0.1:8000/predict
 ```
 """
+    )
+
+
+def _readings(source: Source) -> str:
+    return table(
+        ("column", "read as", "example", "value", "nulls besides the empty field"),
+        (
+            (name, one.kind, one.example, one.value, ", ".join(one.na_values))
+            for name, one in source.readings.items()
+        ),
     )
 
 

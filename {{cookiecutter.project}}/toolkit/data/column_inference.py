@@ -2,16 +2,18 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from ..model import precision
+from .column_reading import Reading
 from .contract import MAX_NULL_RATE, Column, Csv
-from .probe import LEAKING_AUC, SUSPICIOUS_AUC, single_feature_auc
-from .table import to_number
+from .number_text import to_number
+from .probe import LEAKING_AUC, SUSPICIOUS_AUC, may_leak, single_feature_auc
+from .table import is_number
 
 MAX_CATEGORIES = 50
 # Up to the second number of values where each has that many rows on average.
@@ -48,29 +50,59 @@ class Inferred:
     nulls: str = ""
 
 
-def infer(name: str, text: pd.Series, dialect: Csv, churned: npt.NDArray[np.bool_]) -> Inferred:
+def infer(
+    name: str,
+    text: pd.Series,
+    reading: Reading,
+    dialect: Csv,
+    churned: npt.NDArray[np.bool_],
+) -> Inferred:
     """Decide about a column that may be a feature.
 
     Parameters
     ----------
     text
         The column, [n], NaN for nulls.
+    reading
+        How its texts are read.
     dialect
         The format of its numbers.
     churned
         Whether each customer churned, [n].
     """
+    inferred = _inferred(name, text, reading, dialect, churned)
+    if inferred.column is None:
+        return inferred
+    column = replace(
+        inferred.column, na_values=reading.na_values, sign=reading.sign, format=reading.format
+    )
+    note = "; ".join(filter(None, (inferred.note, reading.note)))
+    return replace(inferred, column=column, note=note)
+
+
+def _inferred(
+    name: str,
+    text: pd.Series,
+    reading: Reading,
+    dialect: Csv,
+    churned: npt.NDArray[np.bool_],
+) -> Inferred:
     values = text.dropna()
     distinct = int(values.nunique())
     if distinct < 2:
-        observed = f"always {values.iloc[0]!r}" if distinct else "always empty"
+        observed = f"always {str(values.iloc[0])!r}" if distinct else "always empty"
         return Inferred(name, None, observed, CONSTANT)
     cap = _null_cap(float(text.isna().mean()))
-    numbers = to_number(text, dialect)
-    if numbers.notna().equals(text.notna()) and np.isfinite(numbers.dropna()).all():
-        return _number(name, text, numbers, cap, churned)
-    if pd.to_datetime(values, format="ISO8601", errors="coerce", utc=True).notna().all():
-        observed = f"{values.min()} to {values.max()}"
+    if reading.kind == "number":
+        return _number(name, text, reading, dialect, cap, churned)
+    if reading.kind == "unread":
+        return Inferred(name, None, f"{reading.example!r}: {reading.value}", reading.note)
+    if reading.kind == "date":
+        dates = values
+        if not pd.api.types.is_datetime64_any_dtype(values):
+            dates = pd.to_datetime(values, format=reading.format or "ISO8601", utc=True)
+        first, last = int(np.argmin(dates)), int(np.argmax(dates))
+        observed = f"{values.iloc[first]} to {values.iloc[last]}"
         note = "a date is validated but no feature; with max_age_days a stale table would fail"
         return Inferred(name, Column(name, "date", "date", max_null_rate=cap), observed, note)
     if distinct > _most_categories(len(values)):
@@ -89,9 +121,20 @@ def infer(name: str, text: pd.Series, dialect: Csv, churned: npt.NDArray[np.bool
 
 
 def _number(
-    name: str, text: pd.Series, numbers: pd.Series, cap: float, churned: npt.NDArray[np.bool_]
+    name: str,
+    text: pd.Series,
+    reading: Reading,
+    dialect: Csv,
+    cap: float,
+    churned: npt.NDArray[np.bool_],
 ) -> Inferred:
-    whole = not text.str.contains("[.,eE]", na=False).any() and not (numbers.dropna() % 1).any()
+    if is_number(text):
+        numbers = pd.Series(text.to_numpy(float, na_value=np.nan), index=text.index)
+        whole = True
+    else:
+        numbers = to_number(text, dialect, reading.sign)
+        whole = not text.str.contains(f"[{dialect.decimal}eE]", na=False).any()
+    whole = whole and not (numbers.dropna() % 1).any()
     low, high, distinct = float(numbers.min()), float(numbers.max()), int(numbers.nunique())
     observed = f"{low:g} to {high:g}, mean {numbers.mean():.4g}"
     if whole and distinct == numbers.notna().sum() and distinct > MAX_CATEGORIES:
@@ -145,6 +188,8 @@ def _probed(
     column: Column, observed: str, values: npt.NDArray[np.float64], churned: npt.NDArray[np.bool_]
 ) -> Inferred:
     """Ignore a feature that leaks the target."""
+    if not may_leak(values, churned):
+        return Inferred(column.name, column, observed)
     auc = single_feature_auc(values, churned)
     if auc >= LEAKING_AUC:
         note = f"target leakage: on its own it reaches a ROC AUC of {auc:.3f}"

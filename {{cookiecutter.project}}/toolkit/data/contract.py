@@ -25,8 +25,8 @@ MAX_NULL_RATE = 0.01
 # with a handful of columns has well below one in a hundred.
 MAX_COPIES = 0.05
 # Of a number, the largest float32, the model's input type; up to the other every integer is exact
-# as a float64.
-LARGEST = {"number": 3.4028234663852886e38, "integer": 2.0**53}
+# as a float64, and no larger one is rounded to it.
+LARGEST = {"number": 3.4028234663852886e38, "integer": 2.0**53 - 1}
 BOUNDS = {
     kind: Range(-largest, largest, f"the model knows no larger {kind}")
     for kind, largest in LARGEST.items()
@@ -40,6 +40,8 @@ RANGES = {
     "column.max_null_rate": Range(0, 1, "it is a share of the rows"),
     "column.max_age_days": Range(0, 3_650, "data older than ten years says nothing about today"),
 }
+# Between thousands in French, Polish, Swedish: spaces at which no line breaks.
+WIDE_SPACES = "\u00a0\u202f"
 REFERENCE_FILE = "reference.json"
 
 # The syntax that a rule's expression may use: no calls, attributes, subscripts or anything else.
@@ -73,6 +75,13 @@ class Column:
         Whether duplicates are refused.
     max_age_days
         The highest allowed age of the newest date; None where any is allowed.
+    na_values
+        Texts of the file that are nulls in this column, besides the empty field.
+    sign
+        What stands before or behind each number in the file and is no part of it: ``$``, ``%``;
+        None where nothing does.
+    format
+        The format of a date, as `datetime.strptime` has it; None for ISO 8601.
     """
 
     name: str
@@ -85,6 +94,9 @@ class Column:
     max_null_rate: float = 0.0
     unique: bool = False
     max_age_days: float | None = None
+    na_values: tuple[str, ...] = ()
+    sign: str | None = None
+    format: str | None = None
 
     @property
     def range(self) -> tuple[float, float]:
@@ -126,7 +138,9 @@ class Csv:
     Attributes
     ----------
     na_values
-        Strings that are read as null, besides the empty field.
+        Strings that are read as null in every column, besides the empty field.
+    comment
+        Lines before the header that begin with it are skipped.
     """
 
     sep: str = ","
@@ -136,6 +150,7 @@ class Csv:
     escapechar: str | None = None
     encoding: str = "utf-8"
     na_values: tuple[str, ...] = ()
+    comment: str | None = None
 
 
 @dataclass(frozen=True)
@@ -260,16 +275,18 @@ def _csv(section: Section) -> Csv:
         escapechar=section.take_or("escapechar", str, default.escapechar),
         encoding=section.take_or("encoding", str, default.encoding),
         na_values=section.texts_or_none("na_values"),
+        comment=section.take_or("comment", str, default.comment),
     )
     section.finish()
     # A quoted number may contain the separator, so only the characters of each group must differ.
-    for keys in (("sep", "quotechar", "escapechar"), ("decimal", "thousands")):
+    for keys in (("sep", "quotechar", "escapechar", "comment"), ("decimal", "thousands")):
         used: set[str] = set()
         for key in keys:
             character = getattr(csv, key)
             if character is None:
                 continue
-            if len(character) != 1 or not character.isascii() or character in "\r\n":
+            known = character.isascii() or (key == "thousands" and character in WIDE_SPACES)
+            if len(character) != 1 or not known or character in "\r\n":
                 raise section.refuse(key, f"must be one ASCII character, not {character!r}")
             if character in used:
                 raise section.refuse(key, f"{character!r} is already used by another key")
@@ -324,11 +341,25 @@ def _column(section: Section) -> Column:
             raise section.refuse("labels", f"must be two: retained and churned, not {count}")
         positive = section.choice("positive", categories)
     unique = role == "id" or (role != "target" and section.flag_or("unique", False))
+    na_values, sign, date_format = _reading(section, role, kind)
+    if both := [name for name in categories if name in na_values]:
+        raise section.refuse("na_values", f"{both[0]!r} is also one of the categories")
     section.finish()
     return Column(
         *(name, role, kind, minimum, maximum, categories, positive, max_null_rate),
-        *(unique, max_age_days),
+        *(unique, max_age_days, na_values, sign, date_format),
     )
+
+
+def _reading(
+    section: Section, role: str, kind: str
+) -> tuple[tuple[str, ...], str | None, str | None]:
+    """Return how the texts of a column are read: its nulls, its sign, its format."""
+    na_values = () if role in ("id", "target") else section.texts_or_none("na_values")
+    sign = section.take_or("sign", str, None) if kind in ("integer", "number") else None
+    if sign is not None and (not sign.strip() or any(one in "+-.,0123456789" for one in sign)):
+        raise section.refuse("sign", f"must be a sign such as $ or %, not {sign!r}")
+    return na_values, sign, section.take_or("format", str, None) if kind == "date" else None
 
 
 def _categories(section: Section, key: str) -> tuple[str, ...]:

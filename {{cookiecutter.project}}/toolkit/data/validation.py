@@ -13,8 +13,9 @@ from pandera.errors import SchemaError, SchemaErrors
 
 from ..errors import ConfigurationError
 from .contract import Column, Contract
+from .csv_text import Positions
 from .dataset import contents
-from .table import Positions, Table, describe_rows
+from .table import Table, describe_rows
 
 SHOWN = 5
 # Without a limit pandera formats every one of a million failures.

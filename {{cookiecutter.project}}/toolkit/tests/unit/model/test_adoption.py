@@ -276,7 +276,7 @@ def test_an_interrupted_adoption_can_be_repeated(
 
 
 def as_semicolons(frame: pd.DataFrame, folder: Path) -> str:
-    frame.to_csv(folder / "bank.csv", index=False, sep=";", decimal=",", encoding="cp1252")
+    frame.to_csv(folder / "bank.csv", index=False, sep=";", decimal=",", encoding="utf-8-sig")
     return "bank.csv"
 
 
@@ -328,6 +328,68 @@ def test_a_target_with_unknown_labels_needs_the_positive_one(
     assert main([*ADOPT, "--positive", "gone"]) == 2
     assert contents(repository) == before
     assert main([*ADOPT, "--positive", "moved"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("retained", "churned", "tells"),
+    [
+        *(("1", "2", False), ("1.0", "2.0", False), ("2", "1", False), ("no", "1", False)),
+        *(("0", "1", True), ("0.0", "1.0", True), ("n", "Y", True), ("stayed", "Churned", True)),
+    ],
+)
+def test_labels_that_do_not_tell_which_means_churned_are_asked_for(
+    repository: Path,
+    capsys: pytest.CaptureFixture[str],
+    retained: str,
+    churned: str,
+    tells: bool,
+) -> None:
+    frame = bank()
+    frame["gone"] = np.where(frame["gone"] == "Yes", churned, retained)
+    frame.to_csv("bank.csv", index=False)
+    if tells:
+        assert main([*ADOPT]) == 0
+        positive = contracts.load(repository / "data" / "contract.toml").target.positive
+        assert positive == churned
+    else:
+        assert main([*ADOPT]) == 2
+        assert "--positive: which value of gone means churned: " in capsys.readouterr().err
+
+
+def test_what_was_read_is_told_and_kept_for_every_later_reader(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Decimal comma, a currency, null words: the checks and the training read them alike."""
+    frame = bank()
+    frame["balance"] = [
+        "k.A." if pd.isna(value) else f"{value:,.2f} €".translate(str.maketrans(",.", ".,"))
+        for value in frame["balance"]
+    ]
+    frame["years"] = frame["years"].astype("str").replace("7", "#N/A")
+    frame.to_csv("bank.csv", index=False, sep=";")
+    assert main([*ADOPT]) == 1
+    output = capsys.readouterr().err
+    assert "balance: nearly all values are numbers with '€', but not 'k.A.' (" in output
+    assert main([*ADOPT, "--null", "balance=k.A."]) == 0
+    output = capsys.readouterr().err
+    assert "bank.csv: utf-8, fields separated by ';', decimal mark ',', thousands '.'" in output
+    assert "  balance: number: '" in output and "; null: 'k.A.'" in output
+    assert "left out currency: constant: a model can learn nothing from it (always 'EUR')" in output
+    contract = contracts.load(repository / "data" / "contract.toml")
+    years, balance, _ = contract.features
+    assert (balance.sign, balance.na_values, years.na_values) == ("€", ("k.A.",), ("#N/A",))
+    assert (contract.csv.decimal, contract.csv.thousands) == (",", ".")
+    known = bank()["balance"].dropna()
+    values = table.read(contract).values
+    np.testing.assert_array_equal(values["balance"].dropna(), known)
+    assert values["years"].isna().sum() == (bank()["years"] == 7).sum()
+    sample = table.read(replace(contract, data=repository / "data" / "sample.csv"))
+    assert not sample.unreadable
+    summary = (repository / "data" / "adoption.md").read_text(encoding="utf-8")
+    assert "Format: utf-8, fields separated by ';', decimal mark ',', thousands '.'." in summary
+    assert "| balance | number | " in summary and " | k.A. |" in summary
+    for command in ("data", "features"):
+        assert main([command]) == 0, command
 
 
 def only(*names: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
@@ -430,7 +492,7 @@ def test_a_table_with_a_duplicate_column_or_a_short_row_is_refused(
     lines[5] = lines[5].rpartition(",")[0]
     (repository / "bank.csv").write_text("\n".join(lines), encoding="utf-8")
     assert main([*ADOPT]) == 1
-    assert "gone is empty in 1 row, line 6" in capsys.readouterr().err
+    assert "fewer fields than the header's 10 in 1 row, line 6" in capsys.readouterr().err
 
 
 def test_a_table_behind_the_rules_of_quality_toml_is_kept() -> None:

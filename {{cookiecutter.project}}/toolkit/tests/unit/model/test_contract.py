@@ -45,7 +45,7 @@ def test_nulls_are_rare_in_features_and_never_in_id_or_target(contract: Contract
         ("max = 99", "max = nan", "column[2] 'age'.max: must be a finite number, not nan"),
         ("max = 99", "max = true", "column[2] 'age'.max: must be a finite number, not True"),
         ("max_null_rate = 0", "max_null_rate = 2", "max_null_rate: must be from 0 to 1, not 2: it"),
-        ("max = 99", "max = 1e300", "'age'.max: must be from -9007199254740992.0 to 9007199254740"),
+        ("max = 99", "max = 1e300", "'age'.max: must be from -9007199254740991.0 to 9007199254740"),
         (
             "max = 500\n",
             "max = 1e39\n",
@@ -77,6 +77,17 @@ def test_nulls_are_rare_in_features_and_never_in_id_or_target(contract: Contract
         ),
         ("schema = 1", 'schema = 1\nextra_columns = ["age"]', "'age' also has a [[column]]"),
         ("max = 99", "max = 99\nunique = 1", "column[2] 'age'.unique: must be true or false"),
+        ("max = 99", 'max = 99\nsign = "1"', "'age'.sign: must be a sign such as $ or %, not '1'"),
+        ("max = 99", 'max = 99\nformat = "%Y"', "column[2] 'age'.format: unknown key"),
+        ("max = 99", 'max = 99\nna_values = "x"', "'age'.na_values: must be a list of strings"),
+        (
+            '["basic", "full"]',
+            '["basic", "full"]\nna_values = ["full"]',
+            "na_values: 'full' is also one of the categories",
+        ),
+        ('labels = ["no"', 'na_values = ["?"]\nlabels = ["no"', "'left'.na_values: unknown key"),
+        ("schema = 1", 'schema = 1\ncsv = { comment = "//" }', "comment: must be one ASCII"),
+        ("schema = 1", 'schema = 1\ncsv = { thousands = "µ" }', "thousands: must be one ASCII"),
         ("max = 99", "max = 99\nmax_age_days = 3", "column[2] 'age'.max_age_days: unknown key"),
     ],
 )

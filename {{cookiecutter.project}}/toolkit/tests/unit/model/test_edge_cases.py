@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from pydantic import ValidationError
 
@@ -111,6 +112,61 @@ def test_an_invalid_value_is_refused_by_both(
     findings, _ = in_the_table(wide, column, text)
     errors, _ = in_a_request(wide, column, value)
     assert (findings, errors) == ([column], [column])
+
+
+FORMAT = """
+[csv]
+sep = ";"
+decimal = ","
+thousands = "."
+
+[[column]]"""
+WITH_FORMAT = (
+    CONTRACT.replace("\n[[column]]", FORMAT, 1)
+    .replace("min = 0\nmax = 500", 'min = 0\nmax = 5000\nsign = "€"\nna_values = ["k.A."]')
+    .replace('"full", "Über', '"full", "None", "Über')
+)
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "value"),
+    [
+        ("monthly_spend", "1.234,5 €", 1234.5),
+        ("monthly_spend", "€0,416", 0.416),
+        ("monthly_spend", "k.A.", None),
+        ("plan type", "None", "None"),
+    ],
+)
+def test_a_text_of_the_table_s_format_is_the_number_of_a_request(
+    tmp_path: Path, column: str, text: str, value: object
+) -> None:
+    contract, first = formatted(tmp_path, column, text)
+    [table_value] = first
+    assert pd.isna(table_value) if value is None else table_value == value
+    errors, _ = in_a_request(contract, column, value)
+    assert errors == []
+    if column == "monthly_spend":
+        # JSON has numbers: a text is none, in the table's format neither.
+        assert in_a_request(contract, column, text)[0] == [column]
+
+
+@pytest.mark.parametrize("text", ["0.416 €", "12.34 €", "1.2345 €", "1234.5 €", "7", "$7", "NA"])
+def test_a_number_of_another_format_is_refused(tmp_path: Path, text: str) -> None:
+    contract, _ = formatted(tmp_path, "monthly_spend", text)
+    current = table.read(contract)
+    assert list(current.unreadable["monthly_spend"]) == [text]
+    assert in_a_request(contract, "monthly_spend", text)[0] == ["monthly_spend"]
+
+
+def formatted(folder: Path, column: str, text: str) -> tuple[Contract, list[Any]]:
+    """Return a contract with a format of numbers, and the values of a table of one row."""
+    path = customers.write(folder, [])
+    path.write_text(WITH_FORMAT, encoding="utf-8")
+    contract = contracts.load(path)
+    row = {"name": "Ada", "age": "40", "tenure_months": "3", "monthly_spend": "20,5 €"}
+    row |= {"plan type": "full", "left": "no", column: text}
+    contract.data.write_text(";".join(row) + "\n" + ";".join(row.values()), encoding="utf-8")
+    return contract, table.read(contract).values[column].tolist()
 
 
 def test_a_new_customer_has_the_same_features_in_both(wide: Contract) -> None:

@@ -3,14 +3,18 @@
 import tomllib
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 
 from toolkit.data.adoption_text import contract
 from toolkit.data.column_inference import Inferred, _range, companion_of_nulls, infer
+from toolkit.data.column_reading import Reading, read_column, strip, without_nulls
 from toolkit.data.contract import Column, Csv
+from toolkit.data.words import words_of
 
 COUNT = 600
+PLAIN = Csv()
 RNG = np.random.default_rng(11)
 CHURNED = RNG.random(COUNT) < 0.3
 
@@ -20,16 +24,26 @@ def texts(values: object) -> pd.Series:
     return pd.Series(values, dtype="object").astype("str")
 
 
+def decide(
+    values: object, dialect: Csv = PLAIN, churned: npt.NDArray[np.bool_] = CHURNED
+) -> Inferred:
+    """Return the decision about a column of these values."""
+    text = texts(values)
+    reading = read_column(strip(words_of("x", text), frozenset()), dialect, frozenset())
+    assert isinstance(reading, Reading)
+    return infer("x", without_nulls(text, reading.na_values), reading, dialect, churned)
+
+
 def inferred(values: object) -> Column:
     """Return the column inferred from values without anything to review."""
-    result = infer("x", texts(values), Csv(), CHURNED)
+    result = decide(values)
     assert result.column is not None and result.note == ""
     return result.column
 
 
 def ignored(values: object) -> str:
     """Return why a column with these values is ignored."""
-    result = infer("x", texts(values), Csv(), CHURNED)
+    result = decide(values)
     assert result.column is None
     return f"{result.observed}: {result.note}"
 
@@ -91,9 +105,9 @@ def test_the_range_holds_what_it_was_inferred_from(values: list[float]) -> None:
 def test_a_category_is_kept_where_there_are_rows_enough_for_each_value() -> None:
     states = [f"state {number % 51}" for number in range(51 * 20)]
     churned = np.arange(len(states)) % 7 == 0
-    kept = infer("x", texts(states), Csv(), churned).column
+    kept = decide(states, churned=churned).column
     assert kept is not None and len(kept.categories) == 51
-    few = infer("x", texts(states[:-1]), Csv(), churned[:-1])
+    few = decide(states[:-1], churned=churned[:-1])
     assert few.note == "too many categories for 1019 rows: a model would memorise it"
 
 
@@ -111,15 +125,13 @@ def test_a_few_distinct_texts_are_a_category() -> None:
 
 
 def test_numbers_with_a_decimal_comma_are_numbers() -> None:
-    values = texts([f"{number % 90 + 1000},5" for number in range(COUNT)])
-    result = infer("x", values, Csv(sep=";", decimal=","), CHURNED)
+    values = [f"{number % 90 + 1000},5" for number in range(COUNT)]
+    result = decide(values, Csv(sep=";", decimal=","))
     assert result.column is not None and result.column.type == "number"
 
 
 def test_dates_are_validated_but_no_feature() -> None:
-    result = infer(
-        "x", texts([f"2026-11-{number % 28 + 1:02}" for number in range(COUNT)]), Csv(), CHURNED
-    )
+    result = decide([f"2026-11-{number % 28 + 1:02}" for number in range(COUNT)])
     assert result.column is not None and result.column.role == "date"
     assert result.observed == "2026-11-01 to 2026-11-28"
     assert "no feature" in result.note
@@ -165,7 +177,7 @@ def test_a_useless_column_is_ignored_with_the_reason(values: object, why: str) -
 
 def test_a_possible_leak_is_kept_for_review() -> None:
     nearly = np.where(RNG.random(COUNT) < 0.05, ~CHURNED, CHURNED)
-    result = infer("x", texts(nearly.astype(int)), Csv(), CHURNED)
+    result = decide(nearly.astype(int))
     assert result.column is not None
     assert result.note.startswith("possible target leakage: on its own it reaches a ROC AUC of 0.9")
 

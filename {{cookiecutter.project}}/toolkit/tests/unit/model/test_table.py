@@ -1,6 +1,8 @@
 """A table is read in any format that the contract describes; an unreadable one is a clear error."""
 
+import bz2
 import gzip
+import lzma
 import os
 import re
 from pathlib import Path
@@ -230,3 +232,64 @@ def test_of_duplicate_columns_none_is_read(tmp_path: Path) -> None:
     loaded = read(tmp_path, PLAIN.replace("tenure_months", "age").encode())
     assert loaded.header.count("age") == 2
     assert "age" not in loaded.values
+
+
+@pytest.mark.parametrize("name", ["customers.csv.bz2", "customers.csv.xz"])
+def test_a_table_in_other_compressions_is_read(tmp_path: Path, name: str) -> None:
+    packed = {".bz2": bz2.compress(PLAIN.encode()), ".xz": lzma.compress(PLAIN.encode())}
+    contract = contract_of(tmp_path, "customers.csv", name)
+    contract.data.write_bytes(packed[contract.data.suffix])
+    assert len(table.read(contract)) == 3
+    contract.data.write_bytes(PLAIN.encode())
+    with pytest.raises(DataError, match="not valid (bzip2|xz): "):
+        table.read(contract)
+
+
+@pytest.mark.parametrize(("head", "csv"), [("sep=,\n", ""), ("# by x\n# y\n", 'comment = "#"')])
+def test_lines_before_the_header_are_skipped_and_counted(
+    tmp_path: Path, head: str, csv: str
+) -> None:
+    loaded = read(tmp_path, (head + PLAIN.replace("Ada,40", "Ada,forty")).encode(), csv)
+    skipped = head.count("\n")
+    assert loaded.places([0, 2]) == (2 + skipped, 4 + skipped)
+    assert list(loaded.unreadable) == ["age"]
+
+
+def test_a_null_word_is_one_in_its_column_alone(tmp_path: Path) -> None:
+    contract = contract_of(tmp_path, "max = 99\n", 'max = 99\nna_values = ["None", "-1"]\n')
+    content = PLAIN.replace("Ada,40", "Ada, None").replace("Bob,", "None,-1").replace("51", "-1.0")
+    contract.data.write_text(content, encoding="utf-8")
+    values = table.read(contract).values
+    assert values["age"].isna().all()
+    assert list(values["name"]) == ["Ada", "None", "Zoë"]
+
+
+@pytest.mark.parametrize("text", ["1,2,3", "12,34", "0,416", "1,2345", "1.5.5"])
+def test_a_group_that_is_none_of_three_separates_no_thousands(tmp_path: Path, text: str) -> None:
+    content = PLAIN.replace("1234.5", f'"{text}"').encode()
+    loaded = read(tmp_path, content, 'thousands = ","')
+    assert list(loaded.unreadable["monthly_spend"]) == [text]
+
+
+def test_a_decimal_comma_admits_no_point(tmp_path: Path) -> None:
+    content = PLAIN.replace(",", ";").replace("20.5", "20,5").encode()
+    loaded = read(tmp_path, content, 'sep = ";"\ndecimal = ","')
+    assert list(loaded.unreadable["monthly_spend"]) == ["1234.5"]
+
+
+def test_an_integer_that_a_float_cannot_hold_is_refused(tmp_path: Path) -> None:
+    contract = contract_of(tmp_path, "customers.csv", "customers.parquet")
+    large = pd.array([2**53 - 1, 2**53 + 1, None], "Int64")
+    frame = pd.DataFrame({"tenure_months": large})
+    frame.to_parquet(contract.data)
+    loaded = table.read(contract)
+    assert list(loaded.unreadable["tenure_months"]) == [str(2**53 + 1)]
+    assert loaded.values["tenure_months"][0] == 2**53 - 1
+
+
+def test_a_parquet_column_of_lists_is_refused_where_the_contract_has_it(tmp_path: Path) -> None:
+    contract = contract_of(tmp_path, "customers.csv", "customers.parquet")
+    pd.DataFrame({"age": [[40], [41]], "other": [[1], [2]]}).to_parquet(contract.data)
+    with pytest.raises(DataError, match="but age is of the type list<") as refused:
+        table.read(contract)
+    assert "extra_columns" in refused.value.next_step
