@@ -94,7 +94,7 @@ def test_a_compressed_file_is_read(tmp_path: Path, pack: tuple[str, type[bytes]]
     ("content", "message"),
     [
         (b"PK\x03\x04...", "a.csv: it is a ZIP archive or an Excel workbook, not CSV"),
-        (gzip.compress(b"id,spend\n"), "a.csv: it is compressed with gzip, not CSV"),
+        (gzip.compress(b"id,spend\n", mtime=0), "a.csv: it is compressed with gzip, not CSV"),
         (bz2.compress(b"id,spend\n"), "a.csv: it is compressed with bzip2, not CSV"),
         (b"PAR1", "a.csv: it is Parquet, not CSV"),
         (b"<!DOCTYPE html>", "a.csv: it is an HTML page, perhaps of a log-in, not CSV"),

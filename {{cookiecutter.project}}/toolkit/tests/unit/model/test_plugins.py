@@ -271,7 +271,11 @@ def test_wrong_metrics_are_named_with_their_line(write: Write) -> None:
 def test_the_command_line_prints_the_error_and_no_traceback(
     write: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    package = write(estimators=ESTIMATORS, metrics="METRICS = ()\n", features="1 +\n").package
+    right = {
+        name: f"from toolkit.tests.example.{name} import {name.upper()}\n"
+        for name in ("estimators", "metrics")
+    }
+    package = write(**right, features="1 +\n").package
     assert main(["reference", "--contract", "contract.toml"]) == 2
     output = capsys.readouterr().err
     assert output.startswith(f"src/{package}/features.py, line 1: ")
