@@ -10,10 +10,11 @@ from .places import Places
 
 # Each command's module, which is imported when it is asked for: a data check needs no training.
 DATA, MODEL = "toolkit.data.commands", "toolkit.model.commands"
+FEATURES = "toolkit.model.features_command"
 COMMANDS = {
     "data": (DATA, "check_data", "check the data against its contract and the reference"),
     "reference": (DATA, "accept_reference", "make the current data the reference for drift"),
-    "features": (MODEL, "check_features", "compare training, serving and contract"),
+    "features": (FEATURES, "check_features", "compare training, serving and contract"),
     "gate": (MODEL, "gate", "train quickly on a sample, and check the metrics"),
     "train": (MODEL, "train", "train on all data, export the model, and check it"),
     "nightly": (MODEL, "nightly", "train, and tell whether the model beats an earlier one"),

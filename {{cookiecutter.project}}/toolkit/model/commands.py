@@ -30,6 +30,7 @@ from . import (
 )
 from . import nightly as nights
 from .evaluation import best_threshold
+from .other_process import OtherProcess
 from .policy import Policy
 from .predictor import MODEL_FILE
 from .training import Evaluation, Trained
@@ -38,7 +39,7 @@ Document = dict[str, Any]
 Measure = Callable[[TrainingData, Policy], Document]
 
 
-def check_features(places: Places) -> bool:
+def check_features(places: Places, other: OtherProcess) -> bool:
     """Compare training, serving and contract with one another; writes features.json and .md."""
     document: Document = {
         "schema": consistency.SCHEMA,
@@ -52,7 +53,7 @@ def check_features(places: Places) -> bool:
         contract = contracts.load(places.contract)
         policy = policy_file.load(places.quality, contract.package)
         data = load_training_data(contract, policy)
-        compared = consistency.compare(data, policy.training)
+        compared = consistency.compare(data, policy.training, other)
         document |= asdict(compared)
         document["reasons"] = list(compared.differences)
         document["verdict"] = "failed" if compared.differences else "passed"

@@ -20,9 +20,10 @@ from ..data.contract import Column, Contract
 from ..data.dataset import Dataset, quick_rows
 from ..data.examination import TrainingData
 from ..serving.customer import MAX_CUSTOMERS, CustomerSchema
-from . import answers, purity, training
+from . import answers, fitting, purity, training
 from .export import export
 from .features import Features, Matrix
+from .other_process import OtherProcess
 from .policy import TrainingPolicy
 from .predictor import Predictor
 
@@ -58,8 +59,13 @@ class Consistency:
     prediction_difference: float
 
 
-def compare(data: TrainingData, policy: TrainingPolicy) -> Consistency:
+def compare(data: TrainingData, policy: TrainingPolicy, other: OtherProcess) -> Consistency:
     """Train quickly, and compare the contract, the model and the server with one another.
+
+    Parameters
+    ----------
+    other
+        The process in which the owner's code runs once more, which was given nothing yet.
 
     Raises
     ------
@@ -69,32 +75,33 @@ def compare(data: TrainingData, policy: TrainingPolicy) -> Consistency:
     dataset, contract = data.dataset, data.contract
     features, schema = Features(contract), CustomerSchema(contract)
     few = dataset.select(quick_rows(dataset, policy.quick_rows))
-    with purity.OtherProcess(_given(few, contract, policy)) as other_process:
-        matrix = features.matrix(few.columns)
-        pipeline = training.fit(matrix, few.labels, policy)
-        predictor = Predictor(contract, export(pipeline, contract, ANY_THRESHOLD, matrix))
+    given = _given(few, contract, policy)
+    other.give(given)
+    matrix = features.matrix(few.columns)
+    pipeline = training.fit(matrix, few.labels, policy)
+    predictor = Predictor(contract, export(pipeline, contract, ANY_THRESHOLD, matrix))
 
-        compared = dataset.select(representative_rows(dataset, contract))
-        in_training = features.matrix(compared.columns)
-        trained = pipeline.predict_proba(in_training)[:, 1]
-        requests = training.as_requests(compared, contract)
-        in_serving = predictor.matrix(schema.parse_many(json.dumps(requests).encode()))
-        expectation = references.expectation(data.reference, contract, trained)
-        served = answers.ask(predictor, expectation, requests)
-        return Consistency(
-            names=features.names,
-            differences=(
-                *schema_differences(contract, schema.json_schema()),
-                *_feature_differences(features.names, compared, in_training, in_serving),
-                *answers.differences(served, compared.ids, trained, ANY_THRESHOLD),
-                *other_process.differences(),
-            ),
-            rows=len(compared),
-            feature_difference=_largest(in_serving - in_training),
-            prediction_difference=max(
-                (_largest(one.probabilities - trained[one.rows]) for one in served), default=0.0
-            ),
-        )
+    compared = dataset.select(representative_rows(dataset, contract))
+    in_training = features.matrix(compared.columns)
+    trained = fitting.probabilities(pipeline, in_training)
+    requests = training.as_requests(compared, contract)
+    in_serving = predictor.matrix(schema.parse_many(json.dumps(requests).encode()))
+    expectation = references.expectation(data.reference, contract, trained)
+    served = answers.ask(predictor, expectation, requests)
+    return Consistency(
+        names=features.names,
+        differences=(
+            *schema_differences(contract, schema.json_schema()),
+            *_feature_differences(features.names, compared, in_training, in_serving),
+            *answers.differences(served, compared.ids, trained, ANY_THRESHOLD),
+            *purity.differences(given, other),
+        ),
+        rows=len(compared),
+        feature_difference=_largest(in_serving - in_training),
+        prediction_difference=max(
+            (_largest(one.probabilities - trained[one.rows]) for one in served), default=0.0
+        ),
+    )
 
 
 def _given(few: Dataset, contract: Contract, policy: TrainingPolicy) -> purity.Given:

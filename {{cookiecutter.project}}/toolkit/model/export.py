@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 
 from ..data.contract import Contract
 from ..errors import ExportError
-from . import precision
+from . import fitting, precision
 from .features import Features, Matrix
 from .predictor import CONTRACT_SHA256, FEATURE_NAMES, INPUT, THRESHOLD, Predictor
 
@@ -55,7 +55,7 @@ def export(pipeline: Pipeline, contract: Contract, threshold: float, proof: Matr
     )
     content: bytes = model.SerializeToString(deterministic=True)
     exported = Predictor(contract, content).probabilities(proof)
-    expected = pipeline.predict_proba(proof)[:, 1]
+    expected = fitting.probabilities(pipeline, proof)
     difference = float(np.max(np.abs(exported - expected), initial=0.0))
     if not difference <= TOLERANCE:  # So that a NaN is refused too.
         sentence = (

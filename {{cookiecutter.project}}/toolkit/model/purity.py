@@ -8,25 +8,24 @@ The other process runs while the session does something else.
 import os
 import pickle
 import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.pipeline import Pipeline
 
 from ..data.contract import Contract
 from ..errors import ToolkitError
 from . import clock, fitting, plugins
 from .features import Features, Matrix
+from .other_process import ANSWER, GIVEN, OtherProcess, OtherProcessFailed
 from .policy import TrainingPolicy
 
 ROWS_PER_LABEL = 200
@@ -34,9 +33,6 @@ ROWS_PER_LABEL = 200
 TOLERANCE = 1e-5
 # Every day of the week, and another month and year.
 DAYS = (1, 2, 3, 4, 5, 6, 400)
-GIVEN, ANSWER, ERRORS = "given.pickle", "answer.pickle", "errors.txt"
-# As toolkit/checks/run.py does: the sources are found last.
-RUN = f"import sys; sys.path += sys.argv[2:]; from {__name__} import main; main(sys.argv[1])"
 
 
 @dataclass(frozen=True)
@@ -86,9 +82,13 @@ def observe(given: Given) -> Observed:
     ConfigurationError
         The owner's code cannot be run.
     """
+    return _fitted(given)[0]
+
+
+def _fitted(given: Given) -> tuple[Observed, Pipeline]:
     matrix = given.features()
     pipeline = fitting.fit(matrix, given.labels, given.policy)
-    return Observed(matrix, fitting.probabilities(pipeline, matrix))
+    return Observed(matrix, fitting.probabilities(pipeline, matrix)), pipeline
 
 
 def few_of_each(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -97,50 +97,15 @@ def few_of_each(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return np.sort(np.concatenate(firsts))
 
 
-class OtherProcess:
-    """A run of `differences_here` in a new interpreter, with another hash seed; a context."""
-
-    def __init__(self, given: Given) -> None:
-        self._given = given
-
-    def __enter__(self) -> "OtherProcess":
-        self._folder = tempfile.TemporaryDirectory(prefix="purity-")
-        folder = Path(self._folder.name).resolve()
-        (folder / GIVEN).write_bytes(pickle.dumps(self._given))
-        sources = (os.path.abspath(path) for path in sys.path if path)
-        seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
-        self._answer, self._errors = folder / ANSWER, folder / ERRORS
-        with self._errors.open("wb") as errors:
-            self._child = subprocess.Popen(
-                (sys.executable, "-P", "-c", RUN, str(folder), *sources),
-                env=os.environ | {"PYTHONHASHSEED": seed},
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-            )
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is not None:
-            self._child.kill()
-        self._child.wait()
-        self._folder.cleanup()
-
-    def differences(self) -> list[str]:
-        """Wait, and return a sentence for each way in which the owner's code is not pure."""
-        if code := self._child.wait():
-            lines = self._errors.read_text(encoding="utf-8", errors="replace").split("\n")
-            last = next((line for line in reversed(lines) if line), f"exit code {code}")
-            return [f"in another process your features and estimator cannot be run: {last}"]
-        there, found = pickle.loads(self._answer.read_bytes())
-        if there is None:
-            return list(found)
-        here = observe(self._given)
-        return [*_compared(self._given, here, there, "in another process"), *found]
+def differences(given: Given, other: OtherProcess) -> list[str]:
+    """Wait for another process that was given the same, and tell in which way code is not pure."""
+    try:
+        there, found = other.answer()
+    except OtherProcessFailed as error:
+        return [f"in another process your features and estimator cannot be run: {error}"]
+    if there is None:
+        return list(found)
+    return [*_compared(given, observe(given), there, "in another process"), *found]
 
 
 def differences_here(given: Given, scratch: Path) -> tuple[Observed | None, list[str]]:
@@ -152,7 +117,7 @@ def differences_here(given: Given, scratch: Path) -> tuple[Observed | None, list
         An empty folder, to run in where the data folder is not.
     """
     try:
-        first = observe(given)
+        first, pipeline = _fitted(given)
     except ToolkitError as error:
         return None, [f"in another process: {error}"]
     found: list[str] = []
@@ -165,7 +130,6 @@ def differences_here(given: Given, scratch: Path) -> tuple[Observed | None, list
 
     compare("a second time", lambda: observe(given))
     order = np.random.default_rng(0).permutation(len(given.ids))
-    pipeline = fitting.fit(first.matrix, given.labels, given.policy)
 
     def reordered(rows: npt.NDArray[np.int64]) -> Observed:
         """Return what is observed of these customers alone, at their places."""
@@ -252,7 +216,8 @@ def _without(given: Given, scratch: Path) -> Iterator[None]:
 
 
 def main(folder: str) -> None:
-    """Answer what is given in a folder."""
+    """Answer what is given in a folder, when the input ends."""
+    sys.stdin.read()
     given: Given = pickle.loads(Path(folder, GIVEN).read_bytes())
     scratch = Path(folder, "elsewhere")
     scratch.mkdir()

@@ -7,6 +7,7 @@ from ..data.examination import TrainingData
 from ..data.progress import step
 from . import consistency, gates, measurement
 from .champion import NONE_YET, Champion
+from .other_process import OtherProcess
 from .policy import Policy
 from .training import Evaluation, Trained
 
@@ -35,8 +36,8 @@ def failures(
     """
     if len(data.contract.features) > MAX_COLUMNS_IN_SLICES:
         policy = replace(policy, slices=replace(policy.slices, min_rows=NEVER))
-    with step("rehearsing the features"):
-        compared = consistency.compare(data, policy.training)
+    with step("rehearsing the features"), OtherProcess() as other:
+        compared = consistency.compare(data, policy.training, other)
     yield from (f"features: {one}" for one in compared.differences)
     with step("rehearsing the gate"):
         yield from (f"gate: {one}" for one in _reasons("quick", quick, {}, data, policy))

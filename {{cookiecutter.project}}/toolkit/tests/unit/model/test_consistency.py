@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import create_autospec
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from toolkit.data.contract import Contract
 from toolkit.data.dataset import Dataset
 from toolkit.data.examination import TrainingData
 from toolkit.model import consistency, purity
+from toolkit.model.other_process import OtherProcess
 from toolkit.model.policy import Policy
 from toolkit.model.predictor import Predictor
 from toolkit.serving import api
@@ -26,29 +28,17 @@ def data(contract: Contract, dataset: Dataset) -> TrainingData:
     return TrainingData(contract, made, dataset, current.sha256)
 
 
-class NoOtherProcess:
-    """Stands in for the test of purity, which has tests of its own."""
-
-    def __init__(self, given: object) -> None:
-        pass
-
-    def __enter__(self) -> "NoOtherProcess":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def differences(self) -> list[str]:
-        return []
-
-
 @pytest.fixture
-def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(purity, "OtherProcess", NoOtherProcess)
+def silent(monkeypatch: pytest.MonkeyPatch) -> OtherProcess:
+    """Return a stand-in for the process that tests purity, which has tests of its own."""
+    monkeypatch.setattr(purity, "differences", lambda given, other: [])
+    stand_in: OtherProcess = create_autospec(OtherProcess, instance=True)
+    return stand_in
 
 
 def test_training_and_serving_compute_the_same(data: TrainingData, policy: Policy) -> None:
-    compared = consistency.compare(data, policy.training)
+    with OtherProcess() as other:
+        compared = consistency.compare(data, policy.training, other)
     assert compared.differences == ()
     assert compared.rows == 400
     assert compared.feature_difference == 0
@@ -71,9 +61,8 @@ def test_the_rows_have_every_kind_of_value_of_a_column(
             assert set(here) == set(there)
 
 
-@pytest.mark.usefixtures("one_process")
 def test_a_prediction_that_differs_in_serving_is_named(
-    data: TrainingData, policy: Policy, monkeypatch: pytest.MonkeyPatch
+    data: TrainingData, policy: Policy, silent: OtherProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = Predictor.answer
 
@@ -84,7 +73,7 @@ def test_a_prediction_that_differs_in_serving_is_named(
         ]
 
     monkeypatch.setattr(Predictor, "answer", too_low)
-    differences = consistency.compare(data, policy.training).differences
+    differences = consistency.compare(data, policy.training, silent).differences
     assert len(differences) >= 2
     assert differences[0].startswith("predictions: customer customer ")
     assert "from the trained pipeline" in differences[0] and "1e-05 is allowed" in differences[0]
@@ -108,7 +97,6 @@ def in_percent(content: Any) -> Any:
     return [one | {"churn_probability": 100 * one["churn_probability"]} for one in content]
 
 
-@pytest.mark.usefixtures("one_process")
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
@@ -121,6 +109,7 @@ def in_percent(content: Any) -> Any:
 def test_what_the_server_makes_of_a_prediction_is_compared(
     data: TrainingData,
     policy: Policy,
+    silent: OtherProcess,
     monkeypatch: pytest.MonkeyPatch,
     change: Callable[[Any], Any],
     expected: str,
@@ -130,13 +119,12 @@ def test_what_the_server_makes_of_a_prediction_is_compared(
             super().__init__(change(content) if isinstance(content, list) else content, *arguments)
 
     monkeypatch.setattr(api, "JSONResponse", Response)
-    [difference] = consistency.compare(data, policy.training).differences
+    [difference] = consistency.compare(data, policy.training, silent).differences
     assert expected in difference
 
 
-@pytest.mark.usefixtures("one_process")
 def test_a_server_that_fails_for_a_customer_alone_is_named(
-    data: TrainingData, policy: Policy, monkeypatch: pytest.MonkeyPatch
+    data: TrainingData, policy: Policy, silent: OtherProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = Predictor.answer
 
@@ -145,13 +133,12 @@ def test_a_server_that_fails_for_a_customer_alone_is_named(
         return answer(self, customers)
 
     monkeypatch.setattr(Predictor, "answer", fail)
-    [difference] = consistency.compare(data, policy.training).differences
+    [difference] = consistency.compare(data, policy.training, silent).differences
     assert difference.startswith("/predict: status 500 for customer customer 0, asked alone")
 
 
-@pytest.mark.usefixtures("one_process")
 def test_a_null_that_is_filled_before_serving_is_named(
-    data: TrainingData, policy: Policy, monkeypatch: pytest.MonkeyPatch
+    data: TrainingData, policy: Policy, silent: OtherProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     matrix = Predictor.matrix
 
@@ -159,7 +146,7 @@ def test_a_null_that_is_filled_before_serving_is_named(
         return np.nan_to_num(matrix(self, customers), nan=-1)
 
     monkeypatch.setattr(Predictor, "matrix", fill)
-    differences = consistency.compare(data, policy.training).differences
+    differences = consistency.compare(data, policy.training, silent).differences
     assert differences[0].startswith("feature age: 2 of 400 customers differ: customer customer 5")
     assert "has nan in training, -1 in serving" in differences[0]
 

@@ -1,0 +1,13 @@
+"""The features command, which starts a second process before it imports what both import."""
+
+from ..places import Places
+from .other_process import OtherProcess
+
+
+def check_features(places: Places) -> bool:
+    """Compare training, serving and contract with one another; writes features.json and .md."""
+    with OtherProcess() as other:
+        # Both import pandas and scikit-learn now, side by side.
+        from . import commands
+
+        return commands.check_features(places, other)
