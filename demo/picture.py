@@ -24,7 +24,7 @@ COLOURS = {r"\bverified\b": "green", r"\brolled-back\b": "yellow", r"^\$ .*": "b
 def lines_of(log: str) -> list[str]:
     """Return the lines of the demo's last chapter and its timeline, cut to the width."""
     _, _, end = log.partition(f"{LAST_CHAPTER}\n")
-    told = [line for line in end.splitlines() if line and not line.startswith("nox > ")]
+    told = [line for line in end.strip().splitlines() if not line.startswith("nox > ")]
     cut = [line if len(line) <= COLUMNS else f"{line[: COLUMNS - 3]}..." for line in told]
     return ["$ nox -s demo", "...", *cut]
 
