@@ -17,7 +17,7 @@ from toolkit.data import contract as contracts
 from toolkit.data import table
 from toolkit.data.contract import MAX_NULL_RATE
 from toolkit.data.validation import copies, validate
-from toolkit.model import first_training
+from toolkit.model import first_training, rehearsal
 from toolkit.model.policy import Rule
 from toolkit.tests import customers
 
@@ -81,6 +81,18 @@ def adopted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def rehearsed() -> None:
+    """Let an adoption rehearse the checks of what it writes, as it does for its users."""
+
+
+@pytest.fixture(autouse=True)
+def not_rehearsed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare other adoptions their rehearsals, of seconds each: they are about something else."""
+    if "rehearsed" not in request.fixturenames:
+        monkeypatch.setattr(rehearsal, "failures", lambda *given: iter(()))
+
+
 def contents(repository: Path) -> dict[str, bytes]:
     """Return every file of the repository but the reports."""
     files = (path for path in repository.rglob("*") if path.is_file())
@@ -88,6 +100,7 @@ def contents(repository: Path) -> dict[str, bytes]:
     return {path: content_of[path] for path in content_of if not path.startswith("reports/")}
 
 
+@pytest.mark.usefixtures("rehearsed")
 def test_adoption_leaves_a_repository_whose_checks_pass(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -183,6 +196,7 @@ def test_the_quick_gate_has_a_hundred_of_the_rarer_label(churned: float, expecte
     assert first_training.quick_rows(labels, 300) == expected
 
 
+@pytest.mark.usefixtures("rehearsed")
 def test_rare_churn_is_adopted_and_passes_its_own_gate(repository: Path) -> None:
     frame = bank(6_000)
     rng = np.random.default_rng(3)
@@ -194,6 +208,7 @@ def test_rare_churn_is_adopted_and_passes_its_own_gate(repository: Path) -> None
         assert main([command]) == 0, command
 
 
+@pytest.mark.usefixtures("rehearsed")
 def test_what_would_fail_its_own_gate_is_refused_and_nothing_changes(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
