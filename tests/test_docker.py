@@ -24,7 +24,8 @@ from demo.changes import learn_more_slowly
 from demo.client import Customers
 from demo.repository import Repository
 
-pytestmark = pytest.mark.full
+# The first test waits for an engine, its base image and three releases: beside other work, minutes each.
+pytestmark = [pytest.mark.full, pytest.mark.timeout(2700)]
 
 DRIFTED, ROLLED_BACK, GONE = 3, 30, 41
 PATIENCE_S = 20
