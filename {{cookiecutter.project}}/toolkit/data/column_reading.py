@@ -32,8 +32,8 @@ NULLS_IN_NUMBERS = (
 NULL_DATES = "0{4}-00-00([T ]00:00:00)?|00[./-]00[./-]0{4}( 00:00:00)?"
 # Where so many rows of a column are numbers or dates, the others are mistakes or unknown nulls.
 NEARLY_ALL = 0.95
-# In a column with more numbers than a category may have, as few other texts are as well.
-MANY_NUMBERS, FEW_TEXTS = 50, 5
+# In a column with many different numbers, as few other texts are as well, however often they stand.
+MANY_NUMBERS, FEW_TEXTS = 10, 5
 SIGNS = (
     r"[\p{Sc}%‰]|[A-Z]?[A-Z]?\p{Sc}|EUR|USD|GBP|CHF|JPY|CAD|AUD|SEK|NOK|DKK|PLN|CZK|INR|BRL|kr|zł"
 )
@@ -268,7 +268,7 @@ def _others(rest: Words, fits: npt.NDArray[np.bool_]) -> tuple[tuple[str, ...], 
 def _misfit(rest: Words, fits: npt.NDArray[np.bool_], kind: str) -> Misfit | None:
     known, others = rest.select(fits), rest.select(~fits)
     nearly_all = known.rows >= NEARLY_ALL * rest.rows
-    many = len(known) > MANY_NUMBERS and len(others) <= FEW_TEXTS and known.rows >= rest.rows / 2
+    many = len(known) > MANY_NUMBERS * max(1, len(others)) and len(others) <= FEW_TEXTS
     return Misfit(rest.name, kind, *_others(rest, fits)) if nearly_all or many else None
 
 

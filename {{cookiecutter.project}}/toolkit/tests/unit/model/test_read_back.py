@@ -3,6 +3,9 @@
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
+from toolkit.errors import DataError
 from toolkit.tests import random_tables
 from toolkit.tests.random_tables import RandomTable
 
@@ -28,3 +31,12 @@ def test_a_value_that_was_read_as_another_is_seen(tmp_path: Path) -> None:
     ):
         written = RandomTable(path, {**values, "spend": spend})
         assert random_tables.differences(written, columns, read) == expected
+
+
+@pytest.mark.parametrize("seed", [2306, 4879])
+def test_a_word_that_stands_more_often_than_the_numbers_makes_no_categories_of_them(
+    tmp_path: Path, seed: int
+) -> None:
+    written = random_tables.write(tmp_path, seed)
+    with pytest.raises(DataError, match="'(no data|12o.50)'"):
+        random_tables.adopted(written.path)
