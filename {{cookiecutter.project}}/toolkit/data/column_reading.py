@@ -92,12 +92,23 @@ class Reading:
 
 @dataclass(frozen=True)
 class Misfit:
-    """Values that keep a column from being what nearly all of its values are."""
+    """Values that keep a column from being what the others are.
+
+    Attributes
+    ----------
+    kind
+        What the others are.
+    texts, count
+        The first of these values, and how many different ones there are.
+    others
+        How many the others are, in words.
+    """
 
     column: str
     kind: str
     texts: tuple[str, ...]
     count: int
+    others: str = "nearly all values"
 
 
 def find_sign(words: Words) -> str | None:
@@ -269,7 +280,9 @@ def _misfit(rest: Words, fits: npt.NDArray[np.bool_], kind: str) -> Misfit | Non
     known, others = rest.select(fits), rest.select(~fits)
     nearly_all = known.rows >= NEARLY_ALL * rest.rows
     many = len(known) > MANY_NUMBERS * max(1, len(others)) and len(others) <= FEW_TEXTS
-    return Misfit(rest.name, kind, *_others(rest, fits)) if nearly_all or many else None
+    if nearly_all:
+        return Misfit(rest.name, kind, *_others(rest, fits))
+    return Misfit(rest.name, kind, *_others(rest, fits), "many different values") if many else None
 
 
 def _dates(rest: Words) -> Reading | Misfit | None:

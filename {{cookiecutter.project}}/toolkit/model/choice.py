@@ -103,7 +103,10 @@ def choose(dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> Choi
     ranked = sorted(aucs, key=lambda name: -aucs[name])
     best = evaluations[ranked[0]]
     return Choice(
-        tuple(_candidate(name, evaluations[name].predictions, best.predictions) for name in ranked),
+        tuple(
+            _candidate(name, aucs[name], evaluations[name].predictions, best.predictions)
+            for name in ranked
+        ),
         best,
     )
 
@@ -113,8 +116,7 @@ def rows_for(features: int) -> int:
     return max(MIN_ROWS, min(ROWS, VALUES // features))
 
 
-def _candidate(name: str, own: Predictions, best: Predictions) -> Candidate:
-    auc = own.metrics()["roc_auc"]
+def _candidate(name: str, auc: float, own: Predictions, best: Predictions) -> Candidate:
     sd = sd_of_mean_placement(*placements(own.y_true == 1, own.y_prob))
     margin = float(stats.norm.ppf(TAILS[1])) * sd
     behind = compare_roc_auc(own, best)

@@ -78,7 +78,7 @@ def compare(data: TrainingData, policy: TrainingPolicy, other: OtherProcess) -> 
     given = _given(few, contract, policy)
     other.give(given)
     matrix = features.matrix(few.columns)
-    pipeline = training.fit(matrix, few.labels, policy)
+    pipeline = fitting.fit(matrix, few.labels, policy)
     predictor = Predictor(contract, export(pipeline, contract, ANY_THRESHOLD, matrix))
 
     compared = dataset.select(representative_rows(dataset, contract))

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 GIVEN, ANSWER, ERRORS = "given.pickle", "answer.pickle", "errors.txt"
@@ -42,12 +41,7 @@ class OtherProcess:
     def __enter__(self) -> "OtherProcess":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._child.kill()
         self._child.communicate()
         self._folder.cleanup()
