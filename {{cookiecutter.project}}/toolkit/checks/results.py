@@ -9,6 +9,7 @@ from pathlib import Path
 import nox
 
 from . import reports
+from . import run as runner
 
 # The threads of linear algebra wait for one another by spinning, and several tests run at a time.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -20,8 +21,8 @@ def run(session: nox.Session, programs: Path, arguments: Sequence[str]) -> None:
     results = reports.REPORTS / f"{session.name}.xml"
     results.unlink(missing_ok=True)
     try:
-        pytest = (str(programs / "pytest"), f"--junitxml={results.absolute()}", *arguments)
-        session.run(*pytest, external=True, env=ONE_THREAD)
+        pytest = runner.module("pytest", f"--junitxml={results.absolute()}", *arguments)
+        session.run(str(programs / "python"), *pytest, external=True, env=ONE_THREAD)
     finally:
         _report(session.name, results)
 

@@ -36,16 +36,11 @@ def tests(session: nox.Session) -> None:
     results.run(session, environment.activate(session, "model"), session.posargs)
 
 
-def module(name: str, *arguments: str) -> tuple[str, ...]:
-    """Return the arguments of `python` that run a module of the sources."""
-    return ("-P", str(TOOLKIT / "checks" / "run.py"), name, *arguments)
-
-
 def model(session: nox.Session, command: str) -> None:
     """Run a command of `python -m toolkit`, which leaves its own reports."""
     programs = environment.activate(session, "model")
     session.run(
-        *(str(programs / "python"), *module("toolkit", command, *session.posargs)),
+        *(str(programs / "python"), *run.module("toolkit", command, *session.posargs)),
         external=True,
         # Several threads wait for one another by spinning where the cores are shared, as in CI.
         env={"PYTHONPATH": None, **results.ONE_THREAD},
@@ -55,7 +50,7 @@ def model(session: nox.Session, command: str) -> None:
 def security(session: nox.Session, command: str, lock: str = "checks") -> None:
     """Run a module of toolkit.security, which prints a finding a line."""
     programs = environment.activate(session, lock)
-    python = ("python", *module(f"toolkit.security.{command}", *session.posargs))
+    python = ("python", *run.module(f"toolkit.security.{command}", *session.posargs))
     findings.run(session, programs, {python: FINDING})
 
 
@@ -63,8 +58,8 @@ def secrets(session: nox.Session) -> None:
     """Search for secrets, and for what takes effect beside the code that is reviewed."""
     programs = environment.activate(session, "checks")
     searches = {
-        ("python", *module("toolkit.security.secrets", *session.posargs)): FINDING,
-        ("python", *module("toolkit.security.sources")): FINDING,
+        ("python", *run.module("toolkit.security.secrets", *session.posargs)): FINDING,
+        ("python", *run.module("toolkit.security.sources")): FINDING,
     }
     findings.run(session, programs, searches)
 
@@ -72,7 +67,7 @@ def secrets(session: nox.Session) -> None:
 def pipelines(session: nox.Session) -> None:
     """Hold the CI files against their schemas, their linters, and what they call."""
     tools: dict[tuple[str, ...], findings.Pattern] = {
-        ("python", *module("toolkit.pipelines")): FINDING
+        ("python", *run.module("toolkit.pipelines")): FINDING
     }
     workflows = [str(path) for path in sorted(Path(".github/workflows").glob("*.yml"))]
     if workflows:
