@@ -6,7 +6,6 @@ A run that cannot be carried out writes a failed report too, and raises the erro
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,10 @@ from ..data.progress import say, step
 from ..errors import ToolkitError
 from ..places import Places
 from ..reports import files as reports
-from ..reports import features_report, gate_report, model_card
+from ..reports import gate_report, model_card
 from . import (
     bundle,
     champion,
-    consistency,
     evidence,
     gates,
     measurement,
@@ -30,48 +28,12 @@ from . import (
 )
 from . import nightly as nights
 from .evaluation import best_threshold
-from .other_process import OtherProcess
 from .policy import Policy
 from .predictor import MODEL_FILE
 from .training import Evaluation, Trained
 
 Document = dict[str, Any]
 Measure = Callable[[TrainingData, Policy], Document]
-
-
-def check_features(places: Places, other: OtherProcess) -> bool:
-    """Compare training, serving and contract with one another; writes features.json and .md."""
-    document: Document = {
-        "schema": consistency.SCHEMA,
-        "verdict": "failed",
-        "reasons": ["the run was interrupted"],
-        "contract": str(places.contract),
-        "contract_sha256": evidence.sha256(places.contract),
-        "created": evidence.now(),
-    }
-    try:
-        contract = contracts.load(places.contract)
-        policy = policy_file.load(places.quality, contract.package)
-        data = load_training_data(contract, policy)
-        compared = consistency.compare(data, policy.training, other)
-        document |= asdict(compared)
-        document["reasons"] = list(compared.differences)
-        document["verdict"] = "failed" if compared.differences else "passed"
-    except ToolkitError as error:
-        document["reasons"] = str(error).splitlines()
-        raise
-    finally:
-        reports.write_report(
-            places.reports, "features", document, features_report.to_markdown(document)
-        )
-    for reason in document["reasons"]:
-        say(reason)
-    say(
-        f"features: {document['verdict']}: {len(compared.names)} features of {compared.rows} "
-        f"customers, trained and served; largest difference {compared.feature_difference:.2g}, "
-        f"of a prediction {compared.prediction_difference:.2g}"
-    )
-    return not compared.differences
 
 
 def gate(places: Places) -> bool:

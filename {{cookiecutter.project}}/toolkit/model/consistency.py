@@ -8,19 +8,24 @@ makes of a prediction is compared too. Last, the owner's code must be pure.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-
+from ..data import contract as contracts
 from ..data import reference as references
 from ..data.contract import Column, Contract
 from ..data.dataset import Dataset, quick_rows
-from ..data.examination import TrainingData
+from ..data.examination import TrainingData, load_training_data
+from ..data.progress import say
+from ..errors import ToolkitError
+from ..places import Places
+from ..reports import features_report
+from ..reports import files as reports
 from ..serving.customer import MAX_CUSTOMERS, CustomerSchema
-from . import answers, fitting, purity, training
+from . import answers, evidence, fitting, policy_file, purity, training
 from .export import export
 from .features import Features, Matrix
 from .other_process import OtherProcess
@@ -57,6 +62,41 @@ class Consistency:
     rows: int
     feature_difference: float
     prediction_difference: float
+
+
+def check(places: Places, other: OtherProcess) -> bool:
+    """Compare training, serving and contract with one another; writes features.json and .md."""
+    document: dict[str, Any] = {
+        "schema": SCHEMA,
+        "verdict": "failed",
+        "reasons": ["the run was interrupted"],
+        "contract": str(places.contract),
+        "contract_sha256": evidence.sha256(places.contract),
+        "created": evidence.now(),
+    }
+    try:
+        contract = contracts.load(places.contract)
+        policy = policy_file.load(places.quality, contract.package)
+        data = load_training_data(contract, policy)
+        compared = compare(data, policy.training, other)
+        document |= asdict(compared)
+        document["reasons"] = list(compared.differences)
+        document["verdict"] = "failed" if compared.differences else "passed"
+    except ToolkitError as error:
+        document["reasons"] = str(error).splitlines()
+        raise
+    finally:
+        reports.write_report(
+            places.reports, "features", document, features_report.to_markdown(document)
+        )
+    for reason in document["reasons"]:
+        say(reason)
+    say(
+        f"features: {document['verdict']}: {len(compared.names)} features of {compared.rows} "
+        f"customers, trained and served; largest difference {compared.feature_difference:.2g}, "
+        f"of a prediction {compared.prediction_difference:.2g}"
+    )
+    return not compared.differences
 
 
 def compare(data: TrainingData, policy: TrainingPolicy, other: OtherProcess) -> Consistency:

@@ -4,9 +4,6 @@ import json
 from collections.abc import Sequence
 
 import numpy as np
-import onnx
-from skl2onnx import to_onnx
-from skl2onnx.common.data_types import FloatTensorType
 from sklearn.pipeline import Pipeline
 
 from ..data.contract import Contract
@@ -37,6 +34,11 @@ def export(pipeline: Pipeline, contract: Contract, threshold: float, proof: Matr
     ExportError
         A probability differs by more than `TOLERANCE`.
     """
+    # Loaded for an export alone: a quick training makes no file.
+    import onnx
+    from skl2onnx import to_onnx
+    from skl2onnx.common.data_types import FloatTensorType
+
     names = Features(contract).names
     model = to_onnx(
         pipeline,

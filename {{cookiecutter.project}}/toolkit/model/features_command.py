@@ -5,9 +5,9 @@ from .other_process import OtherProcess
 
 
 def check_features(places: Places) -> bool:
-    """Compare training, serving and contract with one another; writes features.json and .md."""
+    """Run `consistency.check`."""
     with OtherProcess() as other:
         # Both import pandas and scikit-learn now, side by side.
-        from . import commands
+        from . import consistency
 
-        return commands.check_features(places, other)
+        return consistency.check(places, other)

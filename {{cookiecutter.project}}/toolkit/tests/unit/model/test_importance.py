@@ -125,7 +125,7 @@ def test_of_many_customers_some_are_predicted(
         evaluation(customers(1000, 1), contract, watch), contract, seed=1
     )
     assert found.rows == 200
-    assert asked == [1000] + (1 + 4 * importance.REPEATS) * [200]
+    assert asked == [1000, 200, *4 * [importance.REPEATS * 200]]
 
 
 def test_of_many_features_each_is_shuffled_less_often(
