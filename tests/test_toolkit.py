@@ -73,8 +73,8 @@ def test_what_was_changed_is_named_and_checked_and_a_fault_there_is_found(
     assert found(repository) == named
     for name, how in named.items():
         assert f"{name}: {how}" in done.stderr
-    for check in ("flake8", "ruff", "lint-imports", "mypy", "pytest"):
-        assert f"toolkit/bin/{check} " in done.stderr, "it is checked as the template checks it"
+    for program in ("bin/flake8", "bin/ruff", "bin/lint-imports", "bin/mypy", "checks/run.py pytest"):
+        assert f"toolkit/{program} " in done.stderr, "it is checked as the template checks it"
     report = json.loads((repository.folder / "reports" / "toolkit_tests.json").read_bytes())
     assert report["verdict"] == "failed", done.stdout + done.stderr
     assert "test_exact_tests" in report["failed_tests"][0]["test"]

@@ -25,7 +25,7 @@ from .logs import FIELDS
 # How long the sender of a refused request has to read the response before the connection ends.
 LINGER_S = 2.0
 # How much longer than its limit a request may take.
-LONGEST_EXTENSION = 1.25
+LONGEST_EXTENSION = 5 / 3
 
 LOG = logging.getLogger(__name__)
 
