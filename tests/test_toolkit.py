@@ -73,7 +73,13 @@ def test_what_was_changed_is_named_and_checked_and_a_fault_there_is_found(
     assert found(repository) == named
     for name, how in named.items():
         assert f"{name}: {how}" in done.stderr
-    for program in ("bin/flake8", "bin/ruff", "bin/lint-imports", "bin/mypy", "checks/run.py pytest"):
+    for program in (
+        "bin/flake8",
+        "bin/ruff",
+        "bin/lint-imports",
+        "bin/mypy",
+        "checks/run.py pytest",
+    ):
         assert f"toolkit/{program} " in done.stderr, "it is checked as the template checks it"
     report = json.loads((repository.folder / "reports" / "toolkit_tests.json").read_bytes())
     assert report["verdict"] == "failed", done.stdout + done.stderr
