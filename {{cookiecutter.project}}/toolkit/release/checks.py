@@ -17,6 +17,7 @@ from .errors import (
     ReleaseError,
 )
 from .event import FAILED, ROLLED_BACK, VERIFIED, Event
+from .git import GitFailed
 from .ledger import Ledger
 from .policy import MERGED_SINCE, Environment, Policy
 from .objects import Objects
@@ -42,7 +43,8 @@ class Candidate:
     base : str or None
         The commit of the release that serves there.
     is_named : bool
-        Whether the command names this version; otherwise it is the one that comes next.
+        Whether the command names this version; otherwise it is the one that comes next, and may
+        neither be older than what serves nor have been found bad there.
     now : datetime.datetime
     observe : callable or None
         Returns what another environment runs; None: no platform is asked.
@@ -161,6 +163,40 @@ def _merged(candidate: Candidate) -> str:
         next_step="merge it, then build the release of the merged commit; "
         "a first environment may have unmerged = true in release.toml",
     )
+
+
+def _newer(candidate: Candidate) -> str:
+    """Refuse a commit that what serves contains: an old job that runs again, or one too late.
+
+    Whoever names the release means it; a job promotes what is next, and never goes back.
+    """
+    repository, record, base = candidate.ledger.repository, candidate.record, candidate.base
+    if base is None:
+        return "nothing serves yet"
+    if base == record.commit:
+        return "of the commit that serves"
+    try:
+        # A commit that is missing here is an error, and never the answer that it is no ancestor.
+        is_older = not repository.run("rev-list", "--max-count=1", record.commit, f"^{base}")
+    except GitFailed as error:
+        raise PreconditionFailed(
+            f"whether release {record.version} is newer than what serves cannot be told",
+            why=str(error),
+            state=candidate.unchanged,
+            next_step="git fetch --unshallow, if this clone is shallow; or git fetch origin",
+        ) from None
+    if is_older and not candidate.is_named:
+        name = candidate.environment.name
+        raise PreconditionFailed(
+            f"release {record.version} is older than the one that {name} serves",
+            why=f"{base[:12]}, which serves, contains {record.commit[:12]}: this job ran late or "
+            "again, or the environment before has gone back",
+            state=candidate.unchanged,
+            next_step="nothing, if the newer one is right; to go back: "
+            f"invoke rollback --env {name}, or by its name: "
+            f"invoke promote --env {name} --version {record.version}",
+        )
+    return "no, and named all the same" if is_older else "than what serves"
 
 
 def _signature(candidate: Candidate) -> str:
@@ -318,6 +354,7 @@ def _span(time: timedelta) -> str:
 CHECKS: tuple[tuple[str, Callable[[Candidate], str]], ...] = (
     ("gate", _gate),
     ("merged", _merged),
+    ("newer", _newer),
     ("signature", _signature),
     ("order", _order),
     ("soak", _soak),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 from . import audit, rules
 from .checks import Candidate, check, known_bad, refuse_a_lock, require_sealed
@@ -25,6 +25,9 @@ from .policy import Environment, Policy
 from .policy_file import at_commit, deciding_commit
 from .records import FILE_NAME, Record, parse
 from .signing import counted
+
+# The version of the commit that is checked out: a job promotes its own, whatever others did since.
+OF_HEAD = "HEAD"
 
 
 @dataclass(frozen=True)
@@ -186,21 +189,30 @@ def chosen_release(ledger: Ledger, environment: Environment, version: str | None
     ----------
     version : str or None
         None means the release of HEAD in the first environment, and in every other one the release
-        that the environment before it serves.
+        that the environment before it serves; `OF_HEAD` that of HEAD in any.
     """
-    unchanged = f"{environment.name} unchanged"
-    if version is not None:
+    if is_named(version):
         return ledger.record(version)
-    if environment.after:
-        record = serving(ledger, ledger.head(environment.after)).record
-        if record is None:
-            raise PreconditionFailed(
-                f"{environment.after} serves no release",
-                why=f"a release reaches {environment.name} through {environment.after}",
-                state=unchanged,
-                next_step=f"invoke promote --env {environment.after}",
-            )
-        return record
+    if version == OF_HEAD or not environment.after:
+        return _release_of_head(ledger, environment)
+    record = serving(ledger, ledger.head(environment.after)).record
+    if record is None:
+        raise PreconditionFailed(
+            f"{environment.after} serves no release",
+            why=f"a release reaches {environment.name} through {environment.after}",
+            state=f"{environment.name} unchanged",
+            next_step=f"invoke promote --env {environment.after}",
+        )
+    return record
+
+
+def is_named(version: str | None) -> TypeGuard[str]:
+    """Whether a command names one release, which then may be older than what serves."""
+    return version not in (None, OF_HEAD)
+
+
+def _release_of_head(ledger: Ledger, environment: Environment) -> Record:
+    unchanged = f"{environment.name} unchanged"
     built = ledger.versions_of(ledger.repository.head())
     if len(built) > 1:
         raise ConfigurationError(
@@ -239,7 +251,7 @@ def plan_promotion(
         return Plan("promote", environment, record, before, tuple(history), nothing_to_do=True)
     candidate = Candidate(
         *(ledger, policy, environment, record, tuple(counting), base_of(before)),
-        is_named=version is not None,
+        is_named=is_named(version),
         now=datetime.now(UTC),
         observe=observe,
     )

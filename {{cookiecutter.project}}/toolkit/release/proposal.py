@@ -15,7 +15,7 @@ from .event import Event
 from .forge import issues
 from .git import Repository
 from .ledger import Ledger
-from .plan import base_of, chosen_release, serving
+from .plan import base_of, chosen_release, is_named, serving
 from .policy import Environment, Policy
 from .progress import Progress
 from .records import Record
@@ -120,7 +120,7 @@ def propose(
         *(ledger, policy, environment, record),
         tuple(counted(ledger, policy, ledger.history(name))),
         base_of(serving(ledger, ledger.head(name))),
-        is_named=version is not None,
+        is_named=is_named(version),
         now=datetime.now(UTC),
         # A proposal is made where no environment can be reached, as by a nightly job.
         observe=None,

@@ -27,7 +27,7 @@ from toolkit.release import status as looking
 from toolkit.release.approvals import weigh
 from toolkit.release.command_line import command, confirm, print_json, refuse_dry, say
 from toolkit.release.engine import Machine
-from toolkit.release.errors import DrillFailed
+from toolkit.release.errors import Held, Interrupted, ReleaseError
 from toolkit.release.files import write_file
 from toolkit.release.forge import client, issues, protection
 from toolkit.release.git import Repository
@@ -36,7 +36,10 @@ from toolkit.release.plan import base_of, chosen_release, serving
 from toolkit.release.progress import Progress
 
 ENV = "the environment, one of those in release.toml"
-VERSION = "the release; default: HEAD's in the first environment, else what the one before serves"
+VERSION = (
+    "the release, or HEAD for that of the commit checked out; "
+    "default: HEAD's in the first environment, else what the one before serves"
+)
 DRY_RUN = "check, print the plan and change nothing; exits with the code of the real run"
 YES = "do not ask for confirmation; required without a terminal"
 DRIFTED = 3
@@ -74,7 +77,9 @@ def champion(c: Context, env: str, days_ago: int = 0, json: bool = False) -> cha
     machine.policy.environment(env)
     name = f"champion-{days_ago}-days-ago" if days_ago else "champion"
     folder = machine.repository.root / "reports" / name
-    found = champions.fetch(Ledger.open(machine.repository), machine.policy, env, days_ago, folder)
+    ledger = Ledger.open(machine.repository)
+    found = champions.fetch(ledger, machine.policy, env, days_ago, folder)
+    _warn_if_unreachable(ledger)
     when = f"{days_ago} days ago" if days_ago else "now"
     say(f"{env} serves {found.release or 'nothing'} ({when}): see {folder}")
     return found
@@ -411,8 +416,9 @@ def drill(
     progress = Progress()
     try:
         done = drills.practise(machine, environment, sandbox, progress)
-    except DrillFailed as failed:
-        if issue:
+    except ReleaseError as failed:
+        # A freeze is wanted so, and who interrupts a drill knows of it.
+        if issue and not isinstance(failed, Held | Interrupted):
             title, text = f"The drill of {env} failed", indent(str(failed), "    ")
             issues.publish(machine.repository, title, text, progress)
         raise

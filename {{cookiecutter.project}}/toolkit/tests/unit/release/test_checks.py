@@ -16,9 +16,10 @@ from toolkit.release.errors import (
     RolledBack,
 )
 from toolkit.release.freeze import Freeze
+from toolkit.release.plan import OF_HEAD
 from toolkit.release.policy import Environment
 from toolkit.release.records import Record
-from toolkit.tests.workshop import Workshop
+from toolkit.tests.workshop import Workshop, git
 
 
 def ask(
@@ -28,13 +29,14 @@ def ask(
     now: datetime | None = None,
     is_named: bool = True,
     freeze: Freeze | None = None,
+    base: str | None = None,
 ) -> dict[str, str]:
     """Return each check's result."""
     ledger = workshop.ledger()
     policy = replace(workshop.machine.policy, freezes=(freeze,) if freeze else ())
     history = tuple(ledger.history(environment.name))
     candidate = Candidate(
-        *(ledger, policy, environment, record, history, None, is_named),
+        *(ledger, policy, environment, record, history, base, is_named),
         now=now or datetime.now(UTC),
         observe=workshop.machine.observe,
     )
@@ -57,6 +59,53 @@ def test_10_what_was_found_bad_in_staging_does_not_reach_prod(workshop: Workshop
     with pytest.raises(PreconditionFailed, match="was found bad in staging") as refusal:
         ask(workshop, prod, second)
     assert refusal.value.exit_code == 14
+
+
+def check_out(workshop: Workshop, release: Record) -> None:
+    """Check the commit of a release out, as a job of its run does."""
+    git(workshop.folder, "checkout", "--quiet", "--detach", release.commit)
+
+
+def test_a_job_that_runs_late_or_again_does_not_go_back(workshop: Workshop) -> None:
+    first, second = workshop.release(b"one"), workshop.release(b"two")
+    for release in (first, second):
+        workshop.promote(release, workshop.staging)
+    check_out(workshop, first)
+    for version in (None, OF_HEAD):
+        with pytest.raises(PreconditionFailed, match=f"release {first.version} is older") as old:
+            workshop.machine.plan_promotion(workshop.staging, version)
+        assert old.value.exit_code == 14
+        assert old.value.state == "staging unchanged"
+        assert f"--version {first.version}" in old.value.next_step
+    named = workshop.machine.plan_promotion(workshop.staging, first.version)
+    assert dict(named.checks)["newer"] == "no, and named all the same"
+    check_out(workshop, second)
+    assert workshop.machine.plan_promotion(workshop.staging, OF_HEAD).nothing_to_do
+
+
+def test_a_job_promotes_the_release_of_its_own_run_and_not_what_staging_serves_by_then(
+    shared_workshop: Workshop,
+) -> None:
+    workshop = shared_workshop
+    first, second = workshop.release(b"one"), workshop.release(b"two")
+    for release in (first, second):
+        workshop.promote(release, workshop.staging)
+        workshop.ledger().add_approval("prod", release, "looked at it", signed=False)
+    check_out(workshop, first)
+    plan = workshop.machine.plan_promotion(workshop.prod, OF_HEAD)
+    assert (plan.record, dict(plan.checks)["newer"]) == (first, "nothing serves yet")
+    assert workshop.machine.plan_promotion(workshop.prod, None).record == second
+    workshop.promote(second, workshop.prod)
+    with pytest.raises(PreconditionFailed, match="is older than the one that prod serves"):
+        workshop.machine.plan_promotion(workshop.prod, OF_HEAD)
+
+
+def test_what_git_cannot_tell_is_not_newer(workshop: Workshop) -> None:
+    release = workshop.release()
+    gone = "0" * 40
+    with pytest.raises(PreconditionFailed, match="cannot be told") as refusal:
+        ask(workshop, workshop.staging, release, base=gone)
+    assert gone in refusal.value.why
 
 
 def test_a_release_serves_long_enough_in_staging_before_prod(
