@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,12 +21,13 @@ from .errors import (
     NotServing,
     OutcomeUnknown,
     PreconditionFailed,
+    PushFailed,
     RollbackFailed,
     Unreachable,
 )
 from .event import FAILED, Event, new_id
 from .files import write_file
-from .git import GitFailed, Repository
+from .git import NETWORK_TIMEOUT_S, REMOTE, GitFailed, Push, Repository
 from .ledger import CANARY, Ledger
 from .plan import Plan, Serving
 from .platforms.protocol import Platform
@@ -37,6 +40,8 @@ PICTURE = "canary.svg"
 TRIES = 3
 # Promotions that start at the same time may each be faster once; a rollback outlasts them.
 ROLLBACK_TRIES = 50
+# Before the push of a terminal event is tried again.
+PAUSES_S = (0.5, 2.0)
 
 
 def expect_head(repository: Repository, environment: str, head: str) -> Ledger:
@@ -89,7 +94,9 @@ class Change:
 
     `open` sets `sha`, the pending event's commit, and `ledger`, the state of git at that moment,
     from which bundles are read. `work` sets `analysis`, where there was a canary. `touched` says
-    whether the platform was changed yet: what was never changed need not be restored.
+    whether the platform was changed yet: what was never changed need not be restored. `push` is
+    that of a rollback's pending event while a slow remote has not accepted it, and `owed` says why
+    the remote lacks the terminal event, or nothing.
 
     Parameters
     ----------
@@ -113,6 +120,8 @@ class Change:
     ledger: Ledger = field(init=False)
     analysis: Analysis | None = field(init=False, default=None)
     touched: bool = field(init=False, default=False)
+    push: Push | None = field(init=False, default=None)
+    owed: str = field(init=False, default="")
 
     def open(self) -> None:
         """Write the pending event; `Locked` when another command was faster."""
@@ -151,12 +160,14 @@ class Change:
 
     def _lock(self, ledger: Ledger) -> None:
         """Write the pending event; a promotion, or an agent, needs it at the remote."""
-        name = self.plan.environment.name
+        name, owed = self.plan.environment.name, ""
         if self.plan.command in ("promote", "drill") or self.plan.environment.agent:
             self.sha = ledger.append(name, self.event, self.files)
+        elif self.plan.command == "rollback":
+            self.sha, owed, self.push = ledger.append_going_on(name, self.event, self.files)
         else:
             self.sha, owed = ledger.append_owing(name, self.event, self.files)
-            self._say_owed(owed)
+        self._say_owed(owed)
         self.ledger = ledger
 
     def find_lock(self) -> bool:
@@ -328,9 +339,31 @@ class Change:
             self._verify(state.record)
 
     def close(self, outcome: str, reason: str = "", seconds: float | None = None) -> Event:
-        """Write the terminal event of a change that succeeded; it releases the lock."""
+        """Write the terminal event of a change that succeeded; it releases the lock.
+
+        Raises as `require_pushed`.
+        """
         with self.explaining_interrupts():
-            return self._end(outcome, reason or self.event.reason, self.files, seconds)
+            return self.require_pushed(
+                self._end(outcome, reason or self.event.reason, self.files, seconds)
+            )
+
+    def require_pushed(self, event: Event) -> Event:
+        """Return the terminal event; in CI raise `PushFailed` while the remote lacks it.
+
+        A job's clone may be gone with the job, and the event with it.
+        """
+        if not self.owed or not os.environ.get("CI"):
+            return event
+        name, until = self.plan.environment.name, self.event.lease_until
+        raise PushFailed(
+            f"the {event.kind} of {event.release} in {name} has ended, {event.outcome}, and "
+            f"{REMOTE} does not have that event",
+            why=self.owed,
+            state=f"it is in this clone alone; at {REMOTE} {name} may be locked until {until}",
+            next_step=f"invoke recover --env {name} in this clone; "
+            f"where that is gone with its job, in any other after {until}",
+        )
 
     def _apply(self, files: Mapping[str, bytes]) -> None:
         self.touched = True
@@ -376,13 +409,17 @@ class Change:
                     f"{self.plan.record.version} in {name}: {outcome}",
                 ) from None
         self.progress.say(f"recorded as {outcome}")
-        self._say_owed(owed)
+        self.owed = self._catch_up(owed)
+        self._say_owed(self.owed)
         notice.notify(name, event, self.progress)
         return replace(event, sha=sha)
 
     def _write_end(self, event: Event, files: Mapping[str, bytes]) -> tuple[str, str]:
         """Write the terminal event; after a refusal, check again whether the lock is still held."""
         name = self.plan.environment.name
+        sha = "" if self.push else self._push_end(event, files)
+        if sha:
+            return sha, ""
         for _ in range(TRIES):
             ledger = expect_head(self.repository, name, self.sha)
             try:
@@ -396,8 +433,42 @@ class Change:
             next_step=f"invoke history --env {name}",
         )
 
+    def _push_end(self, event: Event, files: Mapping[str, bytes]) -> str:
+        """Return the terminal event's commit; empty where the remote does not accept it.
+
+        One that refuses may accept a moment later; one that has cost a time-out is left alone.
+        """
+        for pause_s in PAUSES_S:
+            self.repository.listen_again()
+            ledger = expect_head(self.repository, self.plan.environment.name, self.sha)
+            try:
+                return ledger.append(self.plan.environment.name, event, files)
+            except HeadMoved:
+                break
+            except PushFailed:
+                if self.repository.is_lost:
+                    break
+                time.sleep(pause_s)
+        self.repository.listen_again()
+        return ""
+
+    def _catch_up(self, owed: str) -> str:
+        """Wait for the push that was still under way, and push what came since; return why not."""
+        if not self.push:
+            return owed
+        try:
+            with self.progress.step(f"wait for {REMOTE}, which is slow to accept the push"):
+                if not self.push.has_ended(NETWORK_TIMEOUT_S):
+                    return owed
+                self.repository.listen_again()
+                Ledger.open(self.repository).pay(self.plan.environment.name)
+        except (GitFailed, HeadMoved) as error:
+            return str(error)
+        except PushFailed as error:
+            return error.why
+        return ""
+
     def _say_owed(self, owed: str) -> None:
         if owed:
-            self.progress.say(
-                f"the push is owed, the remote did not accept it: {owed.splitlines()[-1]}"
-            )
+            lines = owed.replace("\n", "\n    ")
+            self.progress.say(f"the push is owed, the remote did not accept it: {lines}")

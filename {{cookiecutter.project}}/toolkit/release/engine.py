@@ -222,11 +222,12 @@ class Machine:
         with change.explaining_interrupts():
             change.open()
             if not is_ours:
-                return change.undo(ABORTED, "it counts for nothing: invoke audit says why")
+                why = "it counts for nothing: invoke audit says why"
+                return change.require_pushed(change.undo(ABORTED, why))
             try:
                 change.work()
             except NotServing as error:
-                return change.undo(ABORTED, str(error))
+                return change.require_pushed(change.undo(ABORTED, str(error)))
             return change.close(VERIFIED)
 
     def _pay(self, ledger: Ledger, environment: Environment, progress: Progress) -> Event:

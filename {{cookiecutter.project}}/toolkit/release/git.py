@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import tempfile
+import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +22,10 @@ from .login import login_in, without_credentials
 REMOTE = "origin"
 ANSWER_TIMEOUT_S = 15
 NETWORK_TIMEOUT_S = 60
+# A remote that has failed after as long is asked nothing more by the same command.
+LONG_S = 5
+# Whose fetch can leave FETCH_HEAD alone; and which takes settings from variables.
+OLDEST, WITH_LOGIN = (2, 29), (2, 31)
 
 # Git's messages when the remote's reference is not the one that this push builds on.
 MOVED_ON = re.compile(
@@ -84,6 +90,10 @@ class Repository:
     silence : str
         Why the remote did not answer, or empty. It is not asked again: a rollback waits for a dead
         remote once, not at every step.
+    is_lost : bool
+        Whether that silence took long: then the end of the command does not ask again either.
+    completed : mapping of str to str
+        The references of which a partial clone has everything that a rollback may need.
     signs : bool
         Whether commits and release tags are signed.
     key : str
@@ -93,6 +103,8 @@ class Repository:
 
     root: Path
     silence: str = field(default="", compare=False)
+    is_lost: bool = field(default=False, compare=False)
+    completed: Mapping[str, str] = field(default_factory=dict, compare=False)
     signs: bool = False
     key: str = field(default="", repr=False)
 
@@ -102,7 +114,7 @@ class Repository:
         try:
             top = Repository(directory).run("rev-parse", "--show-toplevel")
         except GitFailed as error:
-            next_step = "git init, commit, and try again: git is the release ledger"
+            next_step = "git init -b main, commit, and try again: git is the release ledger"
             what = f"{directory} is not in a git repository"
             if ANOTHER_OWNER in str(error):
                 what = f"git does not read the repository of {directory}: another user owns it"
@@ -110,7 +122,21 @@ class Repository:
             raise PreconditionFailed(
                 what, why=str(error), state="nothing was changed", next_step=next_step
             ) from None
-        return cls(Path(top))
+        repository = cls(Path(top))
+        if repository.version < OLDEST:
+            raise PreconditionFailed(
+                f"git {_dotted(repository.version)} is too old for the release ledger",
+                why=f"it needs git {_dotted(OLDEST)} or newer: options of its fetch",
+                state="nothing was changed",
+                next_step="install a newer git, and make sure that git --version shows it",
+            )
+        return repository
+
+    @cached_property
+    def version(self) -> tuple[int, ...]:
+        """The version of git, as (2, 39)."""
+        found = re.search(r"(\d+)\.(\d+)", self.run("version"))
+        return tuple(int(part) for part in found.groups()) if found else OLDEST
 
     def run(self, *arguments: str, stdin: bytes = b"", timeout_s: float | None = None) -> str:
         """Run one git command and return what it printed, stripped; `GitFailed` if it fails."""
@@ -153,7 +179,8 @@ class Repository:
         return done
 
     def _login_for(self, arguments: Sequence[str]) -> dict[str, str]:
-        return self._login if arguments[0] in ("fetch", "ls-remote", "push") else {}
+        # Before the command there may be a setting.
+        return self._login if {"fetch", "ls-remote", "push"}.intersection(arguments[:3]) else {}
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start a git command that reads questions on its input and answers on its output."""
@@ -230,9 +257,15 @@ class Repository:
                 continue
             addresses[written.splitlines()[0]] = self.run("remote", "get-url", *kind, REMOTE)
         try:
-            return login_in(addresses)
+            login = login_in(addresses)
         except ValueError as error:
             raise GitFailed(str(error)) from None
+        if login and self.version < WITH_LOGIN:
+            raise GitFailed(
+                f"git {_dotted(self.version)} takes no login from the remote's address unseen: "
+                f"install git {_dotted(WITH_LOGIN)} or newer, or use a credential helper"
+            )
+        return login
 
     def _inside(self, name: str) -> Path:
         """Return the path of something in ``.git``, wherever that is."""
@@ -254,12 +287,27 @@ class Repository:
         listed = self.run("for-each-ref", "--format=%(refname) %(objectname)", *prefixes)
         return {name: target for name, target in (line.split() for line in listed.splitlines())}
 
-    def remote_references(self, *patterns: str) -> dict[str, str]:
-        """Return ``{reference: object}`` of the remote; `GitFailed` when it does not answer."""
+    def reach(self, *arguments: str, timeout_s: float) -> str:
+        """Run a command that asks the remote, unless an earlier one has waited long in vain."""
         if self.silence:
             raise GitFailed(self.silence)
+        began = time.monotonic()
         try:
-            listed = self.run("ls-remote", REMOTE, *patterns, timeout_s=ANSWER_TIMEOUT_S)
+            return self.run(*arguments, timeout_s=timeout_s)
+        except GitFailed as error:
+            if time.monotonic() - began >= LONG_S:
+                self.silence, self.is_lost = str(error), True
+            raise
+
+    def listen_again(self) -> None:
+        """Let the remote be asked again after a failure, but for one that took long."""
+        if not self.is_lost:
+            self.silence = ""
+
+    def remote_references(self, *patterns: str) -> dict[str, str]:
+        """Return ``{reference: object}`` of the remote; `GitFailed` when it does not answer."""
+        try:
+            listed = self.reach("ls-remote", REMOTE, *patterns, timeout_s=ANSWER_TIMEOUT_S)
         except GitFailed as error:
             self.silence = str(error)
             raise
@@ -275,7 +323,7 @@ class Repository:
         complete = ("--unshallow",) if self.cut_off() else ()
         wanted = [name for name, target in references.items() if complete or target not in known]
         if wanted:
-            self.run(
+            self.reach(
                 "fetch",
                 "--quiet",
                 "--no-tags",
@@ -415,8 +463,38 @@ class Repository:
         """
         pairs = [f"{target}:{reference}" for reference, target in objects.items()]
         try:
-            self.run("push", "--quiet", "--atomic", REMOTE, *pairs, timeout_s=NETWORK_TIMEOUT_S)
+            command = ("push", "--quiet", "--atomic", REMOTE, *pairs)
+            self.reach(*command, timeout_s=NETWORK_TIMEOUT_S)
         except GitFailed as error:
             if MOVED_ON.search(str(error)):
                 raise HeadMoved(str(error)) from None
             raise
+
+
+class Push:
+    """A push that goes on while its command does, for as long as any push may take."""
+
+    def __init__(self, repository: Repository, objects: Mapping[str, str]) -> None:
+        self._refusal: HeadMoved | GitFailed | None = None
+        # A command that ends leaves it behind, and does not wait for it.
+        self._thread = threading.Thread(target=self._run, args=(repository, objects), daemon=True)
+        self._thread.start()
+
+    def _run(self, repository: Repository, objects: Mapping[str, str]) -> None:
+        try:
+            repository.push(objects)
+        except (HeadMoved, GitFailed) as error:
+            self._refusal = error
+
+    def has_ended(self, within_s: float) -> bool:
+        """Wait so long; raises as `Repository.push` where it was refused."""
+        self._thread.join(within_s)
+        if self._thread.is_alive():
+            return False
+        if self._refusal:
+            raise self._refusal
+        return True
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(str(part) for part in version)

@@ -20,7 +20,7 @@ from typing import Any
 from . import releases
 from .errors import ArtifactGone, HeadMoved, HistoryCorrupt, PreconditionFailed, PushFailed
 from .event import Event, event_of, message_of, new_id, now, one_line
-from .git import LOCK_IS_TAKEN, REMOTE, GitFailed
+from .git import LOCK_IS_TAKEN, REMOTE, GitFailed, Push
 from .objects import Commit, Invalid, Objects
 from .records import VERSION, Record
 from .references import APPROVALS, BRANCHES, RELEASES, References
@@ -29,6 +29,8 @@ from .releases import Release
 # Kept by an event beside the desired state, for its reader only.
 CANARY = "canary.json"
 NOT_DESIRED = (CANARY,)
+# So long a rollback waits for the remote to take its lock, before it changes what serves.
+PATIENCE_S = 2
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ class Ledger(References):
                 f"release {version} cannot be read",
                 why=str(error),
                 state="nothing was changed",
-                next_step="git fsck; git fetch --tags",
+                next_step=self._completing() or "git fsck; git fetch --tags",
             ) from None
 
     def add_release(self, record: Record, files: Mapping[str, bytes], message: str) -> None:
@@ -275,7 +277,7 @@ class Ledger(References):
                 f"{what} cannot be read",
                 why=str(error),
                 state="nothing was changed",
-                next_step="git fsck; or a fresh clone, if that is complete",
+                next_step=self._completing() or "git fsck; or a fresh clone, if that is complete",
             ) from None
 
     def desired(self, commit: str) -> dict[str, bytes]:
@@ -369,6 +371,35 @@ class Ledger(References):
             reference = BRANCHES + environment
             self.repository.swap_reference(reference, sha, self.local.get(reference))
             return sha, error.why
+
+    def append_going_on(
+        self, environment: str, event: Event, files: Mapping[str, bytes]
+    ) -> tuple[str, str, Push | None]:
+        """Write one event as `append_owing` does, and wait for the remote only a moment.
+
+        Returns
+        -------
+        sha, owed : str
+            As `append_owing`.
+        push : Push or None
+            The push that is still under way: until it ends, the remote is not asked.
+        """
+        if self.remote is None:
+            return *self.append_owing(environment, event, files), None
+        sha, reference = self._write(environment, event, files), BRANCHES + environment
+        push, owed = Push(self.repository, {reference: sha}), ""
+        try:
+            is_there = push.has_ended(PATIENCE_S)
+        except GitFailed as error:
+            is_there, owed = self._took(reference, sha), str(error)
+        if is_there:
+            self._follow(reference, sha)
+            return sha, "", None
+        self.repository.swap_reference(reference, sha, self.local.get(reference))
+        if owed:
+            return sha, owed, None
+        self.repository.silence = f"{REMOTE} has not accepted a push within {PATIENCE_S} s"
+        return sha, "", push
 
     def _write(self, environment: str, event: Event, files: Mapping[str, bytes]) -> str:
         """Store an event's commit; no reference points at it yet."""

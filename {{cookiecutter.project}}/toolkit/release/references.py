@@ -13,6 +13,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Self
 
+from . import partial
 from .errors import MACHINE_TROUBLE, HistoryCorrupt, PreconditionFailed, PushFailed
 from .git import REMOTE, GitFailed, Repository
 
@@ -68,6 +69,7 @@ class References:
                 remote = repository.remote_references(*asked)
                 repository.fetch_objects(remote)
                 anchor = remote.get(DEFAULT)
+                _complete(repository, remote)
             except GitFailed as error:
                 remote, unreachable = None, str(error)
                 seen = repository.local_references(REMEMBERED)
@@ -139,6 +141,22 @@ class References:
             next_step="git fetch --unshallow",
         )
 
+    def lacks(self) -> int:
+        """Return how many objects that a rollback may need are not in this partial clone."""
+        if not partial.is_partial(self.repository):
+            return 0
+        return len(_lacking(self.repository, {**self.remembered, **self.local}, self.anchor))
+
+    def _completing(self) -> str:
+        """Return what to do about objects that a partial clone lacks, empty where it lacks none."""
+        lacks = self.lacks() if self.unreachable else 0
+        if not lacks:
+            return ""
+        return (
+            f"this partial clone lacks {lacks} objects: invoke status fetches them, when {REMOTE} "
+            "answers; until then use a clone without --filter"
+        )
+
     def owed(self, environment: str) -> int:
         """Return how many events the remote lacks, as far as this clone knows."""
         reference = BRANCHES + environment
@@ -147,3 +165,19 @@ class References:
             return 0
         span = here if there is None else f"{there}..{here}"
         return int(self.repository.run("rev-list", "--count", span))
+
+
+def _complete(repository: Repository, remote: Mapping[str, str]) -> None:
+    """Fetch what a partial clone lacks, as long as the remote answers: a rollback may need it."""
+    if remote == repository.completed or not partial.is_partial(repository):
+        return
+    partial.fetch(repository, _lacking(repository, remote, remote.get(DEFAULT)))
+    repository.completed = dict(remote)
+
+
+def _lacking(
+    repository: Repository, references: Mapping[str, str], anchor: str | None
+) -> list[str]:
+    heads = [target for name, target in references.items() if name.startswith(BRANCHES)]
+    releases = [target for name, target in references.items() if name.startswith(RELEASES)]
+    return partial.lacking(repository, heads, releases, anchor)

@@ -40,6 +40,8 @@ class Status:
         How many events the remote lacks, as far as this clone knows.
     is_verified : bool
         Whether what should serve was verified there; what was not is never deployed.
+    lacks : int
+        How many objects that a rollback may need are not in this partial clone.
     """
 
     environment: str
@@ -50,6 +52,7 @@ class Status:
     hold: Event | None = None
     owed: int = 0
     is_verified: bool = True
+    lacks: int = 0
 
     def __str__(self) -> str:
         if self.newest is None:
@@ -73,6 +76,11 @@ class Status:
             lines.append(
                 f"{'':<10} push owed: {REMOTE} lacks {self.owed} of its events; "
                 f"next: invoke recover --env {self.environment}"
+            )
+        if self.lacks:
+            lines.append(
+                f"{'':<10} a rollback may not find its release: this partial clone lacks "
+                f"{self.lacks} objects; next: invoke status, when {REMOTE} answers, fetches them"
             )
         if self.drift:
             command = "deploy" if self.is_verified else "rollback"
@@ -108,6 +116,7 @@ def look(machine: Machine, ledger: Ledger, environment: Environment) -> Status:
         hold=hold_of(counting),
         owed=ledger.owed(environment.name),
         is_verified=is_locked or held_against(ledger, counting, desired).is_verified,
+        lacks=ledger.lacks(),
     )
 
 

@@ -25,6 +25,6 @@ def own_git_settings() -> Iterator[None]:
 def no_forge() -> Iterator[None]:
     """Keep tests from the forge in whose CI they run, or for which a laptop has a token."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith(FORGE)]:
+        for name in [name for name in os.environ if name == "CI" or name.startswith(FORGE)]:
             patch.delenv(name)
         yield

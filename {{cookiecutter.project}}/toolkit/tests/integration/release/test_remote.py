@@ -143,3 +143,22 @@ def test_44_a_complete_clone_has_the_history_without_its_remote(
         rollback = whole.run("rollback", "--env", "staging", "--dry-run")
     assert rollback.returncode == 0, rollback.stderr
     assert f"-> {invoke.json('history', '--env', 'staging')[1]['release']}" in rollback.stderr
+
+
+def test_44_a_partial_clone_fetches_beforehand_what_a_rollback_needs(
+    invoke: CommandLine, tmp_path: Path
+) -> None:
+    remote = tmp_path / "remote.git"
+    git(remote, "config", "uploadpack.allowFilter", "true")
+    part = clone(tmp_path, "--filter=blob:none")
+    with gone(remote):
+        unread = part.run("status", "--env", "staging")
+    assert unread.returncode == 50
+    assert "this partial clone lacks" in unread.stderr
+    assert "invoke status fetches them, when origin answers" in unread.stderr
+    assert part.json("status", "--env", "staging")[0]["lacks"] == 0
+    with gone(remote):
+        assert part.json("status", "--env", "staging")[0]["lacks"] == 0
+        rollback = part.run("rollback", "--env", "staging")
+    assert rollback.returncode == 0, rollback.stderr
+    assert f"-> {invoke.json('history', '--env', 'staging')[1]['release']}" in rollback.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -90,6 +92,29 @@ def test_outside_of_git_the_error_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(PreconditionFailed, match="not in a git repository") as refusal:
         Repository.containing(tmp_path)
     assert "git init" in refusal.value.next_step
+
+
+@pytest.mark.parametrize(("version", "is_taken"), [("2.25.1", False), ("2.29.0", True)])
+def test_a_git_that_is_too_old_is_named_and_not_the_remote(
+    shop: Workshop,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    version: str,
+    is_taken: bool,
+) -> None:
+    path = tmp_path / "bin" / "git"
+    path.parent.mkdir()
+    real = shutil.which("git")
+    told = f'case "$*" in *" version") echo "git version {version}"; exit;; esac'
+    path.write_text(f'#!/bin/sh\n{told}\nexec {real} "$@"\n', encoding="utf-8")
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{path.parent}:{os.environ['PATH']}")
+    if is_taken:
+        assert Repository.containing(shop.folder).root == shop.folder
+        return
+    with pytest.raises(PreconditionFailed, match="git 2.25 is too old") as refusal:
+        Repository.containing(shop.folder)
+    assert "git 2.29 or newer" in refusal.value.why
 
 
 def test_45_without_a_name_nobody_writes(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
