@@ -11,7 +11,7 @@ from . import rules
 from .errors import PreconditionFailed
 from .event import VERIFIED, Event
 from .files import write_folder
-from .git import GitFailed
+from .git import REMOTE, GitFailed
 from .ledger import Ledger
 from .policy import Policy
 from .records import sha256
@@ -62,13 +62,14 @@ def fetch(
     ------
     PreconditionFailed
         The release's commit is not in this clone.
+        Or the history is at a remote that could not be read: what serves is unknown, not nothing.
     HistoryCorrupt
         The release's bundle is not what was released.
     ArtifactGone
         The release's tag is gone.
     """
     fetched = now or datetime.now(UTC)
-    history = counted(ledger, policy, ledger.history(environment))
+    history = _history(ledger, policy, environment)
     event = _serving_at(history, fetched - timedelta(days=days_ago))
     files = ledger.bundle(event.release) if event else {}
     champion = Champion(
@@ -101,9 +102,23 @@ def _policies(ledger: Ledger, version: str) -> dict[str, str]:
 
 def serving_release(ledger: Ledger, policy: Policy, environment: str) -> str | None:
     """Return the release that an environment is meant to serve now; None before the first."""
-    history = counted(ledger, policy, ledger.history(environment))
+    history = _history(ledger, policy, environment)
     event = _serving_at(history, datetime.max.replace(tzinfo=UTC))
     return event.release if event else None
+
+
+def _history(ledger: Ledger, policy: Policy, environment: str) -> list[Event]:
+    """Return the events that count; refuse where nobody can say that there are none."""
+    history = ledger.history(environment)
+    if ledger.unreachable and not history:
+        raise PreconditionFailed(
+            f"what {environment} serves is unknown",
+            why=f"this clone has no history of {environment}, and {REMOTE} could not be read: "
+            f"{ledger.unreachable}",
+            state="nothing was changed",
+            next_step=f"try again when {REMOTE} answers, or in a clone that has env/{environment}",
+        )
+    return counted(ledger, policy, history)
 
 
 def _serving_at(history: list[Event], when: datetime) -> Event | None:

@@ -99,6 +99,27 @@ def test_a_drill_that_fails_opens_an_issue_and_still_fails(
     assert "no issue was opened: GitHub gave no readable answer" in silent.stderr
 
 
+def test_a_drill_with_nothing_to_go_back_to_opens_an_issue_and_a_frozen_one_does_not(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop.record_promotion(workshop.release(), workshop.staging)
+    invoke, stand_in = CommandLine.of(workshop), StandInForge()
+    drill = ("drill", "--env", "staging", "--yes", "--issue")
+    with listening(answer=stand_in) as listener:
+        join(monkeypatch, "GitHub", listener.address)
+        assert invoke.run(*drill).returncode == 40
+        (issue,) = stand_in.lists["issues"]
+        assert issue["title"] == "The drill of staging failed"
+        assert "staging has no release to roll back to" in issue["body"]
+        policy = workshop.folder / "release.toml"
+        freeze = 'name = "now"\nenvironments = ["staging"]\ntime_zone = "UTC"\n'
+        window = "begins = 2020-01-01T00:00:00\nends = 2999-01-01T00:00:00\n"
+        text = policy.read_text(encoding="utf-8")
+        policy.write_text(f"{text}[[freezes]]\n{freeze}{window}", encoding="utf-8")
+        assert invoke.run(*drill).returncode == 12
+    assert stand_in.written() == ["POST /issues"]
+
+
 @pytest.fixture
 def invoke(workshop: Workshop) -> CommandLine:
     """The command line in a repository with one ruleset."""

@@ -138,6 +138,34 @@ def test_of_a_young_environment_the_first_release_is_the_champion(
     assert fetched(shop, 7).release == records[0].version
 
 
+def test_a_champion_that_cannot_be_read_is_not_nothing(
+    shop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clone of one branch has no history of prod, and its remote is away."""
+    write(shop, monkeypatch, shop.release())
+    remote = tmp_path / "remote.git"
+    git(tmp_path, "clone", "--quiet", "--single-branch", f"file://{remote}", "other")
+    remote.rename(tmp_path / "gone.git")
+    machine = Machine(Repository(tmp_path / "other"), shop.machine.policy)
+    other = Workshop(tmp_path / "other", machine)
+    with pytest.raises(PreconditionFailed, match="what prod serves is unknown") as refusal:
+        fetched(other)
+    assert refusal.value.exit_code == 14
+    assert "does not appear to be a git repository" in refusal.value.why
+    with pytest.raises(PreconditionFailed, match="is unknown"):
+        serving_release(other.ledger(), machine.policy, "prod")
+    assert not (tmp_path / "other" / "reports").exists()
+
+
+def test_a_champion_that_this_clone_has_seen_is_known_without_the_remote(
+    shop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = shop.release()
+    write(shop, monkeypatch, record)
+    (tmp_path / "remote.git").rename(tmp_path / "gone.git")
+    assert fetched(shop).release == record.version
+
+
 def test_a_damaged_release_is_no_champion(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     record = shop.release()
     write(shop, monkeypatch, record)
