@@ -21,12 +21,13 @@ from toolkit.release.policy import CanaryPolicy, ClusterEnvironment, ImagePolicy
 from toolkit.release.records import Record, sha256
 from toolkit.release.status import Status, look
 
-from .kubectl import CLUSTER, Cluster
+from .kubectl import CLUSTER, REPLICAS, Cluster
 from .workshop import Workshop, commit, free_port, git
 
 NAME = "churn"
 NAMESPACE = "churn-prod"
 DEPLOYMENT, SERVICE, CANARY = f"Deployment/{NAME}", f"Service/{NAME}", f"Deployment/{NAME}-canary"
+AUTOSCALER = f"HorizontalPodAutoscaler/{NAME}"
 # Short, but longer than any successful change takes.
 TIMEOUT_S = 10
 
@@ -52,6 +53,16 @@ def base(image: str) -> list[dict[str, Any]]:
             "spec": {
                 "selector": name,
                 "ports": [{"name": "http", "port": 80, "targetPort": "http"}],
+            },
+        },
+        {
+            "apiVersion": "autoscaling/v2",
+            "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": NAME},
+            "spec": {
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": NAME},
+                "minReplicas": REPLICAS,
+                "maxReplicas": 9,
             },
         },
     ]

@@ -22,14 +22,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from .server_side_apply import Conflict, applied, patched, updated
+
 CLUSTER = "11111111-2222-3333-4444-555555555555"
 PROBABILITY = 0.25
 REPLICAS = 2
-# The field that a promotion changes, whichever manager has set it.
+# The field of the release's image.
 IMAGE = ["spec", "template", "spec", "containers", 0, "image"]
 SILENCE = "Unable to connect to the server: dial tcp 10.0.0.1:443: i/o timeout"
 # How long a pod takes to become ready.
 START_S = 0.2
+# How long a new autoscaler takes to look at its Deployment.
+AUTOSCALE_S = 0.5
 BOUNDS_S = [0.0005 * 10 ** (step / 10) for step in range(38)]
 # The median of a model's answers, by what its name begins with.
 MEDIANS_S = {"steady": 0.02, "slower": 0.2}
@@ -58,7 +62,6 @@ class Cluster:
             "objects": {},
             "pods": {},
             "events": [],
-            "by_hand": {},
             "releases": {},
             "calls": [],
             "faults": {},
@@ -71,12 +74,13 @@ class Cluster:
         """Put this cluster's kubectl into a folder."""
         program, here = folder / "kubectl", Path(__file__).resolve()
         folder.mkdir(exist_ok=True)
+        package = ".".join(here.relative_to(here.parents[2]).with_suffix("").parts)
         # Imported, and not run as a script, it is compiled only once, beside the tests' bytecode.
         lines = [
             f"#!{sys.executable} -IS",
             f"import sys; sys.pycache_prefix = {sys.pycache_prefix!r}",
-            f"sys.path.insert(0, {str(here.parent)!r})",
-            f"import {here.stem}; {here.stem}.main({str(self.path)!r}, sys.argv[1:])",
+            f"sys.path.insert(0, {str(here.parents[2])!r})",
+            f"from {package} import main; main({str(self.path)!r}, sys.argv[1:])",
         ]
         program.write_text("\n".join(lines) + "\n", encoding="utf-8")
         program.chmod(0o755)
@@ -113,21 +117,27 @@ class Cluster:
         """Apply objects as an agent would."""
         with self.state() as state:
             for one in objects:
-                state["objects"][key_of(one)] = merged(state["objects"].get(key_of(one)), one)
-                if is_deployment(one):
-                    state["by_hand"][key_of(one)] = [IMAGE]
+                live = state["objects"].get(key_of(one))
+                store(state, applied(live, one, "argocd-controller", is_forced=True))
             reconcile(state)
 
-    def edit(self, name: str, path: Sequence[Any], value: object) -> None:
+    def edit(
+        self, name: str, path: Sequence[Any], value: object, manager: str = "kubectl-edit"
+    ) -> None:
         """Set a field by hand."""
         with self.state() as state:
-            one = state["objects"][name]
+            one = copy.deepcopy(state["objects"][name])
             part = one
             for step in path[:-1]:
                 part = part[step]
             part[path[-1]] = value
-            one["metadata"]["generation"] += 1
-            state["by_hand"].setdefault(name, []).append(list(path))
+            store(state, updated(state["objects"][name], one, manager))
+            reconcile(state)
+
+    def scale(self, name: str, pods: int) -> None:
+        """Set the number of pods by hand, as `kubectl scale` does."""
+        with self.state() as state:
+            scale(state, name, pods, "kubectl")
             reconcile(state)
 
     def remove(self, name: str) -> None:
@@ -162,37 +172,50 @@ def key_of(one: Mapping[str, Any]) -> str:
     return f"{one['kind']}/{one['metadata']['name']}"
 
 
-def merged(live: Object | None, wanted: Object) -> Object:
-    """Return an object with the wanted fields set; a change of its spec is a new generation."""
-    one: Object
-    if live is None:
-        one = copy.deepcopy(wanted)
-        one["metadata"] |= {"generation": 1, "uid": key_of(one)}
-        if one["kind"] == "Deployment":
-            # What an autoscaler would have set.
-            one["spec"].setdefault("replicas", REPLICAS)
-        return one
-    one = laid_over(live, wanted)
-    if one.get("spec") != live.get("spec"):
-        one["metadata"]["generation"] += 1
-    return one
+def store(state: Object, one: Object) -> None:
+    """Keep an object as a new version; a change of its spec is a new generation."""
+    before = state["objects"].get(key_of(one))
+    metadata = one["metadata"]
+    if before is None:
+        metadata |= {"generation": 1, "uid": key_of(one), "created": time.time()}
+    elif one.get("spec") != before.get("spec"):
+        metadata["generation"] += 1
+    if one != before:
+        metadata["resourceVersion"] = str(int(metadata.get("resourceVersion", 0)) + 1)
+    state["objects"][key_of(one)] = one
 
 
-def laid_over(live: Any, wanted: Any) -> Any:
-    if isinstance(live, dict) and isinstance(wanted, dict):
-        both = {key: laid_over(live.get(key), value) for key, value in wanted.items()}
-        return {**copy.deepcopy(live), **both}
-    return copy.deepcopy(wanted)
+def scale(state: Object, name: str, pods: int, manager: str) -> None:
+    """Set the number of pods through the subresource for that."""
+    live = state["objects"][name]
+    one = {**live, "spec": {**live["spec"], "replicas": pods}}
+    store(state, updated(live, one, manager, "scale"))
 
 
 def reconcile(state: Object) -> None:
     """Do what the cluster's controllers would have done until now."""
+    for one in list(state["objects"].values()):
+        if one["kind"] == "HorizontalPodAutoscaler":
+            _autoscale(state, one)
     deployments = {name: one for name, one in state["objects"].items() if is_deployment(one)}
     for name, pod in list(state["pods"].items()):
         if pod["owner"] not in deployments:
             del state["pods"][name]
     for name, one in deployments.items():
         _roll_out(state, name, one)
+
+
+def _autoscale(state: Object, autoscaler: Object) -> None:
+    """Keep a Deployment within the bounds of its autoscaler, which has no metrics."""
+    spec = autoscaler["spec"]
+    name = f"Deployment/{spec['scaleTargetRef']['name']}"
+    age = time.time() - autoscaler["metadata"]["created"]
+    if name not in state["objects"] or age < AUTOSCALE_S:
+        return
+    pods = state["objects"][name]["spec"]["replicas"]
+    within = min(max(pods, spec["minReplicas"]), spec["maxReplicas"])
+    if pods and pods != within:
+        scale(state, name, within, "kube-controller-manager")
 
 
 def is_deployment(one: Mapping[str, Any]) -> bool:
@@ -244,13 +267,14 @@ def _roll_out(state: Object, owner: str, deployment: Object) -> None:
                 "message": denied,
             }
         )
-    deployment["status"] = {
+    status = {
         "observedGeneration": deployment["metadata"]["generation"],
         "replicas": len(left),
         "updatedReplicas": len(new[:wanted]),
         "availableReplicas": sum(map(is_ready, left)),
         "conditions": conditions,
     }
+    store(state, {**deployment, "metadata": {**deployment["metadata"]}, "status": status})
 
 
 def _show(state: Object, pod: Object) -> None:
@@ -330,13 +354,22 @@ def get(state: Object, arguments: Sequence[str]) -> None:
         print(proxied(state, option(arguments, "--raw"), b""), end="")
     elif "--filename" in arguments:
         named = [key_of(one) for one in json.load(sys.stdin)["items"]]
-        show([state["objects"][name] for name in named if name in state["objects"]])
+        found = [state["objects"][name] for name in named if name in state["objects"]]
+        show(found, arguments)
+    elif state["faults"].get("forbids"):
+        fail(f"Error from server (Forbidden): {arguments[1]} is forbidden: no access")
     else:
-        show(chosen(state, arguments))
+        show(chosen(state, arguments), arguments)
 
 
-def show(objects: Sequence[Object]) -> None:
-    print(json.dumps({"kind": "List", "items": list(objects)}))
+def show(objects: Sequence[Object], arguments: Sequence[str]) -> None:
+    """Print objects, with the owners of their fields where that is asked."""
+    left_out = () if "--show-managed-fields" in arguments else ("managedFields",)
+    shown = [
+        {**one, "metadata": {k: v for k, v in one["metadata"].items() if k not in left_out}}
+        for one in objects
+    ]
+    print(json.dumps({"kind": "List", "items": shown}))
 
 
 def create(state: Object, arguments: Sequence[str]) -> None:
@@ -347,32 +380,34 @@ def apply(state: Object, arguments: Sequence[str]) -> None:
     wanted, faults = json.load(sys.stdin)["items"], state["faults"]
     if any(one["kind"] == faults.get("rejects") for one in wanted):
         fail(f"Error from server (Forbidden): admission webhook denies {faults['rejects']}")
-    conflicts = [
-        (one, path)
-        for one in wanted
-        for path in state["by_hand"].get(key_of(one), [])
-        if is_set(one, path)
-    ]
-    if conflicts and "--force-conflicts" not in arguments:
-        fields = " ".join("." + ".".join(map(str, path)) for _, path in conflicts)
-        fail(f'error: Apply failed with 1 conflict: conflict with "kubectl-edit": {fields}')
-    results = {key_of(one): merged(state["objects"].get(key_of(one)), one) for one in wanted}
+    manager, is_forced = option(arguments, "--field-manager"), "--force-conflicts" in arguments
+    try:
+        results = [
+            applied(state["objects"].get(key_of(one)), one, manager, is_forced) for one in wanted
+        ]
+    except Conflict as error:
+        fail(f"error: {error}")
     if "--dry-run=server" in arguments:
-        show(list(results.values()))
+        show(results, arguments)
         return
-    state["objects"] |= results
-    for one, path in conflicts:
-        state["by_hand"][key_of(one)].remove(path)
+    for one in results:
+        store(state, one)
     if faults.get("silent after") == "apply":
         faults["silent"] = True
 
 
-def is_set(one: Any, path: Sequence[Any]) -> bool:
-    for step in path:
-        if isinstance(one, dict) and step not in one:
-            return False
-        one = one[step]
-    return True
+def patch(state: Object, arguments: Sequence[str]) -> None:
+    name, faults = key_of(json.load(sys.stdin)), state["faults"]
+    (operations,) = (one.removeprefix("--patch=") for one in arguments if "--patch=" in one)
+    if faults.get("busy"):
+        # Another one changes the object at the same time.
+        faults["busy"] -= 1
+        state["objects"][name]["metadata"]["resourceVersion"] += "0"
+    try:
+        one = patched(state["objects"][name], json.loads(operations))
+    except Conflict as error:
+        fail(f"The request is invalid: {error}")
+    store(state, one)
 
 
 def delete(state: Object, arguments: Sequence[str]) -> None:
@@ -456,4 +491,4 @@ def main(where: str, given: Sequence[str]) -> None:
             globals()[arguments[0]](state, arguments)
             reconcile(state)
     if silent:
-        fail(SILENCE)
+        fail(silent if isinstance(silent, str) else SILENCE)

@@ -20,6 +20,8 @@ from ..errors import PreconditionFailed, Unreachable
 ANSWER_TIMEOUT_S = 15
 POLL_S = 0.5
 LOG_LINES = 20
+# Objects as JSON, with the owners of their fields.
+WITH_OWNERS = ("--output", "json", "--show-managed-fields")
 
 # Messages of kubectl when the cluster did not answer: then its state is unknown.
 SILENCE = re.compile(
@@ -80,8 +82,7 @@ class Kubectl:
     def live(self, objects: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Return these objects as they are now, without those that do not exist."""
         found = self._run(
-            *("get", "--filename", "-", "--ignore-not-found", "--output", "json"),
-            stdin=listed(objects),
+            *("get", "--filename", "-", "--ignore-not-found", *WITH_OWNERS), stdin=listed(objects)
         )
         return items(found)
 
@@ -93,7 +94,19 @@ class Kubectl:
         self, objects: Sequence[Mapping[str, Any]], *options: str
     ) -> list[dict[str, Any]]:
         """Return the objects after a dry run of the server, which changes nothing."""
-        return items(self._apply(objects, "--dry-run=server", "--output", "json", *options))
+        return items(self._apply(objects, "--dry-run=server", *WITH_OWNERS, *options))
+
+    def own(self, one: Mapping[str, Any], owners: Sequence[Mapping[str, Any]]) -> None:
+        """Set who owns which field of an object, if nobody has changed it since it was read."""
+        metadata = one["metadata"]
+        version = {"path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]}
+        entries = {"path": "/metadata/managedFields", "value": owners}
+        patch = [{"op": "test"} | version, {"op": "replace"} | entries]
+        named = {key: one[key] for key in ("apiVersion", "kind")}
+        self._run(
+            *("patch", "--type=json", f"--patch={json.dumps(patch)}", "--filename", "-"),
+            stdin=json.dumps(named | {"metadata": {"name": metadata["name"]}}).encode(),
+        )
 
     def _apply(
         self,

@@ -24,7 +24,7 @@ from ..images.host import login
 from ..images.record import ImageRecord, image_of
 from ..policy import ClusterEnvironment, Policy
 from ..records import Record
-from . import manifests
+from . import managed_fields, manifests
 from .kubectl import Kubectl, KubectlFailed, retried
 from .manifests import CANARY, CONTAINER, DIGEST, IMAGE_ID, PORT, STABLE, TRACK, VERSION, Manifests
 from .protocol import Instance, Observation
@@ -34,6 +34,8 @@ from .rollout import Rollout, has_ended, is_new, is_ready, is_settled, one_line,
 RETRY_S = 20
 # The fields by which objects are compared: the cluster adds others.
 COMPARED = ("spec", "data", "automountServiceAccountToken")
+# The cluster's controllers may change an object between its reading and its writing.
+TRIES = 10
 
 
 @contextmanager
@@ -156,6 +158,7 @@ class KubernetesPlatform:
             self._remove_canary()
             self._retried(lambda: self._cluster.would_apply(state.objects, "--force-conflicts"))
             guard()
+            self._retried(lambda: self._take_over(state.objects))
             self._retried(lambda: self._cluster.apply(state.objects, self.environment.timeout_s))
         rollout.wait()
 
@@ -227,7 +230,7 @@ class KubernetesPlatform:
         )
 
     def changed(self, desired: Mapping[str, bytes]) -> str:
-        """Return what an apply would change: fields that were set by hand, missing objects."""
+        """Return what an apply would change: what was set or added by hand, missing objects."""
         state = manifests.read(desired)
         try:
             wanted = self._cluster.would_apply(state.objects, "--force-conflicts")
@@ -241,6 +244,8 @@ class KubernetesPlatform:
                 changes.append(f"{_name(one)} is gone")
             else:
                 changes += _differences(_name(one), _compared(one), _compared(now))
+                added = managed_fields.additions(one, self._cluster.manager)
+                changes += [f"{_name(one)} has {each}" for each in added]
         return "; ".join(changes)
 
     def stored(self) -> list[str]:
@@ -293,10 +298,26 @@ class KubernetesPlatform:
     def _rollout(self, state: Manifests, name: str, report: Callable[[str], None]) -> Rollout:
         timeout_s = self.environment.timeout_s
         cluster = self._retried(lambda: self._cluster)
-        rollout = Rollout(cluster, self._labels, name, state.annotations, timeout_s, report)
+        rollout = Rollout(
+            *(cluster, self._labels, name, state.annotations),
+            *(state.least(name), timeout_s, report),
+        )
         with serving("the cluster does not list its events"):
             self._retried(rollout.skip_earlier_events)
         return rollout
+
+    def _take_over(self, objects: Sequence[Mapping[str, Any]]) -> None:
+        """Make what others have added to these objects ours, so that an apply removes it."""
+        for tries_left in reversed(range(TRIES)):
+            try:
+                for one in self._cluster.live(objects):
+                    owners = managed_fields.taken_over(one, self._cluster.manager)
+                    if owners is not None:
+                        self._cluster.own(one, owners)
+                return
+            except KubectlFailed:
+                if not tries_left:
+                    raise
 
     def _remove_canary(self) -> None:
         self._delete({TRACK: CANARY})

@@ -66,6 +66,16 @@ class Manifests:
         found: Mapping[str, str] = self.deployment["spec"]["template"]["metadata"]["annotations"]
         return found
 
+    def least(self, deployment: str) -> int:
+        """Return how many pods the autoscaler of a Deployment wants at least; 0 without one."""
+        bounds = [
+            one["spec"].get("minReplicas", 1)
+            for one in self.objects
+            if one["kind"] == "HorizontalPodAutoscaler"
+            and one["spec"]["scaleTargetRef"]["name"] == deployment
+        ]
+        return max(bounds, default=0)
+
     def canary(self, instances: int) -> dict[str, Any]:
         """Return a second Deployment under the same Service, which selects only its own pods."""
         deployment = copy.deepcopy(self.deployment)

@@ -34,6 +34,8 @@ class Rollout:
         Of the Deployment.
     wanted : mapping of str to str
         The annotations of the new pods.
+    least : int
+        How many of them its autoscaler wants at least.
     timeout_s : int
     report : callable
         Receives the progress, a line at a time.
@@ -43,6 +45,7 @@ class Rollout:
     labels: Mapping[str, str]
     name: str
     wanted: Mapping[str, str]
+    least: int
     timeout_s: int
     report: Callable[[str], None]
     _events: dict[str, int] = field(init=False, default_factory=dict)
@@ -76,11 +79,12 @@ class Rollout:
             except KubectlFailed as error:
                 raise NotServing(f"the cluster does not return {self.name}: {error}") from None
             else:
-                if deployment and is_done(deployment, self.wanted[EVENT]):
+                short = _short_of(deployment, self.least)
+                if deployment and is_done(deployment, self.wanted[EVENT]) and not short:
                     return
                 if deployment and _event_of(deployment["spec"]["template"]) == self.wanted[EVENT]:
                     reasons = [*_refusals(deployment), *map(reason, filter(_is_unready, pods))]
-                    trouble = "; ".join(reasons) or "its pods are not created yet"
+                    trouble = "; ".join(reasons) or short or "its pods are not created yet"
                 self._report_once(f"{_progress(deployment)}{trouble}")
                 if any(_is_hopeless(pod) for pod in pods):
                     raise NotServing(f"release {self.wanted[VERSION]}: {trouble}{self._tail(pods)}")
@@ -242,6 +246,17 @@ def _refusals(deployment: Object) -> Iterator[str]:
     for condition in deployment.get("status", {}).get("conditions", ()):
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
             yield one_line(f"{condition.get('reason')}: {condition.get('message')}")
+
+
+def _short_of(deployment: Object | None, least: int) -> str:
+    """Return that the autoscaler has not looked at a new Deployment yet, or an empty text.
+
+    One that somebody has scaled to zero it leaves alone.
+    """
+    pods = deployment["spec"].get("replicas", 1) if deployment else 0
+    if not pods or pods >= least:
+        return ""
+    return f"its autoscaler has not yet asked for the {least} pods that it wants at least"
 
 
 def _progress(deployment: Object | None) -> str:

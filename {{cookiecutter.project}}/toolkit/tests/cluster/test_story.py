@@ -255,6 +255,22 @@ def test_the_whole_story(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     story.serves(third)
     story.say(f"a change by hand was seen and taken back: {drift}")
 
+    kubectl("set", "env", f"deployment/{NAME}", "-n", namespace, "ADDED=by-hand")
+    beside = {"name": "second", "image": f"{REPOSITORY}:{TAG}", "command": ["sleep", "600"]}
+    added = {"spec": {"template": {"spec": {"containers": [beside]}}}}
+    kubectl("patch", f"deployment/{NAME}", "-n", namespace, f"--patch={json.dumps(added)}")
+    drift = story.drift()
+    assert "containers server env ADDED, added by kubectl-set" in drift
+    assert "containers second, added by kubectl-patch" in drift
+    story.workshop.machine.deploy(story.prod, Progress())
+    story.serves(third)
+    story.say(f"what was added by hand was seen and taken away: {drift}")
+
+    kubectl("rollout", "restart", f"deployment/{NAME}", "-n", namespace)
+    kubectl("rollout", "status", f"deployment/{NAME}", "-n", namespace, f"--timeout={TIMEOUT_S}s")
+    story.serves(third)
+    story.say("pods that were restarted by hand have not drifted")
+
     fourth = story.release(b"steady four")
     story.write(fourth)
     command = CommandLine.of(story.workshop).start(

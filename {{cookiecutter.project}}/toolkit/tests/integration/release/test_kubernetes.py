@@ -23,9 +23,16 @@ from toolkit.release.errors import (
 )
 from toolkit.release.progress import Progress
 from toolkit.release.records import Record
-from toolkit.tests.clusters import CANARY, DEPLOYMENT, ClusterShop, opened
+from toolkit.tests.clusters import (
+    AUTOSCALER,
+    CANARY,
+    DEPLOYMENT,
+    SERVICE,
+    ClusterShop,
+    opened,
+)
 from toolkit.tests.command_line import CommandLine
-from toolkit.tests.kubectl import IMAGE
+from toolkit.tests.kubectl import IMAGE, REPLICAS
 from toolkit.tests.workshop import git
 
 PRECONDITION, ROLLED_BACK, DRIFTED, UNKNOWN = 14, 30, 3, 32
@@ -196,6 +203,94 @@ def test_29_deploy_reverts_changes_by_hand_and_status_shows_the_drift(
     assert shop.serves(served.second) and not shop.look().drift
 
 
+POD = ("spec", "template", "spec")
+SERVER = (*POD, "containers", 0)
+SPY = {"name": "spy", "image": "example.com/spy:1"}
+ADDED = {
+    "containers server env FOO, added by kubectl-set": (
+        *(DEPLOYMENT, (*SERVER, "env"), [{"name": "FOO", "value": "bar"}], "kubectl-set"),
+    ),
+    "spec volumes scratch, added by kubectl-edit": (
+        *(DEPLOYMENT, (*POD, "volumes"), [{"name": "scratch", "emptyDir": {}}], "kubectl-edit"),
+    ),
+    "spec nodeSelector disk, added by kubectl-patch": (
+        *(DEPLOYMENT, (*POD, "nodeSelector"), {"disk": "ssd"}, "kubectl-patch"),
+    ),
+    "metadata annotations owner, added by node-fetch": (
+        *(DEPLOYMENT, (*POD[:2], "metadata", "annotations", "owner"), "me", "node-fetch"),
+    ),
+    "Service churn has spec sessionAffinity, added by kubectl-patch": (
+        *(SERVICE, ("spec", "sessionAffinity"), "ClientIP", "kubectl-patch"),
+    ),
+    "spec behavior, added by kubectl-edit": (
+        *(AUTOSCALER, ("spec", "behavior"), {}, "kubectl-edit"),
+    ),
+}
+RESTARTED = "kubectl.kubernetes.io/restartedAt"
+
+
+def add_by_hand(shop: ClusterShop) -> None:
+    """Add a container, and everything of the table."""
+    (server,) = shop.cluster.objects()[DEPLOYMENT]["spec"]["template"]["spec"]["containers"]
+    shop.cluster.edit(DEPLOYMENT, (*POD, "containers"), [server, SPY], "kubectl-patch")
+    for field in ADDED.values():
+        shop.cluster.edit(*field)
+
+
+def specs(shop: ClusterShop) -> dict[str, object]:
+    return {name: one["spec"] for name, one in shop.cluster.objects().items()}
+
+
+def test_29_what_was_added_by_hand_is_drift_and_goes_with_a_deploy(shop: ClusterShop) -> None:
+    before = specs(shop)
+    add_by_hand(shop)
+    drift = shop.look().drift
+    assert "Deployment churn has spec template spec containers spy, added by kubectl-patch" in drift
+    assert [one for one in ADDED if one not in drift] == []
+    drifted = CommandLine.of(shop.workshop).run("status", "--exit-code")
+    assert drifted.returncode == DRIFTED and "next: invoke deploy --env prod" in drifted.stdout
+    shop.machine.deploy(shop.prod, Progress())
+    assert specs(shop) == before and not shop.look().drift
+
+
+@pytest.mark.parametrize("command", ["promote", "rollback"])
+def test_29_what_was_added_by_hand_goes_with_the_next_release(served: Served, command: str) -> None:
+    shop, before = served.shop, specs(served.shop)
+    add_by_hand(shop)
+    if command == "promote":
+        shop.promote(shop.release())
+        shop.rollback(served.second.version)
+    else:
+        shop.rollback(served.first.version)
+        shop.rollback(served.second.version)
+    after = specs(shop)
+    assert after == before and not shop.look().drift
+
+
+def test_who_restarts_the_pods_or_scales_them_has_changed_no_release(
+    shop: ClusterShop, second: Record
+) -> None:
+    at = (*POD[:2], "metadata", "annotations", RESTARTED)
+    shop.cluster.edit(DEPLOYMENT, at, "2026-11-29T19:00:00Z", "kubectl-rollout")
+    shop.cluster.scale(DEPLOYMENT, 3)
+    shop.machine.deploy(shop.prod, Progress())
+    assert shop.serves(second) and not shop.look().drift
+    spec = shop.cluster.objects()[DEPLOYMENT]["spec"]
+    assert spec["replicas"] == 3
+    assert RESTARTED in spec["template"]["metadata"]["annotations"], "nothing was restarted again"
+    assert not shop.cluster.calls("patch")
+
+
+def test_what_was_added_goes_also_where_controllers_write_at_the_same_time(
+    shop: ClusterShop,
+) -> None:
+    before = specs(shop)
+    add_by_hand(shop)
+    shop.cluster.fault(busy=4)
+    shop.machine.deploy(shop.prod, Progress())
+    assert specs(shop) == before and len(shop.cluster.calls("patch")) == 7
+
+
 def test_the_commands_have_the_exit_codes_of_every_platform(shop: ClusterShop) -> None:
     invoke, bad = CommandLine.of(shop.workshop), shop.release(b"crash at start")
     promote = ("promote", "--env", "prod", "--yes", "--version", bad.version)
@@ -207,6 +302,17 @@ def test_the_commands_have_the_exit_codes_of_every_platform(shop: ClusterShop) -
     assert drifted.returncode == DRIFTED and "the Service is gone" in drifted.stdout
     shop.cluster.fault(rejects="Service")
     assert invoke.run(*promote, "--dry-run").returncode == PRECONDITION
+
+
+def test_a_first_promotion_is_verified_with_all_its_pods(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with opened(tmp_path) as shop:
+        assert shop.promote(shop.release()).outcome == "verified"
+        with shop.cluster.state() as state:
+            asked = [pod["asked"] for pod in state["pods"].values()]
+        assert len(asked) == REPLICAS and all(asked)
+    assert f"has not yet asked for the {REPLICAS} pods" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("step", [3, 4])

@@ -374,7 +374,7 @@ def test_a_release_serves_since_its_rolling_update_was_complete(shop: ClusterSho
         earlier["lastUpdateTime"] = since = "2026-11-01T00:00:00Z"
         # As when a node is drained, or a server crashes: other pods, of the same release.
         state["pods"].clear()
-    shop.cluster.edit(DEPLOYMENT, ("spec", "replicas"), 3)
+    shop.cluster.scale(DEPLOYMENT, 3)
     until_ready(shop, 3)
     assert platform(shop).observe().since == since
     shop.promote(shop.release(b"another"))
@@ -403,7 +403,7 @@ def test_29_what_was_changed_by_hand_is_named(shop: ClusterShop) -> None:
     release = shop.release()
     shop.promote(release)
     # Left to the autoscaler, because no manifest sets the number.
-    shop.cluster.edit(DEPLOYMENT, ("spec", "replicas"), 3)
+    shop.cluster.scale(DEPLOYMENT, 3)
     deadline = time.monotonic() + 20
     while (drift := shop.look().drift) and time.monotonic() < deadline:
         assert drift.endswith("not ready"), "the third pod is on its way, and nothing else"
