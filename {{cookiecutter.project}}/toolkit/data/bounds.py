@@ -9,7 +9,7 @@ import math
 from ..errors import ConfigurationError
 from .contract import Column, Contract
 from .distribution import Numbers
-from .reference import Profile
+from .profile import Profile
 
 # How many times as far from zero as nearly all customers of the reference a bound may be, or how
 # many of their standard deviations.

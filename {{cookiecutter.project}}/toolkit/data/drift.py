@@ -17,7 +17,7 @@ from . import relation_drift
 from .contract import Contract
 from .distribution import Categories, Numbers
 from .effect import HOLDOUT, PREDICTIONS, Drift, Effect, fisher
-from .reference import Profile
+from .profile import Profile
 
 SHOWN_CHANGES = 3
 SHOWN_NAMES = 5

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 from ..errors import DataError
 from ..model.policy import Policy
-from . import bounds, dataset, drift, holdout, reference, table, validation
+from . import bounds, dataset, drift, holdout, reference, reference_model, table, validation
 from .contract import Contract
 from .dataset import Dataset
 from .effect import Drift
 from .holdout import Holdout
-from .reference import Profile, Reference
+from .profile import Profile
+from .reference import Reference
 from .table import Table
 from .validation import Finding
 
@@ -81,8 +82,8 @@ def examine(contract: Contract, policy: Policy) -> Examination:
     bounds.require_near(contract, accepted.profile)
     current = table.read(contract)
     y_prob = None
-    if reference.has_features(current, contract):
-        y_prob = reference.predict(current, contract, accepted.model)
+    if reference_model.has_features(current, contract):
+        y_prob = reference_model.predict(current, contract, accepted.model)
     profile = reference.measure(current, contract, accepted, y_prob)
     findings = tuple(validation.validate(current, contract))
     customers = held_out = None

@@ -1,8 +1,7 @@
-"""The reference: the distributions of the last accepted table, kept in git.
+"""The reference: a file in git with the profile of the last accepted table.
 
-It holds counts and quantiles, never a row, and the weights of a small model, so that the same
-customers get the same predictions at any time and in any clone. It says of itself what it was made
-from, and what was accepted with it.
+It holds the weights of a small model too, and says of itself what it was made from, and what was
+accepted with it.
 """
 
 import hashlib
@@ -17,22 +16,17 @@ import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import ConfigurationError
-from ..model.features import Features, Matrix
+from ..model.features import Features
 from . import expectation as expectations
-from . import relation as relations
+from . import profile as profiles
+from . import reference_model as models
 from . import sketch as sketches
 from .contract import Contract
-from .dataset import Dataset, as_objects, position, quick_rows, require_both_labels
-from .distribution import (
-    PROBABILITIES,
-    Categories,
-    Numbers,
-    measure_categories,
-    measure_numbers,
-    rounded,
-)
+from .dataset import Dataset, quick_rows, require_both_labels
+from .distribution import Categories, Numbers, rounded
 from .expectation import Distribution, Expectation
-from .relation import Relation
+from .profile import Profile
+from .reference_model import ReferenceModel
 from .sketch import Sketch
 from .table import Table
 
@@ -41,65 +35,8 @@ SCHEMA = 2
 OLDER_SCHEMA = 1
 # Enough for two certain digits of every weight.
 MODEL_ROWS = 100_000
-# The feature matrix of a whole table would need more memory than the table.
-CHUNK_ROWS = 100_000
 # The nesting depth to which the file has one line an entry: down to a line a column.
 DEPTH = 3
-FOLDS = 3
-# Features times rows, at most, that its ranking of other customers is estimated from.
-CELLS = 8_000_000
-
-
-@dataclass(frozen=True)
-class ReferenceModel:
-    """A logistic regression on standardised features; a null is imputed with the mean.
-
-    Attributes
-    ----------
-    features
-        The names of the matrix's columns, [k].
-    means, sds, weights
-        Mean, standard deviation (1 where constant) and weight of each feature, [k].
-    intercept
-        The log odds of a customer with all features at their means.
-    """
-
-    features: tuple[str, ...]
-    means: tuple[float, ...]
-    sds: tuple[float, ...]
-    weights: tuple[float, ...]
-    intercept: float
-
-    def predict(self, matrix: Matrix) -> npt.NDArray[np.float32]:
-        """Return the probabilities of churn, [n], for a feature matrix [n, k]."""
-        means, sds, weights = np.array([self.means, self.sds, self.weights], dtype=np.float32)
-        scaled = np.nan_to_num((matrix - means) / sds)
-        score = scaled @ weights + np.float32(self.intercept)
-        return np.asarray(0.5 * (1 + np.tanh(score / 2)), dtype=np.float32)
-
-
-@dataclass(frozen=True)
-class Profile:
-    """The distributions of a table's columns.
-
-    Attributes
-    ----------
-    rows
-        The table's number of rows.
-    numbers, categories
-        The features and the target that the table has, by name.
-    predictions
-        The reference model's predictions for the rows; None where a feature is missing.
-    relation
-        How the columns relate to the target; None where one is missing, or an older reference does
-        not say.
-    """
-
-    rows: int
-    numbers: dict[str, Numbers]
-    categories: dict[str, Categories]
-    predictions: Numbers | None
-    relation: Relation | None = None
 
 
 @dataclass(frozen=True)
@@ -163,10 +100,10 @@ def make(table: Table, dataset: Dataset, contract: Contract) -> Reference:
     few = dataset.select(quick_rows(dataset, MODEL_ROWS))
     require_both_labels(few.labels, "the reference")
     matrix = features.matrix(few.columns)
-    model = _fit(features.names, matrix, few.labels)
-    profile = _measure(table, contract, None, predict(table, contract, model))
+    model = models.fit(features.names, matrix, few.labels)
+    profile = profiles.measure(table, contract, None, models.predict(table, contract, model))
     if profile.relation is not None:
-        optimism = _optimism(features.names, matrix, few)
+        optimism = models.optimism(features.names, matrix, few)
         profile = replace(profile, relation=replace(profile.relation, optimism=optimism))
     return Reference(
         schema=SCHEMA,
@@ -197,73 +134,15 @@ def measure(
     y_prob
         The predictions of the reference's model, [n]; None where they are not known yet.
     """
-    if y_prob is None and can_predict(reference, contract) and has_features(table, contract):
-        y_prob = predict(table, contract, reference.model)
-    return _measure(table, contract, reference.profile, y_prob)
+    known = can_predict(reference, contract) and models.has_features(table, contract)
+    if y_prob is None and known:
+        y_prob = models.predict(table, contract, reference.model)
+    return profiles.measure(table, contract, reference.profile, y_prob)
 
 
 def can_predict(reference: Reference, contract: Contract) -> bool:
     """Return whether the reference's model takes the contract's features."""
     return reference.model.features == Features(contract).names
-
-
-def has_features(table: Table, contract: Contract) -> bool:
-    """Return whether the table has all of the contract's features."""
-    return all(column.name in table.values for column in contract.features)
-
-
-def _measure(
-    table: Table,
-    contract: Contract,
-    like: Profile | None,
-    y_prob: npt.NDArray[np.float32] | None,
-) -> Profile:
-    columns = [
-        column for column in (*contract.features, contract.target) if column.name in table.values
-    ]
-    numbers = {
-        column.name: measure_numbers(
-            table.values[column.name].to_numpy(),
-            like.numbers[column.name] if like else None,
-            whole=column.type == "integer",
-        )
-        for column in columns
-        if column.is_numeric
-    }
-    categories = {
-        column.name: measure_categories(table.values[column.name])
-        for column in columns
-        if not column.is_numeric
-    }
-    predictions = relation = None
-    if y_prob is not None:
-        predictions = measure_numbers(y_prob, like.predictions if like else None)
-        divided = like or Profile(len(table), numbers, categories, predictions)
-        known = len(table) and contract.target.name in table.values
-        if known and divided.predictions is not None:
-            churned = table.values[contract.target.name] == contract.target.positive
-            relation = relations.measure(
-                *(table.values, contract, churned.to_numpy(dtype=bool), y_prob),
-                *(divided.numbers, divided.predictions.quantiles),
-            )
-    return Profile(len(table), numbers, categories, predictions, relation)
-
-
-def predict(table: Table, contract: Contract, model: ReferenceModel) -> npt.NDArray[np.float32]:
-    """Return the model's probability of churn for each row, [n]; an unknown category is a null."""
-    features = Features(contract)
-    y_prob = np.empty(len(table), dtype=np.float32)
-    for start in range(0, len(table), CHUNK_ROWS):
-        rows = table.values.iloc[start : start + CHUNK_ROWS]
-        columns = {}
-        for column in contract.features:
-            values = rows[column.name]
-            if column.is_numeric:
-                columns[column.name] = values.to_numpy()
-            else:
-                columns[column.name] = as_objects(values.where(values.isin(column.categories)))
-        y_prob[start : start + CHUNK_ROWS] = model.predict(features.matrix(columns))
-    return y_prob
 
 
 def expectation(
@@ -379,7 +258,7 @@ def edits(reference: Reference) -> Iterator[str]:
     profile = reference.profile
     distributions = {**profile.numbers, **profile.categories, "predictions": profile.predictions}
     for name, one in distributions.items():
-        if one is not None and not _is_coherent(one, profile.rows):
+        if one is not None and not profiles.is_coherent(one, profile.rows):
             yield f"the figures of {name!r} contradict one another or the number of rows"
     newer = (reference.contract_sha256, reference.sketch, profile.relation, reference.sha256)
     if reference.schema == OLDER_SCHEMA:
@@ -433,55 +312,3 @@ def distrust(
                     f"the reference says that it was made of this very table, but its counts of "
                     f"{name!r} are others: make it again: nox -s reference"
                 )
-
-
-def _is_coherent(one: Numbers | Categories, rows: int) -> bool:
-    counts = one.counts if isinstance(one, Numbers) else one.counts.values()
-    coherent = one.rows + one.nulls == rows and sum(counts) == one.rows
-    if isinstance(one, Categories):
-        return coherent
-    quantiles = len(PROBABILITIES) if one.rows else 0
-    return coherent and (len(one.quantiles), len(one.counts)) == (quantiles, len(one.edges) + 1)
-
-
-def _optimism(names: tuple[str, ...], matrix: Matrix, dataset: Dataset) -> float:
-    """Return how much better a model ranks the customers that it was fitted to than others."""
-    count = max(2 * FOLDS, CELLS // max(len(names), 1))
-    rows = quick_rows(dataset, count)
-    matrix, labels = matrix[rows], dataset.labels[rows]
-    fold_of = (position(dataset.groups[rows], "reference") * FOLDS).astype(np.int64)
-    differences = []
-    for fold in range(FOLDS):
-        inside = fold_of == fold
-        if len(np.unique(labels[~inside])) < 2:
-            continue
-        y_prob = _fit(names, matrix[~inside], labels[~inside]).predict(matrix)
-        quantiles = np.quantile(y_prob, PROBABILITIES).tolist()
-        rankings = [
-            relations.rank_of(labels[part] == 1, y_prob[part], quantiles)
-            for part in (~inside, inside)
-        ]
-        if rankings[0] and rankings[1]:
-            differences.append(rankings[0].auc - rankings[1].auc)
-    return rounded([max(0.0, float(np.mean(differences)))])[0] if differences else 0.0
-
-
-def _fit(names: tuple[str, ...], matrix: Matrix, labels: npt.NDArray[np.int64]) -> ReferenceModel:
-    non_null = ~np.isnan(matrix)
-    counts = np.maximum(non_null.sum(axis=0), 1)
-    filled = np.where(non_null, matrix, 0.0).astype(np.float64)
-    means = filled.sum(axis=0) / counts
-    centred = np.where(non_null, filled - means, 0.0)
-    sds = np.sqrt((centred**2).sum(axis=0) / counts)
-    sds[sds == 0] = 1.0
-    # Imported here: a data check makes no reference, and would wait a second for it.
-    from sklearn.linear_model import LogisticRegression
-
-    model = LogisticRegression(max_iter=1000).fit(centred / sds, labels)
-    return ReferenceModel(
-        features=names,
-        means=rounded(means),
-        sds=rounded(sds),
-        weights=rounded(model.coef_[0]),
-        intercept=rounded(model.intercept_)[0],
-    )

@@ -4,8 +4,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 
 from toolkit.data import contract as contracts
@@ -54,34 +52,6 @@ def test_the_file_has_a_line_for_each_column_and_no_customer(
         assert sum(line.startswith(f'      "{name}": ') for line in text.splitlines()) == 1
     assert "customer 1" not in text
     assert len(text) < 20_000
-
-
-def test_its_model_separates_churned_from_retained_customers(
-    read: tuple[Contract, Table], reference: Reference
-) -> None:
-    contract, table = read
-    y_prob = references.predict(table, contract, reference.model)
-    churned = (table.values["left"] == "yes").to_numpy()
-    assert y_prob[churned].mean() - y_prob[~churned].mean() > 0.2
-    assert y_prob.mean() == pytest.approx(churned.mean(), abs=0.01)
-
-
-def test_its_model_imputes_nulls_with_the_mean(reference: Reference) -> None:
-    average = np.array([reference.model.means], dtype=np.float32)
-    nulls = np.full_like(average, np.nan)
-    np.testing.assert_allclose(
-        reference.model.predict(nulls), reference.model.predict(average), rtol=1e-5
-    )
-
-
-def test_an_unknown_category_is_predicted_as_a_null(
-    read: tuple[Contract, Table], reference: Reference
-) -> None:
-    contract, table = read
-    table.values[["age", "tenure_months", "monthly_spend"]] = 20.0
-    table.values["plan type"] = pd.Series(["gold", None, *["full"] * 398], dtype="str")
-    first, second, *_ = references.predict(table, contract, reference.model)
-    assert first == second
 
 
 def test_customers_with_one_label_are_no_reference(read: tuple[Contract, Table]) -> None:
@@ -136,16 +106,6 @@ def test_a_reference_of_a_column_of_another_type_is_refused(
         ConfigurationError, match="it lacks the contract's number column 'plan type'"
     ):
         references.load(contracts.load(contract.path))
-
-
-def test_predictions_do_not_depend_on_the_chunk_size(
-    read: tuple[Contract, Table], reference: Reference, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    contract, table = read
-    whole = references.predict(table, contract, reference.model)
-    monkeypatch.setattr(references, "CHUNK_ROWS", 130)
-    parts = references.predict(table, contract, reference.model)
-    np.testing.assert_allclose(parts, whole, rtol=1e-5)
 
 
 def test_the_file_is_plain_json(read: tuple[Contract, Table], reference: Reference) -> None:
