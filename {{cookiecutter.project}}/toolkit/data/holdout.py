@@ -140,7 +140,10 @@ def _ids(column: str, one: Unchanged, share: float, policy: DriftPolicy) -> Effe
         f"under another id (by chance about {one.expected:.2g}), and {one.found - renamed} under "
         f"their own; {came} of them came into the holdout, {left} left it"
     )
-    p_value = float(stats.poisson.sf(renamed - 1, one.expected)) if renamed else 1.0
+    # Of how many by chance, both tables are a sample: the test of two Poisson rates, given the sum
+    # of the counts (Przyborowski and Wilenski, 1940).
+    by_chance = one.odds / (1 + one.odds)
+    p_value = float(stats.binom.sf(renamed - 1, renamed + one.alike, by_chance))
     return Effect(
         *(column, "ids", moved, "share of the reference's customers", renamed / one.sketched),
         *(policy.ids, p_value, one.sketched, one.sketched),

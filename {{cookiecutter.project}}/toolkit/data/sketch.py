@@ -47,15 +47,24 @@ class Unchanged:
     before, now
         The positions of the ids of those who have another one, [k] each: below the holdout's share
         they are held out.
-    expected
-        The number of other ids that chance explains: other customers with the same features.
+    alike
+        The pairs of different customers of the sketch's table with the same features, by chance.
+    odds
+        How many times as many pairs, of a customer of the sketch and one of the table, are looked
+        at here.
     """
 
     sketched: int
     found: int
     before: npt.NDArray[np.float64]
     now: npt.NDArray[np.float64]
-    expected: float
+    alike: int
+    odds: float
+
+    @property
+    def expected(self) -> float:
+        """The number of other ids that chance explains: other customers with the same features."""
+        return self.alike * self.odds
 
 
 def make(table: Table, contract: Contract, sha256: str) -> Sketch:
@@ -93,15 +102,17 @@ def find(sketch: Sketch, table: Table, contract: Contract, sha256: str, rows: in
     now = _positions(table, contract, first[place[alike]])
     before = before[alike]
     other = now != before
-    # Of two customers of the reference this share were alike; one more pair is the least known. One
-    # who is there under the own id, too, is not taken for another: there would be two of them.
-    share = (sketch.pairs + 1) / max(rows * (rows - 1) / 2, 1) + 2.0**-32
+    pairs = max(rows * (rows - 1) // 2, 1)
+    # One who is there under the own id, too, is not taken for another: there would be two of them.
+    looked_at = (len(known) - int((~other).sum())) * len(table)
     return Unchanged(
         sketched=len(known),
         found=int(alike.sum()),
         before=before[other] / POSITIONS,
         now=now[other] / POSITIONS,
-        expected=share * (len(known) - int((~other).sum())) * len(table),
+        # One more pair is the least known; some hashes of 32 bits are the same.
+        alike=sketch.pairs + 1 + round(pairs * 2.0**-32),
+        odds=looked_at / pairs,
     )
 
 
