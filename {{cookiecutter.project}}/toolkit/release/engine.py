@@ -40,7 +40,7 @@ from .plan import (
     verified_state,
 )
 from .platforms import platform_of
-from .platforms.protocol import Observation
+from .platforms.protocol import Observation, Unseen
 from .policy import Environment, Policy
 from .policy_file import at_commit
 from .progress import Progress
@@ -81,8 +81,7 @@ class Machine:
         platform.locate()
         drift = ""
         if plan.nothing_to_do:
-            seen = self.observe(environment)
-            drift = seen.drift(plan.record.version) or self.changed(environment, plan.before)
+            drift = self._drift(environment, plan.before)
         if drift:
             raise PreconditionFailed(
                 f"{environment.name} should serve {plan.record.version} already, but does not",
@@ -305,16 +304,31 @@ class Machine:
         try:
             return platform_of(environment, self.policy).observe()
         except Unreachable as error:
-            return Observation("", (), str(error))
+            return Unseen("", (), str(error))
 
     def changed(self, environment: Environment, desired: Serving) -> str:
-        """Return what was changed by hand in the desired state, or an empty text."""
+        """Return what was changed by hand in the desired state, or an empty text.
+
+        `Unreachable` where the platform does not say.
+        """
         if desired.record is None:
             return ""
+        return platform_of(environment, self.policy).changed(desired.files)
+
+    def _drift(self, environment: Environment, desired: Serving) -> str:
+        """Return how an environment differs from its desired state; refuse where nobody can see."""
         try:
-            return platform_of(environment, self.policy).changed(desired.files)
+            seen = platform_of(environment, self.policy).observe()
+            if isinstance(seen, Unseen):
+                raise Unreachable(seen.trouble)
+            return seen.drift(desired.version) or self.changed(environment, desired)
         except Unreachable as error:
-            return str(error)
+            raise PreconditionFailed(
+                f"whether {environment.name} serves {desired.version}, as it should, is not known",
+                why=str(error),
+                state=f"{environment.name} unchanged",
+                next_step=f"when it answers again: invoke status --env {environment.name}",
+            ) from None
 
     def hold(self, environment: Environment, reason: str, progress: Progress) -> Event | None:
         """Keep releases out of an environment; return None if it is on hold already."""

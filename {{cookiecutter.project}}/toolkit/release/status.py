@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 
 from .checks import hold_of
 from .engine import Machine
-from .errors import ReleaseError
+from .errors import ReleaseError, Unreachable
 from .event import Event
 from .git import REMOTE
 from .ledger import Ledger
-from .plan import held_against, serving
-from .platforms.protocol import Observation
+from .plan import Serving, held_against, serving
+from .platforms.protocol import Observation, Unseen
 from .policy import Environment
 from .signing import counted
 
@@ -34,6 +34,9 @@ class Status:
         What runs; None where the platform cannot be reached.
     drift : str
         How the two differ, or empty.
+    unseen : str
+        Why it cannot be seen what runs, or whether somebody has changed it, and what to do; or
+        empty. Nobody knows then whether the two differ.
     hold : Event or None
         The event that keeps releases out, or None.
     owed : int
@@ -49,6 +52,7 @@ class Status:
     newest: Event | None
     observation: Observation | None
     drift: str
+    unseen: str = ""
     hold: Event | None = None
     owed: int = 0
     is_verified: bool = True
@@ -82,6 +86,8 @@ class Status:
                 f"{'':<10} a rollback may not find its release: this partial clone lacks "
                 f"{self.lacks} objects; next: invoke status, when {REMOTE} answers, fetches them"
             )
+        if self.unseen:
+            lines.append(f"{'':<10} cannot be seen: {self.unseen}")
         if self.drift:
             command = "deploy" if self.is_verified else "rollback"
             lines.append(
@@ -98,26 +104,42 @@ def look(machine: Machine, ledger: Ledger, environment: Environment) -> Status:
     counting = counted(ledger, machine.policy, history)
     desired = serving(ledger, ledger.head(environment.name))
     is_locked = bool(history) and history[0].is_pending
-    observation = None
-    try:
-        observation = machine.observe(environment)
-        seen = [observation.drift(desired.version)]
-        if observation.instances:
-            seen.append(machine.changed(environment, desired))
-        drift = "; ".join(one for one in seen if one)
-    except ReleaseError as error:
-        drift = error.why if desired.version else ""
+    observation, drift, unseen = _compare(machine, environment, desired)
     return Status(
         environment=environment.name,
         release=desired.version,
         newest=history[0] if history else None,
         observation=observation,
         drift=drift,
+        unseen=unseen if desired.version else "",
         hold=hold_of(counting),
         owed=ledger.owed(environment.name),
         is_verified=is_locked or held_against(ledger, counting, desired).is_verified,
         lacks=ledger.lacks(),
     )
+
+
+def _compare(
+    machine: Machine, environment: Environment, desired: Serving
+) -> tuple[Observation | None, str, str]:
+    """Return what runs, how it differs from the desired state, and why that cannot be seen."""
+    try:
+        observation = machine.observe(environment)
+    except ReleaseError as error:
+        # Such as another cluster, or a missing program.
+        return None, "", f"{error.what}: {error.why}; next: {error.next_step}"
+    again = f"next, when it answers: invoke status --env {environment.name}"
+    if isinstance(observation, Unseen):
+        return None, "", f"{observation.trouble}; {again}"
+    seen, unseen = [observation.drift(desired.version)], ""
+    try:
+        if observation.instances:
+            seen.append(machine.changed(environment, desired))
+    except Unreachable as error:
+        unseen = f"{error}; {again}"
+    except ReleaseError as error:
+        seen.append(error.why)
+    return observation, "; ".join(one for one in seen if one), unseen
 
 
 def story(history: list[Event]) -> list[Event]:

@@ -42,7 +42,7 @@ VERSION = (
 )
 DRY_RUN = "check, print the plan and change nothing; exits with the code of the real run"
 YES = "do not ask for confirmation; required without a terminal"
-DRIFTED = 3
+DRIFTED, UNSEEN = 3, 32
 JSON = "print one JSON document on standard output"
 
 
@@ -293,7 +293,8 @@ def unhold(c: Context, env: str, reason: str = "", json: bool = False) -> Any:
     auto_shortflags=False,
     help={
         "env": "only this environment",
-        "exit-code": "exit with 3 when an environment does not run what it should",
+        "exit-code": "exit with 3 when an environment does not run what it should, "
+        "with 32 when that cannot be seen",
         "json": JSON,
     },
 )
@@ -309,10 +310,13 @@ def status(c: Context, env: str | None = None, exit_code: bool = False, json: bo
         for look in looks:
             print(look)
     drifted = [look.environment for look in looks if look.drift]
-    if exit_code and drifted:
+    unseen = [look.environment for look in looks if look.unseen]
+    if exit_code and (drifted or unseen):
         if json:
             print_json(looks)
-        raise Exit(f"{', '.join(drifted)} does not run what it should", code=DRIFTED)
+        faults = [f"{', '.join(drifted)} does not run what it should"] if drifted else []
+        faults += [f"{', '.join(unseen)} cannot be seen"] if unseen else []
+        raise Exit("; ".join(faults), code=DRIFTED if drifted else UNSEEN)
     return looks
 
 

@@ -33,7 +33,7 @@ from ..records import Record
 from ..smoke import ask_over_http
 from . import socket_holder, socket_taker
 from .process import exclusive, manifest_of, state_directory
-from .protocol import Instance, Observation
+from .protocol import Instance, Observation, Unseen
 
 MANIFEST = "docker.json"
 PORT = 8080
@@ -211,7 +211,7 @@ class DockerPlatform:
                 running = [one for one in found if one.labels[SLOT] != HOLDER]
                 servers = tuple(_instance(one) for one in running)
         except (NotServing, PreconditionFailed) as error:
-            return Observation("", (), str(error))
+            return Unseen("", (), str(error))
         if not holders:
             return Observation(
                 "", servers, "no container holds the port" if servers else "nothing runs"

@@ -30,6 +30,9 @@ SILENCE = re.compile(
     r"|deadline exceeded|request canceled|connection lost|unexpected EOF|etcdserver: "
     r"|\(ServiceUnavailable\)|\(Timeout\)|\(ServerTimeout\)|\(TooManyRequests\)"
     r"|You must be logged in to the server|getting credentials"
+    r"|asked for the client to provide credentials|currently unable to handle the request"
+    r"|unable to return a response in the time allotted|has received too many requests"
+    r"|: EOF\b|apiserver (is shutting down|not ready)"
 )
 # In an answer through the API server's proxy, these are about the pod.
 POD_S_OWN = re.compile(r"\(ServiceUnavailable\)|\(Timeout\)|\(ServerTimeout\)|\(TooManyRequests\)")

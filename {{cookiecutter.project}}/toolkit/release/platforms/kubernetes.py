@@ -27,7 +27,7 @@ from ..records import Record
 from . import managed_fields, manifests
 from .kubectl import Kubectl, KubectlFailed, retried
 from .manifests import CANARY, CONTAINER, DIGEST, IMAGE_ID, PORT, STABLE, TRACK, VERSION, Manifests
-from .protocol import Instance, Observation
+from .protocol import Instance, Observation, Unseen
 from .rollout import Rollout, has_ended, is_new, is_ready, is_settled, one_line, settled_at
 
 # A restart of the API server takes no longer than this; beyond it is an outage.
@@ -209,7 +209,7 @@ class KubernetesPlatform:
         try:
             found = self._retried(lambda: self._cluster.get(kinds, self._labels))
         except KubectlFailed as error:
-            return Observation("", (), f"the cluster does not list its pods: {error}")
+            return Unseen("", (), f"the cluster does not list its pods: {error}")
         deployments = [one for one in found if one["kind"] == "Deployment"]
         services = [one["metadata"]["name"] for one in found if one["kind"] == "Service"]
         pods = [one for one in found if one["kind"] == "Pod" and not has_ended(one)]
@@ -236,7 +236,7 @@ class KubernetesPlatform:
             wanted = self._cluster.would_apply(state.objects, "--force-conflicts")
             live = {_name(one): one for one in self._cluster.live(state.objects)}
         except KubectlFailed as error:
-            return f"changes by hand cannot be detected: {error}"
+            raise Unreachable(f"changes by hand cannot be detected: {error}") from None
         changes = []
         for one in wanted:
             now = live.get(_name(one))

@@ -72,6 +72,11 @@ class Observation:
         return f"{', '.join(unready)} not ready" if unready else self.trouble
 
 
+@dataclass(frozen=True)
+class Unseen(Observation):
+    """No observation: the platform does not answer or refuses to, and ``trouble`` says how."""
+
+
 class Platform(Protocol):
     """A platform, as the engine uses it. Every method may be repeated without harm.
 

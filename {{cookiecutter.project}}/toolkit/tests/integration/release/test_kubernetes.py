@@ -17,6 +17,7 @@ from toolkit.release.errors import (
     CanaryInconclusive,
     NotVerified,
     OutcomeUnknown,
+    PreconditionFailed,
     PushFailed,
     RollbackFailed,
     RolledBack,
@@ -156,7 +157,7 @@ def test_15_16_a_cluster_that_falls_silent_leaves_the_lock_and_the_outcome_unkno
     assert refusal.value.exit_code == UNKNOWN
     assert "does not answer" in refusal.value.why and "locked until" in refusal.value.state
     assert outcome(shop) == "pending", "nobody has undone what nobody could see"
-    assert "Unable to connect" in short.look().drift
+    assert "Unable to connect" in short.look().unseen and not short.look().drift
     shop.cluster.fault(silent=None, **{"silent after": None})
     assert shop.rollback(second.version).outcome == "verified"
     assert shop.serves(second)
@@ -302,6 +303,63 @@ def test_the_commands_have_the_exit_codes_of_every_platform(shop: ClusterShop) -
     assert drifted.returncode == DRIFTED and "the Service is gone" in drifted.stdout
     shop.cluster.fault(rejects="Service")
     assert invoke.run(*promote, "--dry-run").returncode == PRECONDITION
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ({"silent": True}, "Unable to connect to the server"),
+        ({"forbids": True}, "the cluster does not list its pods: Error from server (Forbidden)"),
+        ({"rejects": "Service"}, "changes by hand cannot be detected: Error from server"),
+    ],
+)
+def test_a_cluster_that_does_not_say_what_runs_has_not_drifted(
+    shop: ClusterShop, fault: dict[str, object], why: str
+) -> None:
+    shop.cluster.fault(**fault)
+    seen = CommandLine.of(shop.workshop).run("status", "--exit-code")
+    assert seen.returncode == UNKNOWN and "prod cannot be seen" in seen.stderr
+    assert f"cannot be seen: {why}" in " ".join(seen.stdout.split())
+    assert "next, when it answers: invoke status --env prod" in seen.stdout
+    assert "drift" not in seen.stdout and "invoke deploy" not in seen.stdout
+
+
+def test_another_cluster_has_not_drifted(shop: ClusterShop) -> None:
+    with shop.cluster.state() as state:
+        state["uid"] = "99999999-2222-3333-4444-555555555555"
+    seen = shop.look()
+    assert (seen.observation, seen.drift) == (None, "")
+    assert "is for another cluster than that of prod" in seen.unseen
+    assert "next: choose the right context" in seen.unseen
+
+
+def test_drift_that_is_seen_comes_before_what_cannot_be_seen(served: Served) -> None:
+    shop = served.shop
+    with shop.cluster.state() as state:
+        state["releases"][shop.image(served.second).digest]["model"] = "crash at start"
+    shop.cluster.fault(rejects="Service")
+    seen = CommandLine.of(shop.workshop).run("status", "--exit-code")
+    assert seen.returncode == DRIFTED
+    assert "drift: " in seen.stdout and "cannot be seen: " in seen.stdout
+
+
+def test_a_promotion_of_what_should_serve_already_says_that_nobody_can_see_it(
+    shop: ClusterShop, second: Record
+) -> None:
+    shop.cluster.fault(forbids=True)
+    with pytest.raises(PreconditionFailed, match="as it should, is not known") as refusal:
+        shop.promote(second)
+    assert refusal.value.next_step == "when it answers again: invoke status --env prod"
+
+
+def test_an_api_server_that_is_busy_refuses_no_manifests(shop: ClusterShop) -> None:
+    release = shop.release()
+    shop.cluster.fault(
+        silent="error validating data: failed to download openapi: the server is currently unable "
+        "to handle the request; if you choose to ignore these errors, turn validation off"
+    )
+    with pytest.raises(PreconditionFailed, match="the cluster of prod does not answer"):
+        shop.promote(release)
 
 
 def test_a_first_promotion_is_verified_with_all_its_pods(

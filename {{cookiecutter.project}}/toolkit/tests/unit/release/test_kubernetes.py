@@ -20,9 +20,11 @@ from toolkit.release.errors import (
     NotServing,
     PreconditionFailed,
     Undecided,
+    Unreachable,
 )
 from toolkit.release.images.record import ImageRecord
 from toolkit.release.platforms import manifests
+from toolkit.release.platforms.kubectl import KubectlFailed, run
 from toolkit.release.platforms.kubernetes import KubernetesPlatform
 from toolkit.release.policy import ClusterEnvironment
 from toolkit.release.policy_file import load
@@ -241,6 +243,59 @@ def test_a_cluster_that_does_not_answer_is_refused(shop: ClusterShop) -> None:
     with pytest.raises(PreconditionFailed, match="the cluster of prod does not answer"):
         shop.promote(release)
     assert not shop.workshop.ledger().history("prod")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Unable to connect to the server: dial tcp 10.0.0.1:443: i/o timeout",
+        "Unable to connect to the server: EOF",
+        'Get "https://10.0.0.1/api": EOF',
+        "The connection to the server 10.0.0.1 was refused - did you specify the right host?",
+        "Error from server (ServiceUnavailable): the server is currently unable to handle it",
+        "error: error validating data: failed to download openapi: the server is currently unable "
+        "to handle the request; if you choose to ignore these errors, turn validation off",
+        "Error from server: the server was unable to return a response in the time allotted, but "
+        "may still be processing the request (get deployments.apps)",
+        "the server has received too many requests and has asked us to try again later",
+        "Error from server (Timeout): Timeout: request did not complete within requested timeout",
+        "Error from server: etcdserver: leader changed",
+        "error: failed to download openapi: the server has asked for the client to provide "
+        "credentials",
+        "error: You must be logged in to the server (Unauthorized)",
+        "Error from server: apiserver not ready",
+    ],
+)
+def test_what_an_api_server_says_that_cannot_answer_now_is_silence(
+    shared: ClusterShop, message: str
+) -> None:
+    shared.cluster.fault(silent=message)
+    try:
+        with pytest.raises(Unreachable):
+            run("get", "pods", "--output", "json")
+    finally:
+        shared.cluster.fault(silent=None)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        'Error from server (Forbidden): deployments.apps is forbidden: User "ci" cannot patch',
+        'Error from server (Invalid): Deployment.apps "churn" is invalid: spec.selector',
+        "Error from server (NotFound): namespaces churn-prod not found",
+        'error: Apply failed with 1 conflict: conflict with "kubectl-edit": .spec.replicas',
+        "error validating data: unknown object type",
+    ],
+)
+def test_what_an_api_server_says_that_refuses_is_no_silence(
+    shared: ClusterShop, message: str
+) -> None:
+    shared.cluster.fault(silent=message)
+    try:
+        with pytest.raises(KubectlFailed):
+            run("get", "pods", "--output", "json")
+    finally:
+        shared.cluster.fault(silent=None)
 
 
 def test_42_one_rejected_object_keeps_all_others_out(shop: ClusterShop) -> None:
