@@ -27,7 +27,8 @@ PULL_REQUEST, MAIN, ROLLBACK, NIGHTLY, DRILL, UPDATE = (
 
 INSTALL = "python -m pip install --require-hashes -r requirements/tools.txt"
 # What CI does besides calling nox and invoke: installing them, listing the checks, showing their
-# reports, joining the jobs, ending where there is nothing to propose.
+# reports, joining the jobs, ending where there is nothing to propose or to compare, and refusing a
+# rollback from another branch.
 AROUND = {
     INSTALL,
     "python3 -m venv .venv",
@@ -38,6 +39,9 @@ AROUND = {
     "test ${{ needs.plan.result }} = success",
     "test ${{ needs.check.result }} = success",
     "test -e reports/proposal.md || exit 0",
+    "test -e .cruft.json || exit 0",
+    "echo ::error::nothing was rolled back: start it from the branch main",
+    "exit 1",
 }
 RELEASE = """
 nox -s scan
@@ -60,7 +64,7 @@ invoke champion --env prod
 nox -s train
 invoke build
 {RELEASE}
-invoke promote --env prod --yes
+invoke promote --env prod --version HEAD --yes
 invoke rollback --env staging --reason REASON --version VERSION
 invoke rollback --env prod --reason REASON --version VERSION
 invoke champion --env prod
@@ -278,6 +282,41 @@ def test_no_run_can_queue_before_a_rollback_or_cancel_it(pipelines: Any, baked: 
         assert "resource_group" not in pipeline[name]
 
 
+def test_only_main_gets_the_machine_that_serves_and_a_rollback_elsewhere_is_red(
+    pipelines: Any, baked: Path
+) -> None:
+    serving = {
+        (path.name, name): job
+        for path in sorted((baked / WORKFLOWS).iterdir())
+        for name, job in pipelines.read(path)["jobs"].items()
+        if "model-server" in job.get("runs-on", "")
+    }
+    # A push starts those of main.yml, and only a push to main.
+    assert pipelines.read(baked / MAIN)["on"] == {"push": {"branches": ["main"]}}
+    alone = {place for place, job in serving.items() if job.get("if") == ON_MAIN}
+    assert alone == {place for place in serving if place[0] != MAIN.name}
+    assert {file for file, _ in alone} == {ROLLBACK.name, NIGHTLY.name, DRILL.name}
+    refused = pipelines.read(baked / ROLLBACK)["jobs"]["elsewhere"]
+    assert refused["if"] == ON_MAIN.replace("==", "!=")
+    assert refused["steps"][-1]["run"].endswith("exit 1\n")
+    pipeline = pipelines.read(baked / GITLAB)
+    here = "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"
+    assert [rule["if"] for rule in pipeline["workflow"]["rules"]][1:] == [here]
+    for name in (".rollback", "release", "production"):
+        assert [rule["if"].startswith(here) for rule in pipeline[name]["rules"]] == [True]
+
+
+def test_the_job_for_prod_records_the_reviewers_of_its_own_environment(
+    pipelines: Any, baked: Path
+) -> None:
+    job = pipelines.read(baked / MAIN)["jobs"]["production"]
+    assert job["steps"][-1]["env"]["REVIEWED_ENVIRONMENT"] == job["environment"]
+
+
+def test_a_queue_of_merges_gets_the_check_that_it_waits_for(pipelines: Any, baked: Path) -> None:
+    assert "merge_group" in pipelines.read(baked / PULL_REQUEST)["on"]
+
+
 def test_two_changes_of_an_environment_never_overlap_and_none_is_dropped(
     pipelines: Any, baked: Path
 ) -> None:
@@ -301,6 +340,8 @@ def test_two_changes_of_an_environment_never_overlap_and_none_is_dropped(
     assert pipeline["drill"]["resource_group"] == "promote-staging"
     assert pipeline["production"]["resource_group"] == "promote-prod"
 
+
+ON_MAIN = "${{ github.ref == 'refs/heads/main' }}"
 
 # What a step must do for its job to be allowed to write that.
 WRITING = {

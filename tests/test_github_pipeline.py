@@ -305,12 +305,13 @@ def test_the_button_the_night_and_the_drill_have_signed_too(
 
 
 @pytest.mark.full
-def test_the_weekly_comparison_is_red_where_no_template_is_known(github: GitHub, red: Run) -> None:
+def test_the_weekly_comparison_has_nothing_to_say_where_no_template_is_known(
+    github: GitHub, red: Run
+) -> None:
     done = github.run("template.yml", "schedule")
+    assert done.is_green
     [job] = done.jobs.values()
-    assert job.result == FAILURE
-    assert "there is no committed .cruft.json" in job.log
-    assert not done.is_green
+    assert "nox > " not in job.log
 
 
 @pytest.mark.full

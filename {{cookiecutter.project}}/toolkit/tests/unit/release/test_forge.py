@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,14 +16,23 @@ from toolkit.tests.listener import listening
 from toolkit.tests.stand_in_forge import TOKEN, StandInForge, job
 from toolkit.tests.workshop import git
 
+
+def review(login: str, *environments: str, state: str = "approved") -> dict[str, Any]:
+    """Return a review as GitHub tells it: one may be for several environments that wait."""
+    names = [{"id": at, "name": name} for at, name in enumerate(environments)]
+    return {"state": state, "environments": names, "user": {"login": login}}
+
+
 REVIEWS = [
-    {"state": "approved", "user": {"login": "grace"}},
-    {"state": "rejected", "user": {"login": "linus"}},
+    review("grace", "Production"),
+    review("linus", "production", state="rejected"),
+    review("intern", "staging"),
 ]
 
 
-def running(address: str) -> dict[str, str]:
-    return job(GITHUB, address) | {"GITHUB_RUN_ID": "7"}
+def running(address: str, environment: str = "production") -> dict[str, str]:
+    ours = {"GITHUB_RUN_ID": "7", "REVIEWED_ENVIRONMENT": environment}
+    return job(GITHUB, address) | ours
 
 
 def test_the_approver_of_a_github_run_is_named() -> None:
@@ -31,6 +41,16 @@ def test_the_approver_of_a_github_run_is_named() -> None:
     ((path, headers, _),) = listener.requests
     assert path == "/repos/team/churn/actions/runs/7/approvals"
     assert headers["Authorization"] == f"Bearer {TOKEN}"
+
+
+@pytest.mark.parametrize(
+    ("environment", "recorded"),
+    [("staging", "ada, intern at GitHub"), ("production", "ada, grace at GitHub"), ("", "")],
+)
+def test_only_reviews_of_the_job_s_own_environment_count(environment: str, recorded: str) -> None:
+    reviews = [*REVIEWS, review("ada", "staging", "production")]
+    with listening(body=json.dumps(reviews).encode()) as listener:
+        assert reviewer(running(listener.address, environment)) == recorded
 
 
 def test_a_run_that_nobody_had_to_approve_has_no_reviewer() -> None:
