@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..reports.files import cell, table
@@ -58,15 +59,24 @@ def decide(
     found = next((one for one in earlier["comparisons"] if one["metric"] == METRIC), None)
     if found is None or None in (found["loss"], found["p_value"]):
         return Decision(UNKNOWN, f"kept back: {METRIC} could not be compared")
-    # The comparison's p-value is of being worse; this one is of being better.
-    gain, p_value = 0.0 - found["loss"], 1 - found["p_value"]
+    # The comparison's p-value is of being worse; this one is of being better, which no tie is.
+    gain, p_worse = 0.0 - found["loss"], found["p_value"]
+    p_value = 1 - p_worse if gain else max(p_worse, 1 - p_worse)
     figures = (
         f"{METRIC} {found['candidate']:.4f} against {found['champion']:.4f} of release "
-        f"{earlier['release']}, which served {policy.days_ago} days ago"
+        f"{earlier['release']}, {_served(earlier, policy.days_ago)}"
     )
     if gain > 0 and p_value < policy.significance:
         return Decision(PROPOSE, f"proposed: {figures} (p {p_value:.2g})", gain, p_value)
     return Decision(KEEP, f"kept back: no better: {figures} (p {p_value:.2g})", gain, p_value)
+
+
+def _served(earlier: Mapping[str, Any], days_ago: int) -> str:
+    """Return when the earlier champion served: a young environment has only its first release."""
+    since = earlier["served_since"]
+    if datetime.fromisoformat(since) <= datetime.now(UTC) - timedelta(days=days_ago):
+        return f"which served {days_ago} days ago"
+    return f"the first that was verified, at {since}"
 
 
 def to_markdown(decision: Decision, document: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import json
+import operator
 import os
 import signal
 import socket
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,14 @@ def logged(bundle: Path, text: str) -> str:
         assert time.monotonic() < deadline, log
         time.sleep(0.01)
     return log
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for what a busy machine takes longer for."""
+    deadline = time.monotonic() + START_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
@@ -324,19 +333,17 @@ def test_a_successor_takes_over_without_a_lost_request(bundle: Path) -> None:
         for thread in clients:
             thread.start()
         new = start(bundle, listener)
-        time.sleep(1.0)
+        wait_until(lambda: min(answered) > 50 or bool(lost))
         old.terminate()
         assert old.wait(START_S) == 0
         after_the_change = list(answered)
-        time.sleep(0.3)
+        wait_until(lambda: bool(lost) or all(map(operator.gt, answered, after_the_change)))
         done.set()
         for thread in clients:
             thread.join(START_S)
         new.terminate()
         assert new.wait(START_S) == 0
     assert lost == []
-    assert min(after_the_change) > 50
-    assert all(end > begin for begin, end in zip(after_the_change, answered, strict=True))
 
 
 @contextmanager

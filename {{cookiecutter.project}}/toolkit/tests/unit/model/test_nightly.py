@@ -1,6 +1,7 @@
 """The night's model is proposed only if it passes its gate and is significantly better."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,19 @@ PASSED = {
 }
 
 
-def scored(candidate: float, champion: float, p_value: float) -> dict[str, Any]:
+def scored(
+    candidate: float, champion: float, p_value: float, served_days: float = 30
+) -> dict[str, Any]:
     """Return a comparison; `p_value` is of the candidate being worse."""
     comparison = {
         **{"metric": "roc_auc", "candidate": candidate, "champion": champion},
         **{"loss": champion - candidate, "p_value": p_value},
     }
-    return {"state": "scored", "release": "c0ffee", "comparisons": [comparison]}
+    since = datetime.now(UTC) - timedelta(days=served_days)
+    return {
+        **{"state": "scored", "release": "c0ffee", "comparisons": [comparison]},
+        "served_since": since.isoformat(timespec="seconds"),
+    }
 
 
 def test_a_significantly_better_model_is_proposed() -> None:
@@ -35,6 +42,17 @@ def test_a_significantly_better_model_is_proposed() -> None:
         "(p 0.01)"
     )
     assert decision.gain == pytest.approx(0.02)
+
+
+def test_an_identical_model_promoted_minutes_before_is_said_to_be_that() -> None:
+    """Whose comparison has no spread: then the chance of being no worse is 1."""
+    earlier = scored(0.85, 0.85, 1.0, served_days=0.01)
+    decision = nightly.decide(PASSED, earlier, POLICY)
+    assert (decision.decision, decision.p_value) == (nightly.KEEP, 1.0)
+    assert decision.sentence == (
+        "kept back: no better: roc_auc 0.8500 against 0.8500 of release c0ffee, the first that was "
+        f"verified, at {earlier['served_since']} (p 1)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -73,7 +91,7 @@ def test_without_a_champion_to_compare_with_nothing_is_proposed(state: str) -> N
 
 @pytest.mark.parametrize("comparisons", [[], [{"metric": "roc_auc", "loss": None, "p_value": 0.9}]])
 def test_without_a_comparison_nothing_is_proposed(comparisons: list[dict[str, Any]]) -> None:
-    earlier = {"state": "scored", "release": "c0ffee", "comparisons": comparisons}
+    earlier = scored(0.87, 0.85, 0.99) | {"comparisons": comparisons}
     assert nightly.decide(PASSED, earlier, POLICY).decision == nightly.UNKNOWN
 
 
