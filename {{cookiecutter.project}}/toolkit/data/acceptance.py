@@ -13,7 +13,7 @@ from ..reports.files import cell
 from ..reports.files import table as as_table
 from . import drift, reference
 from .contract import Contract
-from .effect import Drift
+from .effect import Drift, causes
 from .reference import Acceptance, Reference
 from .table import Table
 
@@ -52,7 +52,7 @@ def accept(
     if earlier.accepted and same == (made.data_sha256, made.contract_sha256):
         return replace(made, accepted=earlier.accepted), drifts
     moved = [*_columns(earlier, shared, contract)]
-    moved += [f"{one.level}: {one}" for one in drifts if one.level not in ("ok", "unknown")]
+    moved += [f"{cause.level}: {cause}" for cause in causes(drifts)]
     unknown = sum(one.level == "unknown" for one in drifts)
     if unknown:
         moved.append(f"{unknown} of {len(drifts)} comparisons had too few rows")

@@ -16,11 +16,10 @@ from ..model.policy import DriftPolicy, Levels
 from . import relation_drift
 from .contract import Contract
 from .distribution import Categories, Numbers
-from .effect import HOLDOUT, PREDICTIONS, Drift, Effect, fisher
+from .effect import HOLDOUT, PREDICTIONS, SHOWN_NAMES, Drift, Effect, fisher
 from .profile import Profile
 
 SHOWN_CHANGES = 3
-SHOWN_NAMES = 5
 # Below this the chi-square approximation is poor.
 MIN_EXPECTED = 5.0
 

@@ -7,7 +7,7 @@ from ..model.policy import Policy
 from . import bounds, dataset, drift, holdout, reference, reference_model, table, validation
 from .contract import Contract
 from .dataset import Dataset
-from .effect import Drift
+from .effect import Drift, causes
 from .holdout import Holdout
 from .profile import Profile
 from .reference import Reference
@@ -54,17 +54,17 @@ class Examination:
     @property
     def failures(self) -> list[str]:
         """A sentence for each reason not to train on the table."""
-        return [*map(str, self.findings), *self.distrust, *self._drifts("fail")]
+        return [*map(str, self.findings), *self.distrust, *self._causes("fail")]
 
     @property
     def warnings(self) -> list[str]:
         """A sentence for each thing to review."""
-        unknown = self._drifts("unknown")
-        few = f"{len(unknown)} of {len(self.drifts)} drift comparisons have too few rows"
-        return [*self._drifts("warn"), *self.doubts, *([few] if unknown else [])]
+        unknown = sum(drift.level == "unknown" for drift in self.drifts)
+        few = f"{unknown} of {len(self.drifts)} drift comparisons have too few rows"
+        return [*self._causes("warn"), *self.doubts, *([few] if unknown else [])]
 
-    def _drifts(self, level: str) -> list[str]:
-        return [str(drift) for drift in self.drifts if drift.level == level]
+    def _causes(self, level: str) -> list[str]:
+        return [str(cause) for cause in causes(self.drifts) if cause.level == level]
 
 
 def examine(contract: Contract, policy: Policy) -> Examination:

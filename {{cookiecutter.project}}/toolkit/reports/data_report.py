@@ -73,6 +73,12 @@ class ColumnReport:
         """Whether the column fails or warns."""
         return self.level in ("fail", "warn")
 
+    @property
+    def order(self) -> tuple[int, bool, float]:
+        """The place among all columns: what a reader looks for comes first."""
+        drifts = (drift.strength for drift in self.drifts if drift.level == self.level)
+        return LEVELS.index(self.level), not self.findings, -max(drifts, default=0.0)
+
 
 def columns_of(examination: Examination) -> list[ColumnReport]:
     """Return a report for each column, in the contract's order, the predictions and the holdout."""
@@ -140,7 +146,9 @@ def _column(column: Column, examination: Examination) -> ColumnReport:
 
 
 def _drifts(column: str, examination: Examination) -> tuple[Drift, ...]:
-    return tuple(drift for drift in examination.drifts if drift.column == column)
+    """Return all comparisons of a column, the worst first."""
+    drifts = (drift for drift in examination.drifts if drift.column == column)
+    return tuple(sorted(drifts, key=lambda drift: LEVELS.index(drift.level)))
 
 
 def _null_share(distribution: Numbers | Categories | None) -> str:
@@ -274,8 +282,8 @@ def to_html(document: Mapping[str, Any], columns: Sequence[ColumnReport]) -> str
     evidence = [(name.replace("_", " "), document[name]) for name in names if document.get(name)]
     if document["reference"]:
         evidence.append(("reference data sha256", document["reference"]["data_sha256"]))
-    cards = [column for column in columns if column.picture or column.findings]
-    cards.sort(key=lambda column: LEVELS.index(column.level))
+    cards = [column for column in columns if column.picture or column.has_findings]
+    cards.sort(key=lambda column: column.order)
     return render(
         "data.html",
         document=document,

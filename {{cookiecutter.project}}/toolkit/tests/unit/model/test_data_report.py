@@ -96,12 +96,39 @@ def test_columns_with_findings_come_first_and_open(examine: Examine) -> None:
     assert "<summary>4 columns without findings</summary>" in folded
 
 
+def test_a_column_with_a_finding_and_then_the_one_that_moved_furthest_come_first(
+    examine: Examine,
+) -> None:
+    _, page = pages(examine(broken()))
+    cards = page.text.partition("Distributions")[2]
+    assert cards.index("age") < cards.index("monthly_spend") < cards.index("predictions")
+
+
+def test_of_one_column_the_failing_comparisons_come_first(examine: Examine) -> None:
+    columns = data_report.columns_of(examine(broken()))
+    [spend] = [column for column in columns if column.name == "monthly_spend"]
+    levels = [drift.level for drift in spend.drifts]
+    assert "fail" in levels and "ok" in levels
+    assert levels == sorted(levels, key=data_report.LEVELS.index)
+    assert spend.drifts[0].level == "fail"
+
+
 def test_a_finding_about_a_column_without_a_distribution_has_a_card(examine: Examine) -> None:
     rows = customers.make()
     rows[1]["name"] = rows[0]["name"]
     _, page = pages(examine(rows))
     cards = page.text.partition("Distributions")[2]
     assert "name: unique: customer 0; expected: no duplicates (0.25%: 1 row, line 3)" in cards
+    assert page.details == [True] + [False] * 6
+
+
+def test_a_comparison_of_a_column_without_a_distribution_has_a_card(examine: Examine) -> None:
+    rows = customers.make()
+    for row in rows[:30]:
+        row["name"] = f"{row['name']} again"
+    _, page = pages(examine(rows))
+    cards = page.text.partition("Distributions")[2]
+    assert "30 of 400 customers of the reference are there with the same features under" in cards
     assert page.details == [True] + [False] * 6
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from toolkit.data import contract as contracts
@@ -134,6 +135,48 @@ def test_a_reference_that_was_made_under_other_columns_is_told(
     here.path.write_text(CONTRACT.replace("max = 99", "max = 120"), encoding="utf-8")
     [warning] = examination.examine(contracts.load(here.path), policy).warnings
     assert "was made under other columns of" in warning and "nox -s reference" in warning
+
+
+def leaking(rows: list[Row]) -> list[Row]:
+    """Give those who churned the higher ages and spends, and raise all spends."""
+    rng = np.random.default_rng(1)
+    churned = np.array([row["left"] == "yes" for row in rows])
+    score = 2.5 * churned + rng.normal(size=len(rows))
+    for name in ("age", "monthly_spend"):
+        values = sorted((row[name] for row in rows), key=lambda text: float(text or 0))
+        for place, value in zip(np.argsort(score), values, strict=True):
+            rows[place][name] = value
+    for row in rows:
+        row["monthly_spend"] = str(float(row["monthly_spend"]) + 10)
+    return rows
+
+
+def test_a_column_that_leaks_is_told_once_and_so_is_the_relation_to_the_target(
+    here: Contract, examine: Examine, policy: Policy
+) -> None:
+    examined = examine(leaking(customers.make(ROWS)))
+    failing = [one for one in examined.drifts if one.level == "fail"]
+    assert len(failing) > 2 * len(examined.failures)
+    age, spend, relation, predictions = examined.failures
+    assert age.startswith("age: drift of what the column alone tells of the target: ")
+    assert spend.startswith("monthly_spend: drift of what the column alone tells of the target: ")
+    assert spend.endswith("; 1 further comparison of monthly_spend fails: distribution drift")
+    assert ": drift of the relation to the target: " in relation
+    assert "further comparisons of the relation to the target fail: " in relation
+    assert predictions.startswith("predictions: distribution drift: ")
+    with pytest.raises(DataError) as refused:
+        examination.load_training_data(here, policy)
+    assert str(refused.value).splitlines() == [
+        f"{here.data}: {failure}" for failure in examined.failures
+    ]
+
+
+def test_the_report_keeps_every_comparison(examine: Examine) -> None:
+    examined = examine(leaking(customers.make(ROWS)))
+    document = data_report.as_json(examined)
+    assert len(document["drifts"]) == len(examined.drifts) > 2 * len(examined.failures)
+    columns = data_report.columns_of(examined)
+    assert sum(len(column.drifts) for column in columns) == len(examined.drifts)
 
 
 def renamed_into_the_holdout(rows: list[Row], count: int) -> list[Row]:
