@@ -114,6 +114,7 @@ def test_pure_code_passes(write: Write) -> None:
         ("", "age + (datetime.datetime.now().year > 2026)", "on another date"),
         ("", "age + time.localtime().tm_yday", "on another date"),
         ("", "age + np.datetime64('today').astype(int)", "on another date"),
+        ("import pandas", "age + pandas.Timestamp('now').day_of_year", "on another date"),
         ("DAY = datetime.date.today().toordinal()", "age - DAY", "on another date"),
         ("", "age - np.nanmean(age)", "without the other customers"),
         ("", "np.arange(len(age))", "in another order"),
