@@ -74,6 +74,7 @@ invoke build
 {RELEASE}
 invoke propose --env prod
 invoke drill --env staging --yes --issue
+invoke prune --yes
 nox -s template
 """
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from .canary.answers import warning
 from .canary.traffic import TIMEOUT_S, Replay
 from .canary.verdict import FAIL, INCONCLUSIVE, PASS, Judgement, Side, Window, guardrail, judge
-from .errors import NotServing, Undecided
+from .errors import NotServing, ReleaseFailed, Undecided
 from .platforms.protocol import Instance, Platform
 from .policy import CanaryPolicy
 from .progress import Progress
@@ -139,9 +139,9 @@ def analyse(
 
 
 def conclude(analysis: Analysis) -> None:
-    """Return after a pass; a fail raises `NotServing`, an inconclusive analysis `Undecided`."""
+    """Return after a pass; a fail raises `ReleaseFailed`, an inconclusive analysis `Undecided`."""
     if analysis.judgement.verdict == FAIL:
-        raise NotServing(f"the canary failed: {'; '.join(analysis.judgement.reasons)}")
+        raise ReleaseFailed(f"the canary failed: {'; '.join(analysis.judgement.reasons)}")
     if analysis.judgement.verdict != PASS:
         raise Undecided(f"the canary is inconclusive: {'; '.join(analysis.judgement.reasons)}")
 

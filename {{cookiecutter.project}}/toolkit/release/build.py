@@ -12,7 +12,7 @@ from .errors import BuildFailed, NotServing, ReleaseDiffers
 from .files import write_file, write_folder
 from .images import record as images
 from .ledger import Ledger
-from .platforms import process
+from .platforms import installation
 from .policy import Policy
 from .progress import Progress
 from .records import FILE_NAME, Record, digest_of, sha256
@@ -192,7 +192,7 @@ def _lock(source: Path) -> bytes:
 def _inventory(bundle: dict[str, bytes], policy: Policy, version: str) -> dict[str, bytes]:
     """Return the inventory of the environment that the process platform will make."""
     try:
-        found = inventory.parse(process.run_inside(bundle, inventory.script()))
+        found = inventory.parse(installation.run_inside(bundle, inventory.script()))
     except NotServing as error:
         raise BuildFailed(
             "the release cannot be installed, so its packages cannot be listed",

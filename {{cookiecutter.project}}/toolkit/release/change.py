@@ -17,15 +17,15 @@ from .errors import (
     HeadMoved,
     Interrupted,
     Locked,
-    MachineFailed,
     NotServing,
     OutcomeUnknown,
     PreconditionFailed,
     PushFailed,
+    ReleaseFailed,
     RollbackFailed,
     Unreachable,
 )
-from .event import FAILED, Event, new_id
+from .event import ABORTED, FAILED, Event, new_id
 from .files import write_file
 from .git import NETWORK_TIMEOUT_S, REMOTE, GitFailed, Push, Repository
 from .ledger import CANARY, Ledger
@@ -71,7 +71,11 @@ def verify(platform: Platform, record: Record, cases: bytes) -> None:
         if instance.digest != record.digest or instance.state != "ready":
             raise NotServing(f"{instance.address} runs {instance.release}, {instance.state}")
         smoke(instance.address, record, cases, platform.ask)
-    smoke(observation.endpoint, record, cases, platform.ask)
+    try:
+        smoke(observation.endpoint, record, cases, platform.ask)
+    except ReleaseFailed as error:
+        # Each server has just answered as it must: here somebody else answers, or between them.
+        raise NotServing(str(error)) from None
 
 
 def as_before(plan: Plan) -> str:
@@ -81,11 +85,11 @@ def as_before(plan: Plan) -> str:
 
 @contextmanager
 def on_this_machine() -> Iterator[None]:
-    """Turn a full disk or a missing daemon into `MachineFailed`: the release is not to blame."""
+    """Turn an error of the system, such as a full disk, into `NotServing`."""
     try:
         yield
     except OSError as error:
-        raise MachineFailed(str(error)) from None
+        raise NotServing(str(error)) from None
 
 
 @dataclass
@@ -303,13 +307,20 @@ class Change:
                 if self._is_disturbed(before):
                     self.deploy(before)
         except NotServing as error:
-            if not ended:
+            # Without a verdict on the release, git goes on to name the one that should serve: a
+            # machine that is in order again can be made to serve it.
+            is_to_return = outcome == ABORTED and before.is_verified and not before.damaged
+            if not ended and is_to_return:
+                self._end(ABORTED, why, before.files)
+            elif not ended:
                 self._end(FAILED, why, self.files)
             raise RollbackFailed(
                 f"release {self.plan.record.version} failed in {name}, and could not be undone",
                 why=f"{why}\nthen: {error}",
                 state=f"{name} is not verified; invoke status --env {name} shows what runs",
-                next_step=f"invoke rollback --env {name} goes further back",
+                next_step=f"fix the machine, then invoke deploy --env {name}"
+                if is_to_return
+                else f"invoke rollback --env {name} goes further back",
             ) from None
         return ended or self._end(outcome, why, before.files)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -26,6 +26,8 @@ from .records import Record
 from .signing import Signing, counted
 
 PASSED = "passed"
+# The kinds of event whose success says that a release serves.
+DEPLOYING = ("promote", "rollback", "recover")
 
 
 @dataclass(frozen=True)
@@ -118,10 +120,28 @@ def require_sealed(candidate: Candidate) -> None:
 
 
 def known_bad(history: list[Event]) -> set[str]:
-    """Return the releases that were rolled back from, or failed, in this history."""
-    bad = {event.previous for event in history if event.kind == "rollback"}
-    bad |= {event.release for event in history if event.outcome in (FAILED, ROLLED_BACK)}
-    return bad - {""}
+    """Return the releases that were rolled back from, or failed, and not verified since.
+
+    Parameters
+    ----------
+    history : list of Event
+        The newest first: the last verdict on a release counts.
+    """
+    is_bad: dict[str, bool] = {}
+    for event in history:
+        for release, bad in verdicts(event):
+            is_bad.setdefault(release, bad)
+    return {release for release, bad in is_bad.items() if bad} - {""}
+
+
+def verdicts(event: Event) -> Iterator[tuple[str, bool]]:
+    """Yield the releases that an event judges, each with whether it is bad."""
+    if event.outcome == VERIFIED and event.kind in DEPLOYING:
+        yield event.release, False
+    if event.outcome in (FAILED, ROLLED_BACK):
+        yield event.release, True
+    if event.kind == "rollback":
+        yield event.previous, True
 
 
 def hold_of(history: list[Event]) -> Event | None:
@@ -233,7 +253,8 @@ def _order(candidate: Candidate) -> str:
             f"release {record.version} was found bad in {before}",
             why=f"it failed there or was rolled back from; invoke history --env {before}",
             state=candidate.unchanged,
-            next_step="fix it, build a new release and promote that",
+            next_step="fix it, build a new release and promote that; or let it be verified in "
+            f"{before} again: invoke promote --env {before} --version {record.version}",
         )
     return f"verified in {before} at {verified.time}"
 
@@ -325,7 +346,7 @@ def _verified_in(candidate: Candidate, environment: str) -> Event | None:
     """Return the newest event that has verified the release there, or None."""
     for event in _history(candidate, environment):
         is_it = (event.release, event.digest) == (candidate.record.version, candidate.record.digest)
-        if is_it and event.outcome == VERIFIED and event.kind in ("promote", "rollback", "recover"):
+        if is_it and event.outcome == VERIFIED and event.kind in DEPLOYING:
             return event
     return None
 

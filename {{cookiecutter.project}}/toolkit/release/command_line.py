@@ -18,7 +18,7 @@ from typing import Any
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from .errors import ConfigurationError, Interrupted, PreconditionFailed, ReleaseError
+from .errors import ConfigurationError, Interrupted, NotServing, PreconditionFailed, ReleaseError
 from .git import GitFailed
 
 
@@ -46,7 +46,7 @@ def command(body: Callable[..., Any]) -> Callable[..., None]:
             )
         except ReleaseError as error:
             failure = error
-        except (GitFailed, OSError) as error:
+        except (GitFailed, NotServing, OSError) as error:
             # A full disk or a broken repository: a change under way keeps its lock.
             failure = PreconditionFailed(
                 "the command could not continue", why=str(error), next_step="invoke status"

@@ -13,7 +13,7 @@ from .canary.traffic import Replay
 from .change import as_before, on_this_machine, verify
 from .checks import refuse_a_freeze
 from .engine import Machine
-from .errors import DrillFailed, MachineFailed, NotServing
+from .errors import DrillFailed, NotServing, ReleaseFailed
 from .event import ABORTED, FAILED, NOTED
 from .ledger import Ledger
 from .plan import Plan, Serving, verified_state
@@ -98,6 +98,7 @@ def _in_place(machine: Machine, plan: Plan, progress: Progress) -> Drill:
     # The desired state does not change: a recovery of a killed drill restores it.
     change = machine.change(plan, progress, plan.before.files)
     _, known = verified_state(Ledger.open(machine.repository), plan.history, plan.record)
+    is_back = False
     try:
         change.open()
         cases = change.ledger.bundle(plan.record.version)[SMOKE_NAME]
@@ -106,11 +107,12 @@ def _in_place(machine: Machine, plan: Plan, progress: Progress) -> Drill:
             with progress.step(f"roll back to {plan.record.version} and verify"):
                 started = time.monotonic()
                 change.deploy(Serving(plan.record, known))
-                seconds = time.monotonic() - started
+                seconds, is_back = time.monotonic() - started, True
             with progress.step(f"roll forward to {plan.before.version} and verify"):
                 change.deploy(plan.before)
     except NotServing as error:
-        is_bad = not isinstance(error, MachineFailed)
+        # On the way forward it is not the target that fails.
+        is_bad = isinstance(error, ReleaseFailed) and not is_back
         change.undo(FAILED if is_bad else ABORTED, str(error))
         raise DrillFailed(
             f"the drill of {name} could not roll back to {plan.record.version}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -16,12 +16,12 @@ from .errors import (
     HistoryCorrupt,
     Interrupted,
     Locked,
-    MachineFailed,
     NotServing,
     NotVerified,
     OutcomeUnknown,
     PreconditionFailed,
     PushFailed,
+    ReleaseFailed,
     RolledBack,
     Undecided,
     Unreachable,
@@ -34,6 +34,7 @@ from .plan import (
     Plan,
     Serving,
     held_against,
+    known_good,
     plan_promotion,
     plan_rollback,
     serving,
@@ -132,8 +133,8 @@ class Machine:
             change.open()
             change.work()
         except NotServing as error:
-            # A full disk is not the release's fault, which may be promoted again.
-            is_bad = not isinstance(error, MachineFailed)
+            # The machine's fault is not the release's, which may be promoted again.
+            is_bad = isinstance(error, ReleaseFailed)
             change.undo(ROLLED_BACK if is_bad else ABORTED, str(error))
             raise RolledBack(
                 f"release {plan.record.version} failed in {plan.environment.name}, rolled back",
@@ -174,7 +175,7 @@ class Machine:
             change.open()
             change.work()
         except NotServing as error:
-            is_bad = not isinstance(error, MachineFailed)
+            is_bad = isinstance(error, ReleaseFailed)
             change.undo(FAILED if is_bad else ABORTED, str(error))
             raise NotVerified(
                 f"the rollback of {plan.environment.name} to {plan.record.version} failed",
@@ -182,7 +183,7 @@ class Machine:
                 state=as_before(plan),
                 next_step=f"invoke rollback --env {plan.environment.name} goes further back"
                 if is_bad
-                else "fix the machine, and roll back again",
+                else _back_again(plan),
             ) from None
         except KeyboardInterrupt:
             raise self.interrupted(change) from None
@@ -384,6 +385,12 @@ class Machine:
         history = ledger.history(environment.name)
         return hold_of(counted(ledger, self.policy, history)) is not None
 
+    def unready(self, environment: Environment, records: Sequence[Record]) -> dict[str, str]:
+        """Return why each release could not start at once in an environment, or an empty text."""
+        platform = platform_of(environment, self.policy)
+        platform.locate()
+        return {record.version: platform.unready(record) for record in records}
+
     def interrupted(self, change: Change) -> Interrupted:
         """Undo a change, and return the error that says so."""
         if change.find_lock():
@@ -455,6 +462,17 @@ def _require_remote_for_agent(ledger: Ledger, environment: Environment) -> None:
         next_step=f"try again when {REMOTE} is back; if that cannot wait, suspend "
         f"{environment.agent} and remove gitops from [environments.{environment.name}]",
     )
+
+
+def _back_again(plan: Plan) -> str:
+    """Return what to do after a rollback that the machine has prevented."""
+    again = f"fix the machine, then invoke rollback --env {plan.environment.name}"
+    further = [
+        release
+        for release in known_good(list(plan.history), plan.before.version)
+        if release != plan.record.version
+    ]
+    return f"{again}; or go further back with --version {further[0]}" if further else again
 
 
 def _moved(environment: Environment, error: HeadMoved, command: str) -> Locked:

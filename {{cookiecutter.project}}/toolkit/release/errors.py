@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-# Messages of the system when the machine is at fault, and not a release or a remote.
-MACHINE_TROUBLE = re.compile("No space left on device|Read-only file system|Disk quota exceeded")
+# Messages of the system when the disk is at fault, and not a remote.
+DISK_TROUBLE = re.compile("No space left on device|Read-only file system|Disk quota exceeded")
 
 
 class ReleaseError(Exception):
@@ -183,12 +183,19 @@ class HeadMoved(Exception):
 
 
 class NotServing(Exception):
-    """A release does not serve as it must, by a platform or a smoke test."""
+    """A release does not serve as it must; by itself this is the machine's fault.
+
+    A full disk, a busy port, a silent index, a server that somebody has killed: the release is not
+    to blame, and may be promoted again.
+    """
+
+
+class ReleaseFailed(NotServing):
+    """What the release's own bytes did: it is bad, and comes back only when somebody names it.
+
+    It does not start although the machine is fine, it answers wrongly, or it is slower.
+    """
 
 
 class Unreachable(Exception):
     """A platform did not answer before a deadline: what it runs is unknown."""
-
-
-class MachineFailed(NotServing):
-    """The serving machine is at fault, as with a full disk: the release is not to blame."""

@@ -14,7 +14,7 @@ from itertools import accumulate
 from typing import Self
 
 from . import partial
-from .errors import MACHINE_TROUBLE, HistoryCorrupt, PreconditionFailed, PushFailed
+from .errors import DISK_TROUBLE, HistoryCorrupt, PreconditionFailed, PushFailed
 from .git import REMOTE, GitFailed, Repository
 
 BRANCHES = "refs/heads/env/"
@@ -79,7 +79,7 @@ class References:
 
     def require_remote(self, state: str) -> None:
         """Raise `PushFailed` while the remote cannot be reached."""
-        if MACHINE_TROUBLE.search(self.unreachable):
+        if DISK_TROUBLE.search(self.unreachable):
             raise PreconditionFailed(
                 f"the objects of {REMOTE} cannot be stored here",
                 why=self.unreachable,

@@ -9,15 +9,20 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .errors import NotServing
+from .errors import NotServing, ReleaseFailed
 from .records import Record
 
 FILE_NAME = "smoke.json"
 TIMEOUT_S = 5
+# A server that has more requests than it can take is not a wrong one.
+BUSY = 503
 
 
 def ask_over_http(address: str, path: str, body: Any = None) -> Any:
-    """Return a server's answer, parsed from JSON; `NotServing` if there is none."""
+    """Return a server's answer, parsed from JSON.
+
+    `ReleaseFailed` if it answers with an error, `NotServing` if it is busy, or does not answer.
+    """
     request = urllib.request.Request(
         address + path,
         data=None if body is None else json.dumps(body).encode(),
@@ -29,7 +34,8 @@ def ask_over_http(address: str, path: str, body: Any = None) -> Any:
         with opener.open(request, timeout=TIMEOUT_S) as response:
             return json.loads(response.read())
     except urllib.error.HTTPError as error:
-        raise NotServing(f"{address}{path} answers {error.code}: {error.read(500)!r}") from None
+        kind = NotServing if error.code == BUSY else ReleaseFailed
+        raise kind(f"{address}{path} answers {error.code}: {error.read(500)!r}") from None
     except (OSError, ValueError) as error:
         raise NotServing(f"{address}{path} does not answer: {error}") from None
 
@@ -37,7 +43,9 @@ def ask_over_http(address: str, path: str, body: Any = None) -> Any:
 def smoke(
     address: str, record: Record, recorded: bytes, ask: Callable[..., Any] = ask_over_http
 ) -> None:
-    """Test one server against its release; `NotServing` says what is wrong.
+    """Test one server against its release; `ReleaseFailed` says what is wrong.
+
+    `NotServing` by itself: it does not answer.
 
     Parameters
     ----------
@@ -60,14 +68,16 @@ def smoke(
     ):
         found = version.get(key) if isinstance(version, dict) else None
         if found != expected:
-            raise NotServing(f"{address}/version has the {key} {found!r}, the release {expected!r}")
+            raise ReleaseFailed(
+                f"{address}/version has the {key} {found!r}, the release {expected!r}"
+            )
     document = json.loads(recorded)
     if not document["cases"]:
         raise NotServing("the release has no smoke case for /predict")
     for case in document["cases"]:
         answer = ask(address, "/predict", case["request"])
         if not agree(answer, case["response"], document["tolerance"]):
-            raise NotServing(
+            raise ReleaseFailed(
                 f"{address}/predict answers {answer}, the gated model {case['response']}"
             )
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from .checks import hold_of
 from .engine import Machine
-from .errors import ReleaseError, Unreachable
+from .errors import NotServing, ReleaseError, Unreachable
 from .event import Event
 from .git import REMOTE
 from .ledger import Ledger
-from .plan import Serving, held_against, serving
+from .plan import Serving, held_against, known_good, serving
 from .platforms.protocol import Observation, Unseen
 from .policy import Environment
+from .records import Record
 from .signing import counted
 
 UNFINISHED = "unfinished"
@@ -45,6 +47,9 @@ class Status:
         Whether what should serve was verified there; what was not is never deployed.
     lacks : int
         How many objects that a rollback may need are not in this partial clone.
+    targets : mapping of str to str
+        The releases that a rollback may choose, as many as are kept, the best first, each with why
+        it could not start now, or an empty text.
     """
 
     environment: str
@@ -57,6 +62,7 @@ class Status:
     owed: int = 0
     is_verified: bool = True
     lacks: int = 0
+    targets: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         if self.newest is None:
@@ -86,6 +92,9 @@ class Status:
                 f"{'':<10} a rollback may not find its release: this partial clone lacks "
                 f"{self.lacks} objects; next: invoke status, when {REMOTE} answers, fetches them"
             )
+        for target, why in self.targets.items():
+            if why:
+                lines.append(f"{'':<10} rollback to {target} could not start now: {why}")
         if self.unseen:
             lines.append(f"{'':<10} cannot be seen: {self.unseen}")
         if self.drift:
@@ -120,6 +129,7 @@ def look(machine: Machine, ledger: Ledger, environment: Environment) -> Status:
 
 
 def _compare(
+        targets=_targets(machine, ledger, environment, known_good(counting, desired.version)),
     machine: Machine, environment: Environment, desired: Serving
 ) -> tuple[Observation | None, str, str]:
     """Return what runs, how it differs from the desired state, and why that cannot be seen."""
@@ -146,6 +156,24 @@ def story(history: list[Event]) -> list[Event]:
     """Return one event for each change, the newest first.
 
     A pending event with a known outcome is left out; one that was preempted or killed is
+def _targets(
+    machine: Machine, ledger: Ledger, environment: Environment, releases: list[str]
+) -> dict[str, str]:
+    """Return why each of the first releases could not start now, or an empty text."""
+    found: dict[str, str] = {}
+    records: list[Record] = []
+    for release in releases[: machine.policy.keep]:
+        try:
+            records.append(ledger.record(release))
+            found[release] = ""
+        except ReleaseError as error:
+            found[release] = error.why or error.what
+    try:
+        return found | (machine.unready(environment, records) if records else {})
+    except (NotServing, Unreachable, ReleaseError, OSError):
+        return {}  # The platform cannot be asked, of which the drift tells.
+
+
     unfinished, unless it is the newest: that one is the lock.
     """
     concluded = {event.caused_by for event in history}

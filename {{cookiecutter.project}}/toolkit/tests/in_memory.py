@@ -15,7 +15,7 @@ from typing import Any
 
 from toolkit.release.canary.traffic import Replay
 from toolkit.release.canary.verdict import Side
-from toolkit.release.errors import ArtifactGone, NotServing
+from toolkit.release.errors import ArtifactGone, ReleaseFailed
 from toolkit.release.platforms.protocol import Instance, Observation
 from toolkit.release.records import FILE_NAME, Record, parse
 from toolkit.release.smoke import ask_over_http
@@ -91,7 +91,7 @@ class InMemoryPlatform:
             guard()
             model = self.bundles[record.version]["model.onnx"]
             if model in (b"crash at start", b"never ready"):
-                raise NotServing(f"release {record.version}: {model.decode()}")
+                raise ReleaseFailed(f"release {record.version}: {model.decode()}")
             self.handler.record, self.handler.model = vars(record), model
             if self.release != record:
                 self.since = datetime.now(UTC).isoformat(timespec="seconds")
@@ -116,6 +116,9 @@ class InMemoryPlatform:
 
     def changed(self, desired: Mapping[str, bytes]) -> str:
         return ""
+
+    def unready(self, record: Record) -> str:
+        return "" if record.version in self.bundles else "it is not staged"
 
     def stored(self) -> list[str]:
         return list(self.bundles)

@@ -111,6 +111,26 @@ def metrics(predictions: list[tuple[float, int]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def suffer(model: bytes) -> None:
+    """Suffer the fault of a model ``while|FILE|FAULT``, as long as that file exists.
+
+    A fault is ``exit CODE TEXT``, ``signal NUMBER`` or ``hang``.
+    """
+    kind, _, rest = model.decode("utf-8", "replace").partition("|")
+    path, _, fault = rest.partition("|")
+    if kind != "while" or not Path(path).exists():
+        return
+    verb, _, details = fault.partition(" ")
+    if verb == "hang":
+        time.sleep(60)
+    elif verb == "signal":
+        os.kill(os.getpid(), int(details))
+    else:
+        code, _, text = details.partition(" ")
+        print(text, file=sys.stderr, flush=True)
+        sys.exit(int(code))
+
+
 def main() -> int:
     """Serve until SIGTERM."""
     parser = argparse.ArgumentParser()
@@ -122,6 +142,7 @@ def main() -> int:
     Handler.model = (options.bundle / "model.onnx").read_bytes()
     if Handler.model == b"crash at start":
         sys.exit("this model crashes at start")
+    suffer(Handler.model)
     listeners = [socket.socket(fileno=number) for number in options.fd]
     if options.port:
         listeners.append(socket.create_server(("", options.port), backlog=128))

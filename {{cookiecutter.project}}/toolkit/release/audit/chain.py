@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
+from ..checks import DEPLOYING
 from ..errors import HistoryCorrupt
 from ..event import VERIFIED, Event, event_of
 from ..git import GitFailed
 from ..ledger import NOT_DESIRED
 from ..objects import Commit, Objects
 from ..records import FILE_NAME, Record, parse
-
-# Events that deploy a release, once they are verified.
-DEPLOYS = ("promote", "rollback", "recover")
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Link:
     @property
     def deployed(self) -> Record | None:
         """The release that this event has deployed and verified; None for any other event."""
-        deploys = self.event and self.event.outcome == VERIFIED and self.event.kind in DEPLOYS
+        deploys = self.event and self.event.outcome == VERIFIED and self.event.kind in DEPLOYING
         return self.record if deploys else None
 
 

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from .. import releases
 from ..approvals import case_of, sort
-from ..checks import PASSED
+from ..checks import PASSED, verdicts
 from ..errors import HistoryCorrupt
 from ..git import GitFailed
 from ..ledger import Ledger, read_approvals
@@ -73,6 +73,7 @@ class Lookup:
     _tagged: dict[str, tuple[Release | None, str]] = field(default_factory=dict)
     _policies: dict[str, Policy] = field(default_factory=dict)
     _unsigned: dict[str, dict[str, str]] = field(default_factory=dict)
+    _verdicts: dict[str, dict[str, list[tuple[datetime, bool]]]] = field(default_factory=dict)
 
     def release(self, version: str) -> Checked:
         """Return a release as its tag holds it, with all its files, read and checked once."""
@@ -189,6 +190,20 @@ class Lookup:
         if name not in self._unsigned:
             self._unsigned[name] = self.signing.of_events(reversed(chain.events()))
         return self._unsigned[name]
+
+    def was_bad(self, chain: Chain, version: str, when: datetime) -> bool:
+        """Return whether an environment's last verdict on a release, at a time, was that."""
+        name = chain.environment
+        if name not in self._verdicts:
+            found = self._verdicts[name] = {}
+            for event in reversed(chain.events()):
+                if event.sha in self.unsigned(chain):
+                    continue
+                time = datetime.fromisoformat(event.time)
+                for judged, bad in verdicts(event):
+                    found.setdefault(judged, []).append((time, bad))
+        told = self._verdicts[name].get(version, [])
+        return next((bad for time, bad in reversed(told) if time <= when), False)
 
     @cached_property
     def ids(self) -> dict[str, str]:

@@ -140,6 +140,11 @@ def _order(deployment: Deployment) -> str:
         return f"it was never verified in {before}"
     if min(times) > deployment.time + SKEW:
         return f"it was verified in {before} only at {min(times)}"
+    # A verdict within the skew may have come before or after.
+    moments = (deployment.time - SKEW, deployment.time, deployment.time + SKEW)
+    version = deployment.record.version
+    if chain and all(deployment.lookup.was_bad(chain, version, one) for one in moments):
+        return f"{before} had found it bad before that, and not verified it again"
     return ""
 
 

@@ -25,13 +25,14 @@ from docker.types import LogConfig
 
 from ..canary.traffic import Replay, side_of
 from ..canary.verdict import Side
-from ..errors import ArtifactGone, NotServing, PreconditionFailed
+from ..errors import ArtifactGone, NotServing, PreconditionFailed, ReleaseFailed
 from ..images.host import Host, ask, login
 from ..images.record import image_of
 from ..policy import Environment, Policy
 from ..records import Record
-from ..smoke import ask_over_http
-from . import socket_holder, socket_taker
+from ..smoke import BUSY, ask_over_http
+from . import protocol, socket_holder, socket_taker
+from .blame import ended_by_itself
 from .process import exclusive, manifest_of, state_directory
 from .protocol import Instance, Observation, Unseen
 
@@ -45,6 +46,7 @@ LOG_LINES = 20
 # The engine's drivers that keep a log in files; what others keep is the host's own decision.
 LOG_FILES = ("json-file", "local")
 OK = 200
+SCHEME = "http://"
 # The mark of an empty log.
 BEGINNING = "1970-01-01T00:00:01Z"
 
@@ -59,11 +61,13 @@ TITLE, VERSION = "org.opencontainers.image.title", "org.opencontainers.image.ver
 
 @contextmanager
 def serving(what: str) -> Iterator[None]:
-    """Turn every error of the engine into `NotServing`."""
+    """Turn every error of the engine, or that there is none, into `NotServing`."""
     try:
         yield
     except (DockerException, requests.RequestException, OSError) as error:
         raise NotServing(f"{what}: {error}") from None
+    except PreconditionFailed as error:
+        raise NotServing(f"{what}: {error.what}: {error.why}") from None
 
 
 class DockerPlatform:
@@ -142,8 +146,8 @@ class DockerPlatform:
     def preflight(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> None:
         """Pull the image by its digest, if the host does not have it."""
         image = image_of(record, bundle())
-        images = self._host.client.images
         with serving(f"{image.reference} cannot be pulled"):
+            images = self._host.client.images
             try:
                 found = images.get(image.reference)
             except ImageNotFound:
@@ -218,12 +222,20 @@ class DockerPlatform:
             )
         wanted = int(holders[0].labels[SLOTS])
         trouble = "" if len(servers) == wanted else f"{len(servers)} of {wanted} servers exist"
-        endpoint = f"http://{holders[0].labels[ADDRESS]}"
+        endpoint = f"{SCHEME}{holders[0].labels[ADDRESS]}"
         return Observation(endpoint, servers, trouble, _since(running))
 
     def changed(self, desired: Mapping[str, bytes]) -> str:
         """Return an empty text: `observe` sees everything."""
         return ""
+
+    def unready(self, record: Record) -> str:
+        """Look for the release's image on the host."""
+        return (
+            ""
+            if record.version in self.stored()
+            else "its image is not on the host; a rollback would pull it from the registry"
+        )
 
     def stored(self) -> list[str]:
         """Return the releases whose images are on the host."""
@@ -242,13 +254,15 @@ class DockerPlatform:
 
     def ask(self, address: str, path: str, body: Any = None) -> Any:
         """Return one server's answer, requested from inside its container."""
-        if address.startswith("http://"):
+        if address.startswith(SCHEME):
             return ask_over_http(address, path, body)
         with serving(f"{address} does not answer"):
             container = self._host.client.containers.get(address)
         status, answer = ask(container, path, body, int(container.labels[OWN_PORT]))
         if status != OK:
-            raise NotServing(f"{address}{path} answers {status}: {answer}")
+            # Without a status nothing has answered.
+            kind = NotServing if status in (0, BUSY) else ReleaseFailed
+            raise kind(f"{address}{path} answers {status}: {answer}")
         return answer
 
     @cached_property
@@ -263,7 +277,7 @@ class DockerPlatform:
     def _hold(self, manifest: Mapping[str, Any]) -> Container:
         """Return the container that holds the port, recreated if its settings have changed."""
         wanted = {
-            ADDRESS: f"{manifest['host']}:{manifest['port']}",
+            ADDRESS: protocol.url_of(manifest["host"], manifest["port"]).removeprefix(SCHEME),
             SLOTS: str(manifest["instances"]),
         }
         for one in self._containers():
@@ -319,15 +333,14 @@ class DockerPlatform:
         )
         deadline = time.monotonic() + manifest["ready_timeout_s"]
         try:
-            while ask(server, "/ready", port=port)[0] != OK:
+            while (status := ask(server, "/ready", port=port)[0]) != OK:
                 server.reload()
                 if server.attrs["RestartCount"] or server.status == "exited":
-                    raise NotServing(
-                        f"release {manifest['release']} exits at once\n{_tail(server)}"
-                    )
+                    raise exited(server, manifest)
                 if time.monotonic() > deadline:
                     late = f"was not ready after {manifest['ready_timeout_s']} s"
-                    raise NotServing(f"release {manifest['release']} {late}\n{_tail(server)}")
+                    kind = ReleaseFailed if status else NotServing
+                    raise kind(f"release {manifest['release']} {late}\n{_tail(server)}")
                 time.sleep(POLL_S)
         except BaseException:
             server.remove(force=True)
@@ -403,6 +416,14 @@ def _since(servers: Sequence[Container]) -> str:
         return ""
     newest = max(datetime.fromisoformat(one.attrs["Created"]) for one in servers)
     return newest.isoformat(timespec="seconds")
+
+
+def exited(container: Container, manifest: Mapping[str, Any]) -> NotServing:
+    """Return the error for a server that has ended before it was ready."""
+    state, tail = container.attrs["State"], _tail(container)
+    is_its_own = not state.get("OOMKilled") and ended_by_itself(int(state["ExitCode"]), tail)
+    text = f"release {manifest['release']} exits at once\n{tail}"
+    return ReleaseFailed(text) if is_its_own else NotServing(text)
 
 
 def _end(container: Container) -> None:

@@ -248,6 +248,10 @@ class KubernetesPlatform:
                 changes += [f"{_name(one)} has {each}" for each in added]
         return "; ".join(changes)
 
+    def unready(self, record: Record) -> str:
+        """Return an empty text: which node has its image, only the cluster knows."""
+        return ""
+
     def stored(self) -> list[str]:
         """Return nothing: nodes clean up their images themselves."""
         return []

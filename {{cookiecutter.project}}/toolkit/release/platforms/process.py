@@ -14,31 +14,35 @@ import fcntl
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ..canary.traffic import Replay, side_of
 from ..canary.verdict import Side
-from ..errors import MACHINE_TROUBLE, ConfigurationError, Locked, MachineFailed, NotServing
-from ..files import write_folder
+from ..errors import ConfigurationError, Locked, NotServing
 from ..policy import Environment, Policy
 from ..records import FILE_NAME, Record, sha256
 from ..smoke import ask_over_http
-from . import supervisor
-from .protocol import Instance, Observation
+from . import installation, supervisor
+from .blame import start_failed
+from .protocol import Instance, Observation, Unseen, url_of
 
 MANIFEST = "process.json"
 COMPLETE = "complete"
 POLL_S = 0.05
 START_TIMEOUT_S = 10
-INSTALL_TIMEOUT_S = 900
+READY_TIMEOUT_S = 5
+# A command with the lock of a release may be installing it.
+LOCK_TIMEOUT_S = installation.INSTALL_TIMEOUT_S
 
 
 def state_directory(project: str) -> Path:
@@ -51,15 +55,31 @@ def state_directory(project: str) -> Path:
 def exclusive(path: Path, state: Path) -> Iterator[None]:
     """Hold a lock on a file, waiting for it; the kernel releases it when the process dies.
 
-    Its folders, up to that of the state, are made such that only this user may enter them; those of
-    earlier versions are closed.
+    `NotServing` when another command holds it for too long, such as one that was stopped. The
+    folders of the file, up to that of the state, are made such that only this user may enter them;
+    those of earlier versions are closed.
     """
     for folder in reversed(path.parents):
         if folder == state or state in folder.parents:
             make_private(folder)
     with open(path, "a", encoding="utf-8", opener=supervisor.private) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        deadline = time.monotonic() + LOCK_TIMEOUT_S
+        while not _is_locked(file):
+            if time.monotonic() > deadline:
+                raise NotServing(
+                    f"another command has held {path} for {LOCK_TIMEOUT_S} s: end it if it hangs"
+                )
+            time.sleep(POLL_S)
         yield
+
+
+def _is_locked(file: IO[str]) -> bool:
+    """Return whether this process has the lock now."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def make_private(folder: Path) -> None:
@@ -119,11 +139,11 @@ class ProcessPlatform:
         with exclusive(home.with_suffix(".lock"), self.state):
             if self._is_complete(home, record):
                 return
-            # An installation that was killed, or damaged since.
+            # An installation that was killed, or damaged since, or whose interpreter is gone.
             shutil.rmtree(home, ignore_errors=True)
             try:
                 make_private(home)
-                _install_bundle(home, record.served(bundle()), "--compile-bytecode")
+                installation.install(home, record.served(bundle()), "--compile-bytecode")
                 supervisor.write_json(home / COMPLETE, {"digest": record.digest})
             except (OSError, NotServing):
                 # A full disk needs space again for the undoing.
@@ -186,6 +206,20 @@ class ProcessPlatform:
         self.stop("", lambda: None)
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def unready(self, record: Record) -> str:
+        """Look at the release's folder on this machine."""
+        home = self._release_folder(record.version)
+        if self._is_complete(home, record):
+            return ""
+        python = installation.python_of(home)
+        if not self._is_intact(home, record):
+            what = f"{home} is not complete" if home.exists() else f"{home} does not exist"
+        else:
+            what = f"its Python {python} does not run" + (
+                f": {python.readlink()} is gone" if installation.is_dangling(python) else ""
+            )
+        return f"{what}; a rollback would install it again, from the package index"
+
     def stored(self) -> list[str]:
         """Return the releases whose folders exist, complete or not."""
         folder = self.state / "releases"
@@ -202,16 +236,59 @@ class ProcessPlatform:
         return ask_over_http(address, path, body)
 
     def observe(self) -> Observation:
-        """Return the state that the supervisor has written, if it is alive."""
-        if not self._is_supervised():
-            return Observation("", (), "nothing runs")
-        actual = self._actual()
+        """Return the state that the supervisor has written, and what its servers say themselves."""
+        try:
+            if not self._is_supervised():
+                return Observation("", (), f"nothing runs{self._stranger()}")
+            actual = self._actual()
+        except PermissionError as error:
+            whose = f"only the user who promotes to {self.environment.name} sees what runs there"
+            return Unseen("", (), f"{error.filename} cannot be read: {whose}")
         if not actual:
             return Observation("", (), "the supervisor has not written its state yet")
-        instances = tuple(Instance(**instance) for instance in actual["instances"])
-        endpoint = f"http://{actual['host']}:{actual['port']}"
+        instances = tuple(_asked(Instance(**instance)) for instance in actual["instances"])
+        endpoint = url_of(actual["host"], actual["port"])
+        trouble = "; ".join(one for one in (actual["trouble"], self._hung()) if one)
         # A supervisor that an earlier version has started does not say since when.
-        return Observation(endpoint, instances, actual["trouble"], actual.get("since", ""))
+        return Observation(endpoint, instances, trouble, actual.get("since", ""))
+
+    def _stranger(self) -> str:
+        """Return that another user's or project's servers have this environment's address."""
+        host, port = self.environment.host, self.environment.port
+        try:
+            socket.create_connection((host, port), READY_TIMEOUT_S).close()
+        except OSError:
+            return ""
+        return (
+            f" in {self.folder}, though something listens on {host}:{port}: servers of another "
+            "user are seen by that user alone"
+        )
+
+    def _heartbeat(self) -> Path:
+        return self.folder / supervisor.HEARTBEAT
+
+    def _hung(self) -> str:
+        """Return that the supervisor lives, but has stopped to work; or an empty text."""
+        try:
+            silent_s = time.time() - self._heartbeat().stat().st_mtime
+        except OSError:
+            return ""  # One that an earlier version has started has no heartbeat.
+        if silent_s < supervisor.HUNG_AFTER_S:
+            return ""
+        return f"the supervisor has not moved for {silent_s:.0f} s: no server is started again"
+
+    def _end_hung_supervisor(self) -> None:
+        """Kill a supervisor that has stopped to work: its servers drain, and a new one starts."""
+        if not self._hung():
+            return
+        try:
+            pid = int(json.loads(self._heartbeat().read_bytes())["pid"])
+            os.kill(pid, signal.SIGKILL)
+        except (OSError, ValueError, LookupError):
+            return
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while self._is_supervised() and time.monotonic() < deadline:
+            time.sleep(POLL_S)
 
     def changed(self, desired: Mapping[str, bytes]) -> str:
         """Return an empty text: `observe` sees everything."""
@@ -225,7 +302,7 @@ class ProcessPlatform:
             "digest": manifest["digest"],
             "ready_timeout_s": manifest["ready_timeout_s"],
             "command": [
-                str(home / "venv" / "bin" / "python"),
+                str(installation.python_of(home)),
                 *manifest["serve"],
                 "--bundle",
                 str(home / "bundle"),
@@ -253,7 +330,10 @@ class ProcessPlatform:
         return self.state / "releases" / version
 
     def _is_complete(self, home: Path, record: Record) -> bool:
-        """Check the files of a release that was installed before, which may have been changed."""
+        """Check a release that was installed before: files and interpreter may have changed."""
+        return self._is_intact(home, record) and installation.runs(installation.python_of(home))
+
+    def _is_intact(self, home: Path, record: Record) -> bool:
         try:
             done = json.loads((home / COMPLETE).read_text(encoding="utf-8"))
             intact = all(
@@ -291,6 +371,8 @@ class ProcessPlatform:
         with exclusive(self.folder / "apply.lock", self.state):
             guard()
             supervisor.write_json(self.folder / "desired.json", state | {"generation": generation})
+            if self._is_supervised():
+                self._end_hung_supervisor()
             if not self._is_supervised():
                 self._start_supervisor()
         deadline = time.monotonic() + timeout_s
@@ -306,7 +388,8 @@ class ProcessPlatform:
             actual = self._actual()
             if actual.get("generation") == generation:
                 if actual["trouble"]:
-                    raise NotServing(actual["trouble"])
+                    # A supervisor that an earlier version has started names no failure.
+                    raise start_failed(actual["trouble"], actual.get("failure"), self.folder)
                 if actual["converged"]:
                     return
             if not self._is_supervised():
@@ -317,7 +400,8 @@ class ProcessPlatform:
         raise NotServing(f"the update was not complete after {timeout_s:.0f} s")
 
     def _start_supervisor(self) -> None:
-        (self.folder / "actual.json").unlink(missing_ok=True)
+        for left in (self.folder / "actual.json", self._heartbeat()):
+            left.unlink(missing_ok=True)
         with open(self.folder / "supervisor.log", "ab", opener=supervisor.private) as log:
             started = subprocess.Popen(
                 # The base interpreter: the virtual environment of this command may be removed.
@@ -328,7 +412,7 @@ class ProcessPlatform:
                     str(self.folder),
                 ],
                 cwd=self.folder,
-                env={name: os.environ[name] for name in supervisor.INHERITED if name in os.environ},
+                env=supervisor.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -345,6 +429,14 @@ class ProcessPlatform:
             time.sleep(POLL_S)
 
 
+def _asked(instance: Instance) -> Instance:
+    """Return a server as it is now: a supervisor that hangs goes on to call it ready."""
+    if instance.state != "ready":
+        return instance
+    status = supervisor.ask_status(instance.address, "/ready", READY_TIMEOUT_S)
+    return instance if status == b"200" else replace(instance, state="failed")
+
+
 def manifest_of(desired: Mapping[str, bytes], name: str) -> dict[str, Any]:
     """Parse a platform's manifest; `ConfigurationError` if the state is another platform's."""
     try:
@@ -357,79 +449,3 @@ def manifest_of(desired: Mapping[str, bytes], name: str) -> dict[str, Any]:
             next_step="promote the release again, so that it is rendered for this platform",
         ) from None
     return manifest
-
-
-def _install_bundle(home: Path, bundle: Mapping[str, bytes], *uv_options: str) -> None:
-    """Write a bundle's files, and install its lock and its wheel."""
-    write_folder(home / "bundle", bundle)
-    wheels = [str(home / "bundle" / name) for name in bundle if name.endswith(".whl")]
-    lock = home / "bundle" / "requirements.txt"
-    for command in _install_commands(home / "venv", lock, wheels, uv_options):
-        _install(command, home)
-
-
-def run_inside(bundle: Mapping[str, bytes], script: str) -> str:
-    """Run a Python script in a temporary environment of a release, and return its output.
-
-    `NotServing` when the environment cannot be made, or the script fails there.
-    """
-    with tempfile.TemporaryDirectory() as desk:
-        _install_bundle(Path(desk), bundle)
-        python = str(Path(desk, "venv", "bin", "python"))
-        done = subprocess.run(
-            [python, "-I", "-c", script], capture_output=True, text=True, check=False
-        )
-    if done.returncode:
-        raise NotServing(f"the script failed there: {done.stderr.strip()[-2000:]}")
-    return done.stdout
-
-
-def _install_commands(
-    venv: Path, lock: Path, wheels: list[str], uv_options: Iterable[str]
-) -> list[list[str]]:
-    """Return the commands that make a release's environment, with uv if installed, else pip."""
-    python = str(venv / "bin" / "python")
-    uv = _uv()
-    if uv:
-        install = [uv, "pip", "install", "--quiet", "--python", python, *uv_options]
-        make = [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, str(venv)]
-    else:
-        install = [python, "-m", "pip", "install", "--quiet"]
-        make = [sys.executable, "-m", "venv", str(venv)]
-    return [
-        make,
-        [*install, "--require-hashes", "--requirement", str(lock)],
-        [*install, "--no-deps", *wheels],
-    ]
-
-
-def _uv() -> str | None:
-    """Return uv's path, beside this interpreter or on the PATH."""
-    beside = Path(sys.executable).with_name("uv")
-    return str(beside) if beside.exists() else shutil.which("uv")
-
-
-def _install(command: list[str], folder: Path) -> None:
-    """Run an installer in a folder where no uv.toml and no pyproject.toml of a repository is."""
-    environment = os.environ | {
-        "UV_PYTHON_DOWNLOADS": "never",
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-    }
-    try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=INSTALL_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise NotServing(
-            f"{' '.join(command[:4])} did not end within {INSTALL_TIMEOUT_S} s"
-        ) from None
-    if done.returncode:
-        message = (done.stderr or done.stdout).strip()[-2000:]
-        kind = MachineFailed if MACHINE_TROUBLE.search(message) else NotServing
-        raise kind(f"the release's environment cannot be installed: {message}")

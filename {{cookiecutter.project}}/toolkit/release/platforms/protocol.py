@@ -11,6 +11,17 @@ from ..canary.verdict import Side
 from ..records import Record
 
 
+def url_of(host: str, port: int) -> str:
+    """Return the URL of an address.
+
+    Examples
+    --------
+    >>> url_of("127.0.0.1", 8000), url_of("::1", 8000)
+    ('http://127.0.0.1:8000', 'http://[::1]:8000')
+    """
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 @dataclass(frozen=True)
 class Instance:
     """One running server.
@@ -108,7 +119,7 @@ class Platform(Protocol):
         """Return what is unusual about a release, as a warning, or an empty text."""
 
     def preflight(self, record: Record, bundle: Callable[[], Mapping[str, bytes]]) -> None:
-        """Stage the release here, ready to start; `NotServing` if that fails."""
+        """Stage the release here, ready to start; `NotServing` where the machine cannot."""
 
     def apply(
         self,
@@ -121,7 +132,8 @@ class Platform(Protocol):
 
         ``event`` names the state. ``guard`` is called last, when no other command can interfere,
         and raises if the event is no longer the newest. ``report`` receives the progress.
-        `NotServing` when the new servers do not become ready.
+        `ReleaseFailed` when the new servers do not become ready by their own fault, `NotServing`
+        when it is another's, or not known to be theirs.
         """
 
     def canary(
@@ -156,6 +168,12 @@ class Platform(Protocol):
     def changed(self, desired: Mapping[str, bytes]) -> str:
         """Return what was changed by hand in a desired state, or an empty text."""
 
+    def unready(self, record: Record) -> str:
+        """Return why a release could not start here at once, or an empty text.
+
+        It need not be lost: `preflight` may be able to stage it again.
+        """
+
     def stored(self) -> list[str]:
         """Return the releases that are staged on this host."""
 
@@ -163,4 +181,7 @@ class Platform(Protocol):
         """Remove a release from this host, if it is there."""
 
     def ask(self, address: str, path: str, body: Any = None) -> Any:
-        """Return one instance's answer, parsed from JSON; `NotServing` if there is none."""
+        """Return one instance's answer, parsed from JSON.
+
+        `NotServing` if there is none, `ReleaseFailed` if it is an error.
+        """

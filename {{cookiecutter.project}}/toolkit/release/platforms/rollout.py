@@ -6,17 +6,21 @@ end of the log of one that has failed.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import NotServing, Unreachable
+from ..errors import NotServing, ReleaseFailed, Unreachable
+from .blame import ended_by_itself
 from .kubectl import POLL_S, Kubectl, KubectlFailed
 from .manifests import CONTAINER, EVENT, VERSION
 
 # Reasons of the kubelet for which waiting is in vain.
 HOPELESS = ("CrashLoopBackOff", "InvalidImageName", "CreateContainerConfigError")
+# The kubelet's event for a probe that was answered, though not with success.
+REFUSED = re.compile(r"probe failed: (HTTP probe failed with statuscode: )?[45]\d\d")
 
 Object = Mapping[str, Any]
 
@@ -50,6 +54,7 @@ class Rollout:
     report: Callable[[str], None]
     _events: dict[str, int] = field(init=False, default_factory=dict)
     _last: str = field(init=False, default="")
+    _told: set[str] = field(init=False, default_factory=set)
 
     def skip_earlier_events(self) -> None:
         """Do not report the events until now."""
@@ -62,7 +67,8 @@ class Rollout:
         Raises
         ------
         NotServing
-            A pod cannot become ready, or not in time; the text says why.
+            A pod cannot become ready, or not in time; the text says why. `ReleaseFailed` where the
+            server itself has ended, or answers that it is not ready.
         Unreachable
             The cluster does not answer, and the time is over.
         """
@@ -87,13 +93,18 @@ class Rollout:
                     trouble = "; ".join(reasons) or short or "its pods are not created yet"
                 self._report_once(f"{_progress(deployment)}{trouble}")
                 if any(_is_hopeless(pod) for pod in pods):
-                    raise NotServing(f"release {self.wanted[VERSION]}: {trouble}{self._tail(pods)}")
+                    tail = self._tail(pods)
+                    kind = ReleaseFailed if _have_ended_by_themselves(pods, tail) else NotServing
+                    raise kind(f"release {self.wanted[VERSION]}: {trouble}{tail}")
             if time.monotonic() > deadline:
                 if silence:
                     raise Unreachable(silence)
                 late = f"was not ready after {self.timeout_s} s"
                 tail = self._tail(pods)
-                raise NotServing(f"release {self.wanted[VERSION]} {late}: {trouble}{tail}")
+                # The kubelet has asked, and the server has answered that it is not ready.
+                has_refused = any(REFUSED.search(told) for told in self._told)
+                kind = ReleaseFailed if has_refused else NotServing
+                raise kind(f"release {self.wanted[VERSION]} {late}: {trouble}{tail}")
             time.sleep(POLL_S)
 
     def _look(self) -> tuple[Object | None, list[Object]]:
@@ -122,6 +133,7 @@ class Rollout:
         for uid, count, text in self._cluster_events():
             if self._events.get(uid, 0) < count:
                 self._events[uid] = count
+                self._told.add(text)
                 self.report(f"  {one_line(text)}")
 
     def _report_once(self, text: str) -> None:
@@ -220,6 +232,16 @@ def _is_unready(pod: Object) -> bool:
 
 def _is_hopeless(pod: Object) -> bool:
     return _state(pod).get("waiting", {}).get("reason") in HOPELESS
+
+
+def _have_ended_by_themselves(pods: Sequence[Object], log: str) -> bool:
+    """Return whether a server of these pods has ended for a reason of its own."""
+    for pod in pods:
+        ended = _status(pod).get("lastState", {}).get("terminated", {})
+        code = int(ended.get("exitCode", 0))
+        if ended.get("reason") != "OOMKilled" and ended_by_itself(code, log):
+            return True
+    return False
 
 
 def _completion(deployment: Object) -> Object | None:

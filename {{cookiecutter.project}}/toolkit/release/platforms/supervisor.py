@@ -47,9 +47,23 @@ KEPT_LOGS = 20
 LONGEST_BACKOFF_S = 30
 # Different faults of its own that a supervisor reports, so that none fills its log.
 MAX_REPORTED = 100
+# How often each server is asked whether it is alive, how long it may take to answer, and how many
+# times in a row it may fail to before another takes its place.
+HEALTH_EVERY_S = 2.0
+HEALTH_DEADLINE_S = 5.0
+MISSES = 3
+# How often a supervisor shows that it is alive, and after how long without that it counts as hung.
+BEAT_S = 1.0
+HUNG_AFTER_S = 15.0
+HEARTBEAT = "heartbeat.json"
 # No other variable of the command reaches a server: a CI job's hold secrets, and a CI runner ends
 # every process that has its mark.
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
+
+
+def environment() -> dict[str, str]:
+    """Return the variables of a server, or of its supervisor."""
+    return {name: os.environ[name] for name in INHERITED if name in os.environ}
 
 
 def private(path: str, flags: int) -> int:
@@ -85,9 +99,14 @@ def try_lock(path: Path, kind: int) -> int | None:
     return descriptor
 
 
+def family_of(host: str, port: int) -> int:
+    """Return the family of an address: ``::1`` is one of IPv6."""
+    return int(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0])
+
+
 def listen(host: str, port: int) -> socket.socket:
     """Open a listening socket that shares its port with others like it."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener = socket.socket(family_of(host, port), socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if port:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -102,7 +121,7 @@ def claim(host: str, port: int) -> None:
     A socket that shares its port could share it with another environment's, and each would get
     requests of the other.
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    with socket.socket(family_of(host, port), socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((host, port))
 
@@ -143,6 +162,78 @@ def remove_oldest(folder: Path, kept: int, used: Collection[Path]) -> None:
             log.unlink()
 
 
+def ask_status(address: str, path: str, timeout_s: float) -> bytes:
+    """Return the status of a server's answer, such as ``b"200"``; empty if there is none.
+
+    Parameters
+    ----------
+    address : str
+        ``http://host:port``.
+    path : str
+    timeout_s : float
+    """
+    try:
+        with _request(address, path, timeout_s) as connection:
+            # Only what arrives first: a response without an end would hold up everything else.
+            return b"".join(connection.recv(64).split()[1:2])
+    except OSError:
+        return b""
+
+
+def _request(address: str, path: str, timeout_s: float) -> socket.socket:
+    """Send a GET and return the connection, on which the answer comes."""
+    host, _, port = address.removeprefix("http://").partition(":")
+    connection = socket.create_connection((host, int(port)), timeout_s)
+    try:
+        connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+@dataclass
+class Pulse:
+    """Asks a server again and again whether it is alive, and never waits for its answer."""
+
+    address: str
+    misses: int = 0
+    ask_at: float = 0.0
+    until: float = 0.0
+    connection: socket.socket | None = None
+
+    def feel(self) -> None:
+        """Ask, or look for the answer; `misses` counts those that were due in a row."""
+        now = time.monotonic()
+        if self.connection is not None:
+            self._look(self.connection, now)
+        elif now >= self.ask_at:
+            self.ask_at, self.until = now + HEALTH_EVERY_S, now + HEALTH_DEADLINE_S
+            try:
+                self.connection = _request(self.address, "/health", READY_TIMEOUT_S)
+                self.connection.setblocking(False)
+            except OSError:
+                self.misses += 1
+
+    def _look(self, connection: socket.socket, now: float) -> None:
+        try:
+            is_alive = bool(connection.recv(64))
+        except BlockingIOError:
+            if now < self.until:
+                return
+            is_alive = False
+        except OSError:
+            is_alive = False
+        self.misses = 0 if is_alive else self.misses + 1
+        self.close()
+
+    def close(self) -> None:
+        """Wait for no answer any more."""
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+
+
 @dataclass
 class Worker:
     """One server process of one release."""
@@ -153,6 +244,12 @@ class Worker:
     log: Path
     deadline: float
     drained_at: float | None = None
+    # Whether it has answered that it is not ready.
+    refused: bool = False
+    pulse: Pulse = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pulse = Pulse(self.address)
 
     @classmethod
     def start(cls, spec: dict[str, Any], listener: socket.socket, log: Path) -> Worker:
@@ -167,7 +264,7 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={name: os.environ[name] for name in INHERITED if name in os.environ},
+                env=environment(),
                 preexec_fn=end_with_parent,
             )
         address = f"http://127.0.0.1:{private.getsockname()[1]}"
@@ -180,19 +277,14 @@ class Worker:
 
     def is_ready(self) -> bool:
         """Return whether this server is ready to predict."""
-        host, _, port = self.address.removeprefix("http://").partition(":")
-        try:
-            with socket.create_connection((host, int(port)), READY_TIMEOUT_S) as connection:
-                connection.sendall(b"GET /ready HTTP/1.0\r\n\r\n")
-                # Only what arrives first: a response without an end would hold up everything else.
-                status = connection.recv(64).split()[1:2]
-        except OSError:
-            return False
-        return status == [b"200"]
+        status = ask_status(self.address, "/ready", READY_TIMEOUT_S)
+        self.refused = status not in (b"", b"200")
+        return status == b"200"
 
     def drain(self) -> None:
         """Let it finish its requests; it ends by itself."""
         self.drained_at = time.monotonic()
+        self.pulse.close()
         self.process.terminate()
 
     def tail(self) -> str:
@@ -222,22 +314,31 @@ class Supervisor:
     slots: list[Slot] = field(default_factory=list)
     draining: list[Worker] = field(default_factory=list)
     trouble: str = ""
+    # What was seen of a server that did not become ready, for the judgement in `blame`.
+    failure: dict[str, Any] | None = None
     claim_until: float = 0.0
     started: int = 0
     reported: set[str] = field(default_factory=set)
     written: dict[str, Any] = field(default_factory=dict)
     digests: set[str] = field(default_factory=set)
     since: str = ""
+    beat_at: float = 0.0
 
     def run(self) -> None:
         """Run until the desired state is empty and everything has drained."""
         signal.signal(signal.SIGTERM, lambda *_: self.stop())
+        # A terminal that closes, or Ctrl-C in it, is no command to end an environment. Servers
+        # inherit that, and set what they need.
+        for number in (signal.SIGHUP, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
         while True:
+            self.attempt(self.beat)
             self.attempt(self.read_desired)
             self.attempt(self.reap)
             if not self.trouble:
                 self.attempt(self.reconcile)
             for slot in self.slots:
+                self.attempt(self.check, slot)
                 self.attempt(self.revive, slot)
             for worker in self.workers():
                 self.attempt(self.truncate_log, worker)
@@ -267,7 +368,7 @@ class Supervisor:
     def stop(self) -> None:
         """Drain everything, as a ``desired.json`` without slots does."""
         self.desired = self.desired | {"slots": []}
-        self.trouble = ""
+        self.trouble, self.failure = "", None
 
     def read_desired(self) -> None:
         """Read a new desired state, which clears the trouble of the one before."""
@@ -279,7 +380,7 @@ class Supervisor:
             self.seen = (status.st_ino, status.st_mtime_ns)
             desired = json.loads((self.folder / "desired.json").read_text(encoding="utf-8"))
             self.desired = dict(desired)
-            self.trouble = ""
+            self.trouble, self.failure = "", None
             self.claim_until = time.monotonic() + CLAIM_TIMEOUT_S
             for slot in self.slots:
                 slot.retry_at = 0.0
@@ -355,6 +456,11 @@ class Supervisor:
         """Stop updating: the current worker goes on, and the command reads the trouble."""
         assert slot.candidate is not None
         self.trouble = f"release {slot.candidate.spec['release']} {why}\n{slot.candidate.tail()}"
+        self.failure = {
+            "code": slot.candidate.process.returncode,
+            "refused": slot.candidate.refused,
+            "beside": slot.worker.spec if slot.worker else None,
+        }
         self.discard(slot)
 
     def discard(self, slot: Slot) -> None:
@@ -371,6 +477,26 @@ class Supervisor:
                 slot.worker.drain()
                 self.draining.append(slot.worker)
             slot.listener.close()
+
+    def beat(self) -> None:
+        """Show that this supervisor is alive."""
+        if time.monotonic() >= self.beat_at:
+            self.beat_at = time.monotonic() + BEAT_S
+            os.utime(self.folder / HEARTBEAT)
+
+    def check(self, slot: Slot) -> None:
+        """Kill a worker that no longer answers, though it has not ended; `revive` replaces it."""
+        worker = slot.worker
+        if worker is None or not worker.is_alive():
+            return
+        worker.pulse.feel()
+        if worker.pulse.misses >= MISSES:
+            worker.pulse.close()
+            # It cannot drain: a process that was stopped does not even read a signal.
+            worker.process.kill()
+            what = f"{worker.spec['release']}, process {worker.process.pid}"
+            why = f"it did not answer {MISSES} times, for {HEALTH_DEADLINE_S:g} s each"
+            print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z killed {what}: {why}", file=sys.stderr)
 
     def revive(self, slot: Slot) -> None:
         """Restart a crashed worker with the same release, after a growing wait."""
@@ -415,6 +541,7 @@ class Supervisor:
             "generation": self.desired["generation"],
             "converged": is_converged,
             "trouble": self.trouble,
+            "failure": self.failure,
             "host": self.desired["host"],
             "port": self.desired["port"],
             "since": self.since if len(self.digests) == 1 else "",
@@ -453,6 +580,9 @@ def main() -> int:
             print("another supervisor holds this folder")
             return 0
         time.sleep(TICK_S)
+    with suppress(OSError):  # Such as a full disk: then nobody judges its heartbeat.
+        (folder / HEARTBEAT).unlink(missing_ok=True)
+        write_json(folder / HEARTBEAT, {"pid": os.getpid()})
     Supervisor(folder).run()
     os.close(lock)
     return 0

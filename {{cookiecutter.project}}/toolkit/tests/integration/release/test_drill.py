@@ -67,13 +67,12 @@ def test_a_drill_finds_a_target_that_does_not_serve_any_more(
     workshop: Workshop,
 ) -> None:
     first = workshop.release(b"one")
-    second, third = workshop.release(b"rots away"), workshop.release(b"three")
+    rot = workshop.folder.parent / "rot"
+    rotting = f"while|{rot}|exit 7 its licence has expired".encode()
+    second, third = workshop.release(rotting), workshop.release(b"three")
     for release in (first, second, third):
         workshop.promote(release, workshop.staging)
-    rotten = workshop.state / "releases" / second.version / "venv" / "bin" / "python"
-    rotten.unlink()
-    rotten.write_text("#!/bin/sh\nexit 7\n", encoding="utf-8")
-    rotten.chmod(0o755)
+    rot.touch()
     with pytest.raises(DrillFailed, match="could not roll back to") as refusal:
         drill.practise(workshop.machine, workshop.staging, False, Progress())
     assert refusal.value.state.startswith(f"staging serves {third.version}, as before")

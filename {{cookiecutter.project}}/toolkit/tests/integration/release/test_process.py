@@ -63,18 +63,17 @@ def test_13_a_bad_release_rolls_itself_back_and_shows_why(
 def test_16_no_customer_is_sent_to_a_last_known_good_that_has_gone_bad(
     workshop: Workshop,
 ) -> None:
-    first, second = workshop.release(b"one"), workshop.release(b"two")
+    rot = workshop.folder.parent / "rot"
+    rotting = f"while|{rot}|exit 7 its licence has expired".encode()
+    first, second = workshop.release(rotting), workshop.release(b"two")
     for release in (first, second):
         workshop.promote(release, workshop.staging)
-    rotten = workshop.state / "releases" / first.version / "venv" / "bin" / "python"
-    rotten.unlink()
-    rotten.write_text("#!/bin/sh\necho its disk is gone >&2; exit 7\n", encoding="utf-8")
-    rotten.chmod(0o755)
+    rot.touch()
     address = f"http://{workshop.staging.host}:{workshop.staging.port}"
     replay = Replay(address, [CUSTOMER], 50)
     with replay.running(), pytest.raises(NotVerified) as refusal:
         workshop.rollback(workshop.staging)
-    assert "its disk is gone" in refusal.value.why
+    assert "its licence has expired" in refusal.value.why
     assert refusal.value.state == f"staging serves {second.version}, as before"
     assert replay.asked > 0 and not replay.unanswered()
     assert serving(workshop.staging) == second.version

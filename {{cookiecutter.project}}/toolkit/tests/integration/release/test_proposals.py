@@ -74,13 +74,12 @@ def test_a_drill_that_fails_opens_an_issue_and_still_fails(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     invoke, stand_in = CommandLine.of(workshop), StandInForge()
-    first, second = workshop.release(b"rots away"), workshop.release(b"two")
+    rot = workshop.folder.parent / "rot"
+    rotting = f"while|{rot}|exit 7 its licence has expired".encode()
+    first, second = workshop.release(rotting), workshop.release(b"two")
     for release in (first, second):
         workshop.promote(release, workshop.staging)
-    rotten = workshop.state / "releases" / first.version / "venv" / "bin" / "python"
-    rotten.unlink()
-    rotten.write_text("#!/bin/sh\nexit 7\n", encoding="utf-8")
-    rotten.chmod(0o755)
+    rot.touch()
     drill = ("drill", "--env", "staging", "--sandbox")
     with listening(answer=stand_in) as listener:
         join(monkeypatch, "GitHub", listener.address)

@@ -22,6 +22,7 @@ from toolkit.release.errors import RolledBack
 from toolkit.release.platforms.protocol import Instance
 from toolkit.release.policy import Environment
 from toolkit.release.progress import Progress
+from toolkit.release.status import look
 from toolkit.tests.workshop import SERVER, Workshop, free_port
 
 PATIENCE_S = 10
@@ -214,3 +215,72 @@ def test_a_server_that_crashes_for_ever_ends_neither_supervisor_nor_neighbour(
 @pytest.mark.endurance
 def test_a_server_that_crashes_five_thousand_times_ends_nobody(tmp_path: Path) -> None:
     crash_loop(tmp_path, restarts=5000)
+
+
+def heartbeat(workshop: Workshop) -> Path:
+    return workshop.state / "environments" / "staging" / "heartbeat.json"
+
+
+def supervisor_of(workshop: Workshop) -> int:
+    """Return the process of staging's supervisor."""
+    return int(json.loads(heartbeat(workshop).read_bytes())["pid"])
+
+
+def test_a_server_that_hangs_is_seen_at_once_and_replaced(workshop: Workshop) -> None:
+    workshop.promote(workshop.release(), workshop.staging)
+    hung, other = instances(workshop)
+    os.kill(hung.pid, signal.SIGSTOP)
+    seen = look(workshop.machine, workshop.ledger(), workshop.staging)
+    assert seen.drift == f"{hung.address} not ready"
+    assert "1 of 2 instances ready" in str(seen)
+    until(lambda: hung.pid not in {one.pid for one in instances(workshop)}, patience_s=60)
+    until(lambda: {one.state for one in instances(workshop)} == {"ready"})
+    assert other in instances(workshop)
+    log = workshop.state / "environments" / "staging" / "supervisor.log"
+    assert f"process {hung.pid}: it did not answer 3 times" in log.read_text(encoding="utf-8")
+
+
+def test_a_supervisor_that_hangs_is_seen_and_replaced_by_deploy(workshop: Workshop) -> None:
+    release = workshop.release()
+    workshop.promote(release, workshop.staging)
+    hung = supervisor_of(workshop)
+    os.kill(hung, signal.SIGSTOP)
+    killed = instances(workshop)[0]
+    os.kill(killed.pid, signal.SIGKILL)
+    # Its servers are asked themselves, whatever it has written.
+    assert look(workshop.machine, workshop.ledger(), workshop.staging).drift == (
+        f"{killed.address} not ready"
+    )
+    os.utime(heartbeat(workshop), (time.time() - 60, time.time() - 60))
+    assert (
+        "the supervisor has not moved for 6" in workshop.machine.observe(workshop.staging).trouble
+    )
+    workshop.machine.deploy(workshop.staging, Progress())
+    assert supervisor_of(workshop) != hung
+    assert not look(workshop.machine, workshop.ledger(), workshop.staging).drift
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+def test_a_terminal_that_closes_ends_no_environment(
+    workshop: Workshop, number: signal.Signals
+) -> None:
+    workshop.promote(workshop.release(b"one"), workshop.staging)
+    supervisor, servers = supervisor_of(workshop), instances(workshop)
+    os.kill(supervisor, number)
+    # It goes on to take orders, and the order before it ended nothing.
+    second = workshop.release(b"two")
+    workshop.promote(second, workshop.staging)
+    assert supervisor_of(workshop) == supervisor
+    assert {one.release for one in instances(workshop)} == {second.version}
+    assert len(servers) == 2
+
+
+def test_to_another_user_what_cannot_be_seen_is_not_nothing(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop.promote(workshop.release(), workshop.staging)
+    with monkeypatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path / "another user"))
+        drift = look(workshop.machine, workshop.ledger(), workshop.staging).drift
+    assert "nothing runs in " in drift
+    assert f"though something listens on 127.0.0.1:{workshop.staging.port}" in drift

@@ -8,8 +8,10 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound
 
-from toolkit.release.errors import PreconditionFailed
+from toolkit.release.errors import NotServing, PreconditionFailed, ReleaseFailed
 from toolkit.release.platforms.docker import (
     ADDRESS,
     DIGEST,
@@ -17,6 +19,8 @@ from toolkit.release.platforms.docker import (
     SLOT,
     SLOTS,
     DockerPlatform,
+    exited,
+    serving,
 )
 from toolkit.release.policy import Environment, Policy
 from toolkit.tests.workshop import free_port
@@ -36,7 +40,7 @@ class Engine(http.server.BaseHTTPRequestHandler):
             answer = [{"Id": name} for name in self.containers]
         elif "/containers/" in path:
             answer = self.containers[path.split("/")[3]]
-        content = json.dumps(answer).encode()
+        content = b"" if path.endswith("/logs") else json.dumps(answer).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
@@ -103,6 +107,46 @@ def test_without_an_engine_nothing_can_be_observed(
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{free_port()}")
     assert "no Docker Engine answers" in platform.observe().trouble
-    with pytest.raises(PreconditionFailed) as refusal:
+    with pytest.raises(NotServing, match="no Docker Engine answers"):
         platform.ask("prod-0", "/health")
-    assert refusal.value.state == "nothing was changed"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        requests.ConnectionError("the registry is silent"),
+        requests.Timeout("the registry is slow"),
+        APIError("toomanyrequests: the limit of pulls is reached"),
+        ImageNotFound("manifest unknown"),
+        DockerException("Error while fetching server API version"),
+        OSError("No space left on device"),
+        PreconditionFailed("no Docker Engine answers", "connection refused"),
+    ],
+    ids=str,
+)
+def test_no_error_of_the_engine_or_the_registry_is_the_release_s(error: Exception) -> None:
+    with pytest.raises(NotServing) as refusal, serving("the image cannot be pulled"):
+        raise error
+    assert not isinstance(refusal.value, ReleaseFailed)
+
+
+@pytest.mark.parametrize(
+    ("code", "killed_for_memory", "is_bad"),
+    [
+        (1, False, True),
+        (139, False, True),
+        (137, False, False),
+        (1, True, False),
+        (0, False, False),
+    ],
+)
+def test_a_container_that_ends_by_itself_and_no_other_counts_against_its_release(
+    asked: list[str], platform: DockerPlatform, code: int, killed_for_memory: bool, is_bad: bool
+) -> None:
+    ended = container("0", "a", "2026-11-29T08:00:00.1Z")
+    state = {"Status": "exited", "Pid": 0, "ExitCode": code, "OOMKilled": killed_for_memory}
+    Engine.containers["0"] = ended | {"State": state}
+    [server] = platform._containers()
+    error = exited(server, {"release": "a"})
+    assert isinstance(error, ReleaseFailed) is is_bad
+    assert "release a exits at once" in str(error)

@@ -23,6 +23,7 @@ from toolkit.release.errors import (
     PreconditionFailed,
     PushFailed,
     ReleaseError,
+    ReleaseFailed,
     RollbackFailed,
     RolledBack,
 )
@@ -369,7 +370,7 @@ def test_16_a_rollback_to_an_unhealthy_release_keeps_what_serves(
 
     def refuse_the_second(record: Record) -> None:
         if record == second:
-            raise NotServing("its feature store is gone")
+            raise ReleaseFailed("it knows no customer any more")
 
     platform.before_apply = refuse_the_second
     with pytest.raises(NotVerified) as refusal:
@@ -378,6 +379,47 @@ def test_16_a_rollback_to_an_unhealthy_release_keeps_what_serves(
     assert refusal.value.state == f"staging serves {third.version}, as before"
     assert stories(workshop, workshop.staging)[0] == ("rollback", second.version, "failed")
     assert workshop.rollback(workshop.staging).release == first.version
+
+
+def test_a_rollback_that_the_machine_prevents_names_the_way_further_back(
+    workshop: Workshop, platform: InMemoryPlatform
+) -> None:
+    first, second, third = (workshop.release(model) for model in (b"one", b"two", b"three"))
+    for release in (first, second, third):
+        workshop.promote(release, workshop.staging)
+
+    def refuse_the_second(record: Record) -> None:
+        if record == second:
+            raise NotServing("its registry is silent")
+
+    platform.before_apply = refuse_the_second
+    with pytest.raises(NotVerified) as refusal:
+        workshop.rollback(workshop.staging)
+    assert refusal.value.next_step == (
+        "fix the machine, then invoke rollback --env staging; "
+        f"or go further back with --version {first.version}"
+    )
+    assert stories(workshop, workshop.staging)[0] == ("rollback", second.version, "aborted")
+    assert workshop.rollback(workshop.staging, first.version).release == first.version
+
+
+def test_where_the_machine_prevents_the_undoing_too_no_release_is_condemned(
+    workshop: Workshop, platform: InMemoryPlatform
+) -> None:
+    first, second = workshop.release(b"one"), workshop.release(b"two")
+    workshop.promote(first, workshop.staging)
+
+    def refuse(record: Record) -> None:
+        raise NotServing("the disk is full")
+
+    platform.before_apply = refuse
+    with pytest.raises(RollbackFailed) as refusal:
+        workshop.promote(second, workshop.staging)
+    assert refusal.value.next_step == "fix the machine, then invoke deploy --env staging"
+    assert stories(workshop, workshop.staging)[0] == ("promote", second.version, "aborted")
+    platform.before_apply = lambda record: None
+    assert workshop.machine.deploy(workshop.staging, Progress()) == first
+    assert workshop.machine.plan_promotion(workshop.staging, None).record == second
 
 
 def test_21_recover_carries_a_dead_rollback_to_its_end(

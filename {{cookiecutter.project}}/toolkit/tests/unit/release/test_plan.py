@@ -54,7 +54,7 @@ def test_a_rollback_s_own_failed_target_is_passed_over() -> None:
     assert known_good(history, "C") == ["A"]
 
 
-def test_what_was_rolled_back_from_stays_bad_when_promoted_again() -> None:
+def test_what_was_rolled_back_from_is_good_again_once_it_is_verified_again() -> None:
     history = history_of(
         ("promote", "A", "verified", ""),
         ("promote", "B", "verified", "A"),
@@ -62,7 +62,7 @@ def test_what_was_rolled_back_from_stays_bad_when_promoted_again() -> None:
         ("promote", "B", "verified", "A"),
         ("promote", "C", "verified", "B"),
     )
-    assert known_good(history, "C") == ["A"]
+    assert known_good(history, "C") == ["B", "A"]
 
 
 def test_nothing_is_known_good_in_an_empty_history() -> None:
