@@ -89,8 +89,17 @@ def refuse_a_lock(history: list[Event], environment: str) -> None:
         f"{environment} is locked by a {holder.kind} of {holder.release}",
         why=f"{holder.actor} took the lock at {holder.time}; it expires at {holder.lease_until}",
         state=f"{environment} unchanged by this command",
-        next_step=f"wait and try again; invoke rollback --env {environment} never has to wait",
+        next_step=f"{way_out(holder, environment)}; "
+        f"invoke rollback --env {environment} never has to wait",
     )
+
+
+def way_out(holder: Event, environment: str) -> str:
+    """Return what to do about a pending event, whose command runs or was killed."""
+    recover = f"invoke recover --env {environment}"
+    if holder.lease_has_run_out():
+        return recover
+    return f"wait until it ends; if it was killed, after {holder.lease_until}: {recover}"
 
 
 def refuse_a_freeze(policy: Policy, environment: Environment, now: datetime) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeGuard
 
 from . import audit, rules
-from .checks import Candidate, check, known_bad, refuse_a_lock, require_sealed
+from .checks import Candidate, check, known_bad, refuse_a_lock, require_sealed, way_out
 from .errors import (
     ArtifactGone,
     ConfigurationError,
@@ -315,8 +315,12 @@ def plan_rollback(
             next_step="roll back from a clone with its history, or when the remote is back",
         )
     counting = counted(ledger, policy, history)
-    before = _served(ledger, environment, history, counting)
+    head = ledger.head(environment.name)
+    before = _state_after(ledger, head, history[0].release if history else "", counting)
+    lock = history[0] if history and history[0].is_pending else None
     candidates = known_good(counting, before.version)
+    if lock:
+        candidates = list(dict.fromkeys([*candidates, *_last_resort(history, counting, before)]))
     if version is not None:
         if version not in {event.release for event in counting if event.outcome == VERIFIED}:
             raise NoRollbackTarget(
@@ -328,6 +332,9 @@ def plan_rollback(
     gone: list[str] = []
     named = ""
     next_step = "git fetch --tags, or promote a new release"
+    locked = f"; locked until {lock.lease_until}" if lock else ""
+    if lock:
+        next_step = f"git fetch --tags; or {way_out(lock, environment.name)}"
     with audit.doubting(ledger, policy, environment.name) as doubts_of:
         for candidate in candidates:
             try:
@@ -347,6 +354,11 @@ def plan_rollback(
                     )
                     continue
             if version in (None, candidate):
+                if lock and candidate == before.version:
+                    # The way back that was killed is gone once more, from where it began.
+                    ended = next((one for one in history if not one.is_pending), None)
+                    sha, release = (ended.sha, ended.release) if ended else (None, "")
+                    before = _state_after(ledger, sha, release, counting)
                 return Plan(
                     *("rollback", environment, record, before, tuple(counting)),
                     checks=_last_drill(counting),
@@ -359,16 +371,19 @@ def plan_rollback(
         raise ArtifactGone(
             f"{environment.name} cannot be rolled back to {version or 'any release'}",
             why="\n".join(gone),
-            state=f"{environment.name} unchanged",
+            state=f"{environment.name} unchanged{locked}",
             next_step=f"invoke audit; if you trust it all the same: {named}"
             if named
             else next_step,
         )
     raise NoRollbackTarget(
         f"{environment.name} has no release to roll back to",
-        why="no other release was verified here and never rolled back from",
-        state=f"{environment.name} unchanged",
-        next_step=f"invoke history --env {environment.name}; then promote a good release",
+        why="no other release was verified here and not found bad since",
+        state=f"{environment.name} unchanged{locked}",
+        next_step=way_out(lock, environment.name)
+        if lock
+        else f"invoke history --env {environment.name}; then a good release: "
+        f"invoke promote --env {environment.name}",
     )
 
 
@@ -406,16 +421,27 @@ def held_against(ledger: Ledger, history: Sequence[Event], state: Serving) -> Se
     return replace(state, is_verified=found)
 
 
-def _served(
-    ledger: Ledger, environment: Environment, history: list[Event], counting: list[Event]
-) -> Serving:
-    """Return the state that serves; a damaged record does not prevent a rollback."""
-    head = ledger.head(environment.name)
+def _state_after(ledger: Ledger, sha: str | None, release: str, counting: list[Event]) -> Serving:
+    """Return the state after an event of a release; a damaged record prevents no rollback."""
     try:
-        return held_against(ledger, counting, serving(ledger, head))
+        return held_against(ledger, counting, serving(ledger, sha))
     except HistoryCorrupt:
-        assert head and history, "there is no damage where nothing is"
-        return Serving(None, ledger.desired(head), damaged=history[0].release)
+        assert sha and release, "there is no damage where nothing is"
+        return Serving(None, ledger.desired(sha), damaged=release)
+
+
+def _last_resort(history: list[Event], counting: list[Event], before: Serving) -> Iterator[str]:
+    """Yield what a rollback may choose while a command runs or was killed, if nothing else is left.
+
+    After a promotion that is what was verified last, and serves on or may do so, whatever was said
+    of it before; after any other command the release that it was bringing back.
+    """
+    begun = next((event for event in history if event.kind != "recover"), history[0])
+    verified = [event.release for event in counting if event.outcome == VERIFIED]
+    if begun.kind == "promote":
+        yield from verified[:1]
+    elif before.version in verified:
+        yield before.version
 
 
 def known_good(history: list[Event], current: str) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from .checks import hold_of
+from .checks import hold_of, way_out
 from .engine import Machine
 from .errors import NotServing, ReleaseError, Unreachable
 from .event import Event
@@ -97,13 +97,17 @@ class Status:
                 lines.append(f"{'':<10} rollback to {target} could not start now: {why}")
         if self.unseen:
             lines.append(f"{'':<10} cannot be seen: {self.unseen}")
+        if self.newest.is_pending:
+            lines.append(f"{'':<10} locked; next: {way_out(self.newest, self.environment)}")
         if self.drift:
-            command = "deploy" if self.is_verified else "rollback"
-            lines.append(
-                f"{'':<10} drift: {self.drift}; next: invoke {command} --env {self.environment}"
-            )
+            is_deployable = self.is_verified and not self.newest.is_pending
+            what_next = f"; next: invoke deploy --env {self.environment}" if is_deployable else ""
+            lines.append(f"{'':<10} drift: {self.drift}{what_next}")
         if not self.is_verified:
-            lines.append(f"{'':<10} {self.release} was never verified there in this state")
+            lines.append(
+                f"{'':<10} {self.release} was never verified there in this state; "
+                f"next: invoke rollback --env {self.environment}"
+            )
         return "\n".join(lines)
 
 

@@ -437,6 +437,57 @@ def test_21_recover_carries_a_dead_rollback_to_its_end(
     assert serving(workshop, workshop.staging) == first.version
 
 
+def test_21_what_was_verified_last_is_a_target_while_a_killed_promotion_holds_the_lock(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third = (workshop.release(model) for model in (b"one", b"two", b"three"))
+    for release in (first, second):
+        workshop.promote(release, workshop.staging)
+    # Both were rolled back from, and the second was verified after that.
+    workshop.rollback(workshop.staging)
+    workshop.rollback(workshop.staging, second.version)
+    workshop.unhold(workshop.staging)
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(Change, "work", die)
+        workshop.promote(third, workshop.staging)
+    assert "locked; next: wait until it ends; if it was killed, after " in str(
+        look(workshop.machine, workshop.ledger(), workshop.staging)
+    )
+    assert workshop.rollback(workshop.staging).release == second.version
+    assert serving(workshop, workshop.staging) == second.version
+
+
+def test_21_a_killed_rollback_may_be_typed_again(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = workshop.release(b"one"), workshop.release(b"two")
+    for release in (first, second):
+        workshop.promote(release, workshop.staging)
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(Change, "work", die)
+        workshop.rollback(workshop.staging)
+    event = workshop.rollback(workshop.staging)
+    assert (event.release, event.previous) == (first.version, second.version)
+    assert serving(workshop, workshop.staging) == first.version
+
+
+def test_21_a_rollback_without_a_target_names_the_way_out_of_a_lock(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = workshop.release()
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(Change, "work", die)
+        workshop.promote(release, workshop.staging)
+    lock = workshop.ledger().history("staging")[0]
+    with pytest.raises(NoRollbackTarget) as refusal:
+        workshop.rollback(workshop.staging)
+    assert refusal.value.state == f"staging unchanged; locked until {lock.lease_until}"
+    assert refusal.value.next_step == (
+        "wait until it ends; if it was killed, "
+        f"after {lock.lease_until}: invoke recover --env staging"
+    )
+
+
 def die(change: Change, *outcome: str) -> None:
     """A step in which the command is killed."""
     raise SystemExit
