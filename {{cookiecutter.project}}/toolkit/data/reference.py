@@ -300,6 +300,12 @@ def distrust(
             f"the reference is of {then.rows} rows, and a comparison takes {min_rows}: nothing "
             "would be noticed; make it from a table that you trust: nox -s reference"
         )
+    elif then.rows < contract.min_rows:
+        yield (
+            f"the reference is of {then.rows} rows, and {contract.path} allows no table of fewer "
+            f"than {contract.min_rows} (rows.min): less would be noticed than in such a table; "
+            "make it from a table that you trust: nox -s reference"
+        )
     same_contract = reference.contract_sha256 == contract_sha256(contract)
     # Another contract may read other nulls in the same file.
     if reference.data_sha256 == table.sha256 and same_contract:

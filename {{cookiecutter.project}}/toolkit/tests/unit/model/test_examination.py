@@ -105,6 +105,20 @@ def test_a_reference_of_five_rows_is_refused_in_data_and_in_train(
     )
 
 
+def test_a_reference_of_fewer_rows_than_a_table_must_have_fails(
+    here: Contract, policy: Policy
+) -> None:
+    customers.write(here.path.parent, customers.make(2 * ROWS))
+    text = CONTRACT.replace("min = 50", f"min = {ROWS + 1}")
+    here.path.write_text(text, encoding="utf-8")
+    [failure] = examination.examine(contracts.load(here.path), policy).failures
+    assert failure == (
+        f"the reference is of {ROWS} rows, and {here.path} allows no table of fewer than "
+        f"{ROWS + 1} (rows.min): less would be noticed than in such a table; make it from a table "
+        "that you trust: nox -s reference"
+    )
+
+
 def test_a_reference_that_was_edited_to_five_rows_is_refused(
     here: Contract, examine: Examine
 ) -> None:
