@@ -129,11 +129,11 @@ def look(machine: Machine, ledger: Ledger, environment: Environment) -> Status:
         owed=ledger.owed(environment.name),
         is_verified=is_locked or held_against(ledger, counting, desired).is_verified,
         lacks=ledger.lacks(),
+        targets=_targets(machine, ledger, environment, known_good(counting, desired.version)),
     )
 
 
 def _compare(
-        targets=_targets(machine, ledger, environment, known_good(counting, desired.version)),
     machine: Machine, environment: Environment, desired: Serving
 ) -> tuple[Observation | None, str, str]:
     """Return what runs, how it differs from the desired state, and why that cannot be seen."""
@@ -156,10 +156,6 @@ def _compare(
     return observation, "; ".join(one for one in seen if one), unseen
 
 
-def story(history: list[Event]) -> list[Event]:
-    """Return one event for each change, the newest first.
-
-    A pending event with a known outcome is left out; one that was preempted or killed is
 def _targets(
     machine: Machine, ledger: Ledger, environment: Environment, releases: list[str]
 ) -> dict[str, str]:
@@ -178,6 +174,10 @@ def _targets(
         return {}  # The platform cannot be asked, of which the drift tells.
 
 
+def story(history: list[Event]) -> list[Event]:
+    """Return one event for each change, the newest first.
+
+    A pending event with a known outcome is left out; one that was preempted or killed is
     unfinished, unless it is the newest: that one is the lock.
     """
     concluded = {event.caused_by for event in history}
