@@ -15,6 +15,7 @@ from . import drift, reference
 from .contract import Contract
 from .effect import Drift, causes
 from .reference import Acceptance, Reference
+from .relation import Ranking
 from .table import Table
 
 SCHEMA = 1
@@ -51,7 +52,7 @@ def accept(
     same = (earlier.data_sha256, earlier.contract_sha256)
     if earlier.accepted and same == (made.data_sha256, made.contract_sha256):
         return replace(made, accepted=earlier.accepted), drifts
-    moved = [*_columns(earlier, shared, contract)]
+    moved = [*_columns(earlier, shared, contract, made)]
     moved += [f"{cause.level}: {cause}" for cause in causes(drifts)]
     unknown = sum(one.level == "unknown" for one in drifts)
     if unknown:
@@ -74,11 +75,17 @@ def _shared(earlier: Reference, contract: Contract) -> Contract:
     return replace(contract, columns=tuple(columns))
 
 
-def _columns(earlier: Reference, shared: Contract, contract: Contract) -> Iterator[str]:
+def _columns(
+    earlier: Reference, shared: Contract, contract: Contract, made: Reference
+) -> Iterator[str]:
     known = {column.name for column in shared.columns}
+    relation = made.profile.relation
     for column in contract.features:
         if column.name not in known:
-            yield f"{column.name}: a new column, of the type {column.type}"
+            sentence = f"{column.name}: a new column, of the type {column.type}"
+            if relation and column.name in relation.alone:
+                sentence += f"; {_alone(relation.alone[column.name])}"
+            yield sentence
     for name in (*earlier.profile.numbers, *earlier.profile.categories):
         if name not in known:
             yield f"{name}: the column is gone"
@@ -95,13 +102,16 @@ def _with(made: Reference, earlier: Sequence[Acceptance], moved: Sequence[str]) 
         sorted(relation.alone.items(), key=lambda one: -abs(one[1].auc - 0.5)) if relation else []
     )
     strong = [
-        f"{name} alone ranks customers with a ROC AUC of {max(one.auc, 1 - one.auc):.3f}: does it "
-        "tell what is known only after they churned?"
+        f"{name} {_alone(one)}: does it tell what is known only after they churned?"
         for name, one in alone
         if abs(one.auc - 0.5) >= STRONG
     ]
     entry = Acceptance(made.data_sha256, made.profile.rows, (*moved, *strong[:SHOWN_COLUMNS]))
     return replace(made, accepted=(*earlier, entry)[-KEPT:])
+
+
+def _alone(one: Ranking) -> str:
+    return f"alone ranks customers with a ROC AUC of {max(one.auc, 1 - one.auc):.3f}"
 
 
 def as_json(made: Reference, drifts: Sequence[Drift], contract: Contract) -> dict[str, Any]:
