@@ -10,9 +10,11 @@ import argparse
 import json
 import socket
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import uvicorn
+from prometheus_client import CollectorRegistry
 
 from ..data import expectation as expectations
 from ..errors import ConfigurationError, ToolkitError
@@ -23,6 +25,7 @@ from .api import create_app
 from .connection import Connection
 from .drain import Drain, DrainingServer
 from .limits import Connections, Limits, raise_file_limit
+from .proof import prove
 
 RELEASE_FILE = "release.json"
 # Longer than a keep-alive client pauses: a server that closes first may lose its next request.
@@ -50,6 +53,17 @@ def identity(bundle: Path, predictor: Predictor) -> dict[str, str | None]:
     }
 
 
+def inherited(fds: Iterable[int]) -> list[socket.socket]:
+    """Return the sockets of descriptors; `ConfigurationError` for one that is no socket."""
+    try:
+        return [socket.socket(fileno=fd) for fd in fds]
+    except OSError as error:
+        raise ConfigurationError(
+            f"--fd: {error.strerror}: not an inherited listening socket",
+            "use --port, or pass a listening socket on",
+        ) from None
+
+
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Return the parsed command line; a usage error exits with 2."""
     parser = argparse.ArgumentParser(prog=f"python -m {__package__}")
@@ -64,24 +78,29 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until a signal; return the exit code: 0 drained, 2 wrong bundle or arguments."""
+    """Serve until a signal; return the exit code: 0 drained, 2 wrong bundle or arguments.
+
+    A server that answers otherwise than the gated model did ends before it accepts a connection.
+    """
     options = parse(arguments)
     try:
-        sockets = [socket.socket(fileno=fd) for fd in options.fd or ()]
+        sockets = inherited(options.fd or ())
         predictor = predictors.load(options.bundle)
         expectation = expectations.load(options.bundle, predictor.contract)
         version = identity(options.bundle, predictor)
+        logs.set_up()
+        # An application of its own: the served one counts its customers alone.
+        prove(
+            options.bundle,
+            create_app(predictor, expectation, version, Drain(), CollectorRegistry()),
+        )
     except ToolkitError as error:
         print(f"{error}\nNext: {error.next_step}.", file=sys.stderr)
         return error.exit_code
-    except OSError as error:
-        print(f"--fd: {error.strerror}: not an inherited listening socket", file=sys.stderr)
-        return 2
-    logs.set_up()
     drain = Drain()
     connections = Connections(Limits(connections=raise_file_limit(Limits.connections)))
     config = uvicorn.Config(
-        create_app(predictor, expectation, version, drain, connections.refused),
+        create_app(predictor, expectation, version, drain, connections.metrics),
         host=options.host,
         port=options.port or 0,
         # The application logs each request once, with its id and its duration.

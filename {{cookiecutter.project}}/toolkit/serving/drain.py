@@ -37,7 +37,7 @@ class DrainingServer(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, drain: Drain, connections: Connections) -> None:
         super().__init__(config)
-        self.server_state = connections
+        self.server_state = self._connections = connections
         self._drain = drain
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -45,6 +45,11 @@ class DrainingServer(uvicorn.Server):
         """Start as uvicorn does, and keep the event loop for the signal handler."""
         await super().startup(sockets)
         self._loop = asyncio.get_running_loop()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look after the limits, ten times a second; return whether to stop."""
+        self._connections.note_files()
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Start draining; a second signal does not shorten it."""

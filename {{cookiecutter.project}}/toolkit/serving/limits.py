@@ -2,12 +2,18 @@
 
 import asyncio
 import ctypes
+import logging
+import os
 import resource
 from dataclasses import dataclass
 from typing import Protocol
 
-from prometheus_client import Counter
+from prometheus_client import CollectorRegistry, Counter, ProcessCollector
 from uvicorn.server import ServerState
+
+from .logs import FIELDS
+
+LOG = logging.getLogger(__name__)
 
 MIB = 1024 * 1024
 # Room for the longest allowed list of customers in verbose JSON.
@@ -40,7 +46,7 @@ class Limits:
 
     header_bytes: int = 32 * 1024
     body_bytes: int = MAX_BODY_BYTES
-    request_s: float = 20.0
+    request_s: float = 15.0
     unread: int = 128
     unread_s: float = 20.0
     unfinished: int = 4096
@@ -95,13 +101,37 @@ class Connections(ServerState):
         self.unfinished_bytes = 0
         self.unread: dict[Waiting, None] = {}
         self._most_unfinished = 0
+        self._has_files = True
         # Registered by the application.
+        self.metrics = CollectorRegistry()
         self.refused = Counter(
             "churn_refused_requests",
             "Requests that did not arrive whole",
             ("status",),
-            registry=None,
+            registry=self.metrics,
         )
+        self.out_of_files = Counter(
+            "churn_out_of_files",
+            "How often no file and no connection could be opened",
+            registry=self.metrics,
+        )
+        # process_open_fds and process_max_fds, where the system tells.
+        ProcessCollector(registry=self.metrics)
+
+    def note_files(self) -> None:
+        """Log and count that no file can be opened: then connections end without an answer."""
+        try:
+            os.close(os.open(os.devnull, os.O_RDONLY))
+        except OSError as error:
+            if self._has_files:
+                self.out_of_files.inc()
+                fields = {"reason": error.strerror}
+                LOG.error("no connection can be accepted", extra={FIELDS: fields})
+            self._has_files = False
+        else:
+            if not self._has_files:
+                LOG.warning("connections can be accepted again")
+            self._has_files = True
 
     def forget(self, connection: Waiting) -> None:
         """Count a connection no longer: it has sent a whole request, or it is closed."""

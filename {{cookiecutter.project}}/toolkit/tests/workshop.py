@@ -6,7 +6,7 @@ import json
 import socket
 import subprocess
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -141,14 +141,19 @@ class Workshop:
         model: bytes = b"good",
         gate: str = "passed",
         image: Callable[[Record], bytes] | None = None,
+        others: Mapping[str, bytes] | None = None,
     ) -> Record:
-        """Make a commit and the release of it; its model says how its servers behave."""
+        """Make a commit and the release of it; its model says how its servers behave.
+
+        ``others`` are files that it has as well, or instead of the usual ones.
+        """
         commit = self.commit("work")
         artifacts = {
             "model.onnx": model,
             "requirements.txt": b"",
             "smoke.json": SMOKE,
             "stand_in-1-py3-none-any.whl": empty_wheel(),
+            **(others or {}),
         }
         checksums = {name: sha256(content) for name, content in artifacts.items()}
         model_sha256 = sha256(model)

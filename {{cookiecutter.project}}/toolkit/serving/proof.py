@@ -1,0 +1,116 @@
+"""Proves a server to itself: it must answer its bundle's smoke cases before it takes a connection.
+
+A server that shares a listening socket with another gets customers as soon as it accepts, whatever
+a supervisor or a probe thinks of it. So a wrong one must never accept.
+"""
+
+import asyncio
+import json
+import logging
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Scope
+
+from ..errors import ConfigurationError
+from .api import PREDICT
+
+SMOKE_FILE = "smoke.json"
+NEXT_STEP = "build the release again; this one must not serve"
+
+
+def prove(bundle: Path, app: ASGIApp) -> None:
+    """Send a bundle's smoke cases through an application, as its clients would.
+
+    Parameters
+    ----------
+    bundle
+        A folder with ``smoke.json``: requests, the gated model's responses, and the tolerance
+        between two numbers.
+    app
+        One of its own: its metrics count these requests.
+
+    Raises
+    ------
+    ConfigurationError
+        The file cannot be used, or has no case; or an answer is another.
+    """
+    path = bundle / SMOKE_FILE
+    try:
+        document = json.loads(path.read_bytes())
+        tolerance = float(document["tolerance"])
+        cases = [(case["request"], case["response"]) for case in document["cases"]]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ConfigurationError(f"{path} cannot be used: {error!r}", NEXT_STEP) from None
+    if not cases:
+        raise ConfigurationError(f"{path} has no case", NEXT_STEP)
+    for number, (request, expected) in enumerate(cases, start=1):
+        with _unlogged():
+            status, answer = asyncio.run(_ask(app, json.dumps(request).encode()))
+        if status != 200 or not _agree(answer, expected, tolerance):
+            raise ConfigurationError(
+                f"{PREDICT} answers smoke case {number} of {len(cases)} with {status} {answer}, "
+                f"the gated model answered {expected}",
+                NEXT_STEP,
+            )
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keep these requests from the log, which is about those of customers; not their errors."""
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+async def _ask(app: ASGIApp, body: bytes) -> tuple[int, Any]:
+    """Return the status and the body of the application's answer to one prediction."""
+    sent: list[Message] = []
+    scope: Scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": PREDICT,
+        "raw_path": PREDICT.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+        ],
+        "client": None,
+        "server": None,
+    }
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    if not sent:
+        return 0, None  # The application has failed; its log says where.
+    content = b"".join(one.get("body", b"") for one in sent[1:])
+    return sent[0]["status"], json.loads(content or b"null")
+
+
+def _agree(answer: Any, expected: Any, tolerance: float) -> bool:
+    """Return whether two responses have the same fields, numbers within a tolerance."""
+    if isinstance(expected, Mapping):
+        return (
+            isinstance(answer, Mapping)
+            and answer.keys() == expected.keys()
+            and all(_agree(answer[key], expected[key], tolerance) for key in expected)
+        )
+    if isinstance(expected, float):
+        is_number = isinstance(answer, int | float) and not isinstance(answer, bool)
+        return is_number and math.isclose(answer, expected, rel_tol=0, abs_tol=tolerance)
+    return bool(answer == expected)
