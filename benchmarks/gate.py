@@ -6,8 +6,9 @@ Each repetition divides the customers anew. The champion is trained on four fift
 customers, and so is the candidate, on another four fifths: equal models, whose metrics differ by
 chance. A worse candidate is the same one with noise on its predictions, by as much as costs 0.02 of
 ROC AUC on average. Whether it is blocked is decided by the gate of a generated repository with its
-own policy, slices included, and by the rules that are used elsewhere. The customers are Telco's,
-where that table is beside this checkout, and else the sample's.
+own policy, slices included, and by the rules that are used elsewhere. When the champion was
+released, other customers were held out: how often does the gate warn that these are of another
+kind? The customers are Telco's, where that table is beside this checkout, and else the sample's.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from toolkit.data import adoption, dataset, reference, table
-from toolkit.model import champion_gate, measurement, training
+from toolkit.model import champion_gate, comparison, measurement, training
 from toolkit.model.champion import SCORED, Champion
 from toolkit.model.evaluation import Predictions, best_threshold
 from toolkit.model.features import Features
@@ -38,6 +39,8 @@ WORSE_BY = 0.02
 SEED = 20261124
 USUAL_LOSSES = (0.0, 0.005)
 GATE = "lower with certainty and by a margin, on the same customers: `nox -s gate`"
+WARNS = "any, and it warns that the holdout is of another kind: `nox -s gate`"
+COMPOSITION = ("champion: churn rate of the holdout", "champion: difficulty of the holdout")
 
 
 class Experiment:
@@ -99,8 +102,18 @@ class Experiment:
             low, high = (middle, high) if cost(middle) < WORSE_BY else (low, middle)
         return (low + high) / 2
 
-    def gate_blocks(self, rows: np.ndarray, candidate: Predictions, champion: Predictions) -> bool:
-        """Tell if the gate's rules about the champion fail, slices among them."""
+    def gate(
+        self, rows: np.ndarray, candidate: Predictions, champion: Predictions, then: Predictions
+    ) -> dict[str, bool]:
+        """Tell if the gate's rules about the champion fail, slices among them, and if it warns.
+
+        Parameters
+        ----------
+        rows : numpy.ndarray
+            The positions of the held-out customers, [n].
+        then : Predictions
+            A champion's for those who were held out when it was released.
+        """
         y_prob: np.ndarray = candidate.y_prob
         evaluation = training.Evaluation(
             *(self.data.select(rows), candidate, {"held_out": len(rows)}),
@@ -108,13 +121,16 @@ class Experiment:
             predict=lambda _, positions: y_prob[positions],
         )
         champion_prob: np.ndarray = champion.y_prob
+        labels_then: np.ndarray = then.y_true
         scored = Champion(
             SCORED,
             release="champion",
             environment="prod",
             age_days=0.0,
             features=tuple((column.name, column.type) for column in self.contract.features),
-            rows=len(rows),
+            rows=len(then),
+            churned=int(labels_then.sum()),
+            roc_auc=roc_auc(then),
             probabilities=champion_prob,
             threshold=float(champion_prob[champion.y_pred == 1].min()),
         )
@@ -126,7 +142,8 @@ class Experiment:
         for rule in self.policy.slices.rules:
             if rule.kind == "max_loss":
                 outcomes += champion_gate.slice_losses(rule, evidence, self.policy)
-        return any(outcome.level == "fail" for outcome in outcomes)
+        warned = (one.subject in COMPOSITION for one in outcomes if one.level == "warn")
+        return {GATE: any(one.level == "fail" for one in outcomes), WARNS: any(warned)}
 
     def trained_on_a_sample(self, train: np.ndarray, holdout: np.ndarray) -> np.ndarray:
         """Train on four fifths of the training customers, and predict the holdout."""
@@ -145,7 +162,7 @@ class Experiment:
         for answers in (y_prob, self.worse(y_prob, self.noise)):
             candidate = self.predictions(holdout, answers)
             ours, theirs = (one.metrics()["roc_auc"] for one in (candidate, champion))
-            blocked = {GATE: self.gate_blocks(holdout, candidate, champion)}
+            blocked = self.gate(holdout, candidate, champion, then)
             for loss in USUAL_LOSSES:
                 blocked[f"lower by more than {loss:g}, on the same customers"] = (
                     ours < theirs - loss
@@ -157,6 +174,14 @@ class Experiment:
             blocked["not higher by at least 0.005"] = ours < theirs + 0.005
             verdicts.append(blocked)
         return verdicts[0], verdicts[1]
+
+
+def roc_auc(predictions: Predictions) -> dict[str, float]:
+    """Return a ROC AUC with its 95 % interval, as a champion's evidence has it."""
+    value = predictions.metrics()["roc_auc"]
+    placements = comparison.placements(predictions.y_true == 1, predictions.y_prob)
+    reach = 1.96 * comparison.sd_of_mean_placement(*placements)
+    return {"value": value, "low": value - reach, "high": value + reach}
 
 
 def main() -> None:

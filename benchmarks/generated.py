@@ -57,10 +57,10 @@ class Generated:
         """What its data and its model must reach."""
         return policy_file.load(self.places.quality, self.contract.package)
 
-    def customers(self, count: int) -> pd.DataFrame:
+    def customers(self, count: int, seed: int = 1) -> pd.DataFrame:
         """Draw customers as the sample's were drawn, typed as a Parquet file would have them."""
         make_sample = importlib.import_module("make_sample")
-        rng = random.Random(1)
+        rng = random.Random(seed)
         rows = [make_sample.draw_customer(rng, number) for number in range(1, count + 1)]
         frame = pd.DataFrame(rows, columns=list(make_sample.HEADER), dtype="str")
         for name in ("age", "tenure_months", "monthly_spend"):
