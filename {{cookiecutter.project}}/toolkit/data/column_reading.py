@@ -58,6 +58,7 @@ DATES = (ISO, *(day + time for day in DAYS for time in TIMES))
 # Of a column, to see which formats may be its own.
 FIRST_DATES = 20
 OTHER_DIGITS = r"[+-]?\p{Nd}+([.,٫]\p{Nd}+)?"
+IN_OTHER_DIGITS = ("all values", "but in other digits than 0 to 9:")
 SHOWN = 5
 
 
@@ -100,8 +101,8 @@ class Misfit:
         What the others are.
     texts, count
         The first of these values, and how many different ones there are.
-    others
-        How many the others are, in words.
+    others, but
+        How many the others are, and how these differ from them, in words.
     """
 
     column: str
@@ -109,6 +110,7 @@ class Misfit:
     texts: tuple[str, ...]
     count: int
     others: str = "nearly all values"
+    but: str = "but not"
 
 
 def find_sign(words: Words) -> str | None:
@@ -198,8 +200,6 @@ def read_as_text(words: Words, given: frozenset[str]) -> Reading:
         )
     if _are_codes(rest):
         notes.append("codes: numbers with leading zeros are read as text")
-    elif len(rest) and rest.are(OTHER_DIGITS).all() and not rest.are(ANY).any():
-        notes.append("written in other digits than 0 to 9: read as text")
     lowered = rest.series().str.lower()
     if lowered.nunique() < len(lowered):
         notes.append("some values differ only in upper and lower case")
@@ -248,6 +248,9 @@ def _shown(number: float) -> str:
 def _numbers(column: Stripped, dialect: Csv) -> Reading | Misfit | None:
     rest, sign = column.rest, column.sign
     fits = column.bare.are(number_pattern(dialect.decimal, dialect.thousands))
+    others = ~fits & column.bare.are(OTHER_DIGITS)
+    if others.any() and (fits | others).all() and not column.bare.are("[[:ascii:]]*")[others].any():
+        return Misfit(rest.name, "numbers", *_others(rest, fits), *IN_OTHER_DIGITS)
     if not fits.any():
         return None
     if fits.all():

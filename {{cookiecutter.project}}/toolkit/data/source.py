@@ -210,7 +210,7 @@ def _refusal(path: Path, source: Source, misfits: Sequence[Misfit]) -> DataError
         more = f" and {misfit.count - len(misfit.texts)} other texts"
         shown += more if misfit.count > len(misfit.texts) else ""
         sentences.append(
-            f"{path}: {misfit.column}: {misfit.others} are {misfit.kind}, but not {shown} "
+            f"{path}: {misfit.column}: {misfit.others} are {misfit.kind}, {misfit.but} {shown} "
             f"({source.describe(rows)})"
         )
         nulls += [f"--null {shlex.quote(f'{misfit.column}={text}')}" for text in misfit.texts]

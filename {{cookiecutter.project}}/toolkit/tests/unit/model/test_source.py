@@ -230,10 +230,31 @@ def test_codes_with_leading_zeros_stay_texts(tmp_path: Path) -> None:
     assert "numbers with leading zeros are read as text" in read(path).readings["x"].note
 
 
-def test_digits_of_another_script_and_other_cases_are_told(tmp_path: Path) -> None:
-    readings = read(write(tmp_path, cycle("٣", "٤"), cycle("TRUE", "true", "FALSE"))).readings
-    assert readings["x"].note == "written in other digits than 0 to 9: read as text"
-    assert readings["y"].note == "some values differ only in upper and lower case"
+def test_values_that_differ_in_case_only_are_told(tmp_path: Path) -> None:
+    readings = read(write(tmp_path, cycle("TRUE", "true", "FALSE"))).readings
+    assert readings["x"].note == "some values differ only in upper and lower case"
+
+
+@pytest.mark.parametrize(
+    ("texts", "shown"),
+    [
+        (("٣", "٤"), "'٣', '٤' (120 rows, first lines 2, 3, 4, 5, 6)"),
+        (("٣٫٥", "-٤"), "'٣٫٥', '-٤' (120 rows, first lines 2, 3, 4, 5, 6)"),
+        (("３", "4"), "'３' (60 rows, first lines 2, 4, 6, 8, 10)"),
+    ],
+)
+def test_numbers_in_other_digits_are_asked_about(
+    tmp_path: Path, texts: tuple[str, ...], shown: str
+) -> None:
+    path = write(tmp_path, cycle(*texts))
+    said = refusal(path)
+    assert f"x: all values are numbers, but in other digits than 0 to 9: {shown}" in said
+    assert "read a column as a category with --category x, or leave it out with --ignore x" in said
+    assert read(path, Answers(categories=("x",))).readings["x"].kind == "text"
+
+
+def test_words_with_a_digit_of_another_script_are_categories(tmp_path: Path) -> None:
+    assert read(write(tmp_path, cycle("٣", "three"))).readings["x"].kind == "text"
 
 
 @pytest.mark.parametrize(
