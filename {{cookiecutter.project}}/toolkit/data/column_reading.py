@@ -248,8 +248,7 @@ def _shown(number: float) -> str:
 def _numbers(column: Stripped, dialect: Csv) -> Reading | Misfit | None:
     rest, sign = column.rest, column.sign
     fits = column.bare.are(number_pattern(dialect.decimal, dialect.thousands))
-    others = ~fits & column.bare.are(OTHER_DIGITS)
-    if others.any() and (fits | others).all() and not column.bare.are("[[:ascii:]]*")[others].any():
+    if not fits.all() and _are_in_other_digits(column.bare.select(~fits)):
         return Misfit(rest.name, "numbers", *_others(rest, fits), *IN_OTHER_DIGITS)
     if not fits.any():
         return None
@@ -272,6 +271,10 @@ def _are_codes(words: Words) -> bool:
         and words.are("[0-9]+").all()
         and words.are("0[0-9]+").any()
     )
+
+
+def _are_in_other_digits(words: Words) -> bool:
+    return bool(words.are(OTHER_DIGITS).all() and not words.are("[[:ascii:]]*").any())
 
 
 def _others(rest: Words, fits: npt.NDArray[np.bool_]) -> tuple[tuple[str, ...], int]:
