@@ -252,7 +252,8 @@ def copied(shop: Shop, folder: Path) -> Iterator[Shop]:
     """Return a copy of the repository, and bring the platform back afterwards."""
     platform = shop.platform
     kept = platform.release, platform.since, dict(platform.bundles)
-    handled = vars(platform.handler).get("record"), vars(platform.handler).get("model")
+    handler = platform.handler
+    answers = handler.record, handler.model
     shutil.copytree(shop.workshop.folder, folder)
     machine = Machine(Repository(folder), replace(shop.workshop.machine.policy, root=folder))
     shop.clock.has_passed = False
@@ -261,7 +262,7 @@ def copied(shop: Shop, folder: Path) -> Iterator[Shop]:
     finally:
         shutil.rmtree(folder)
         platform.release, platform.since, platform.bundles = kept
-        platform.handler.record, platform.handler.model = handled
+        handler.record, handler.model = answers
 
 
 def commands(shop: Shop) -> list[tuple[str, str | None]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ def pods(containers: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 APPLIED = entry(OURS, pods({SERVER: {".": {}, "f:name": {}, "f:image": {}}}), operation="Apply")
-VARIABLE = {".": {}, 'k:{"name":"FOO"}': {".": {}, "f:name": {}, "f:value": {}}}
+VARIABLE: dict[str, Any] = {".": {}, 'k:{"name":"FOO"}': {".": {}, "f:name": {}, "f:value": {}}}
 SET = entry("kubectl-set", pods({SERVER: {"f:env": VARIABLE}}))
 RESTART = entry(
     "kubectl-rollout",
@@ -45,7 +46,7 @@ STATUS = entry(
 )
 
 
-def owned(*entries: dict[str, Any]) -> dict[str, Any]:
+def owned(*entries: Mapping[str, Any]) -> dict[str, Any]:
     return {"kind": "Deployment", "metadata": {"name": "churn", "managedFields": list(entries)}}
 
 
