@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import NotServing
 from ..files import write_folder
 from . import supervisor
 
+LOCK = "requirements.txt"
+COMPLETE = "complete"
 INSTALL_TIMEOUT_S = 900
 START_TIMEOUT_S = 10
 # After an upgrade from 3.13 to 3.14 the interpreter looks in another folder.
@@ -47,13 +50,40 @@ def runs(python: Path) -> bool:
     return done.returncode == 0
 
 
-def install(home: Path, bundle: Mapping[str, bytes], *uv_options: str) -> None:
-    """Write a bundle's files, and install its lock and its wheel."""
+def key_of(bundle: Mapping[str, bytes]) -> str:
+    """Return the name of a folder of packages: releases with one lock share it, for one Python."""
+    python = f"{sys.implementation.cache_tag} {sys.base_prefix}\n".encode()
+    return hashlib.sha256(python + bundle[LOCK]).hexdigest()[:16]
+
+
+def install_packages(packages: Path, bundle: Mapping[str, bytes]) -> None:
+    """Install the packages of a bundle's lock, unless they are there."""
+    if (packages / COMPLETE).exists() and runs(python_of(packages)):
+        return
+    shutil.rmtree(packages, ignore_errors=True)
+    try:
+        packages.mkdir(mode=0o700, parents=True)
+        lock = packages / LOCK
+        lock.write_bytes(bundle[LOCK])
+        _make(packages)
+        _install(packages, packages, "--require-hashes", "--requirement", str(lock))
+        (packages / COMPLETE).touch()
+    except (OSError, NotServing):
+        # A full disk needs space again for the undoing.
+        shutil.rmtree(packages, ignore_errors=True)
+        raise
+
+
+def install(home: Path, bundle: Mapping[str, bytes], packages: Path) -> None:
+    """Write a bundle's files, and install its wheel in an environment that sees the packages."""
     write_folder(home / "bundle", bundle)
+    _make(home, "--without-pip")
     wheels = [str(home / "bundle" / name) for name in bundle if name.endswith(".whl")]
-    lock = home / "bundle" / "requirements.txt"
-    for command in _commands(home / "venv", lock, wheels, uv_options):
-        _run(command, home)
+    _install(home, packages, "--no-deps", *wheels)
+    [own], [shared] = _libraries(home), _libraries(packages)
+    # Not the folder alone: a package may have a file of this kind itself.
+    line = f"import site; site.addsitedir({str(shared)!r})\n"
+    (own / "packages.pth").write_text(line, encoding="utf-8")
 
 
 def run_inside(bundle: Mapping[str, bytes], script: str) -> str:
@@ -62,33 +92,40 @@ def run_inside(bundle: Mapping[str, bytes], script: str) -> str:
     `NotServing` when the environment cannot be made, or the script fails there.
     """
     with tempfile.TemporaryDirectory() as desk:
-        install(Path(desk), bundle)
-        python = str(Path(desk, "venv", "bin", "python"))
+        home, packages = Path(desk, "release"), Path(desk, "packages")
+        install_packages(packages, bundle)
+        install(home, bundle, packages)
         done = subprocess.run(
-            [python, "-I", "-c", script], capture_output=True, text=True, check=False
+            [str(python_of(home)), "-I", "-c", script], capture_output=True, text=True, check=False
         )
     if done.returncode:
         raise NotServing(f"the script failed there: {done.stderr.strip()[-2000:]}")
     return done.stdout
 
 
-def _commands(
-    venv: Path, lock: Path, wheels: list[str], uv_options: Iterable[str]
-) -> list[list[str]]:
-    """Return the commands that make a release's environment, with uv if installed, else pip."""
-    python = str(venv / "bin" / "python")
-    uv = _uv()
+def _make(folder: Path, *venv_options: str) -> None:
+    """Make a virtual environment in a folder, with uv if installed."""
+    uv, venv = _uv(), str(folder / "venv")
     if uv:
-        install = [uv, "pip", "install", "--quiet", "--python", python, *uv_options]
-        make = [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, str(venv)]
+        _run([uv, "venv", "--quiet", "--no-project", "--python", sys.executable, venv], folder)
     else:
-        install = [python, "-m", "pip", "install", "--quiet"]
-        make = [sys.executable, "-m", "venv", str(venv)]
-    return [
-        make,
-        [*install, "--require-hashes", "--requirement", str(lock)],
-        [*install, "--no-deps", *wheels],
-    ]
+        _run([sys.executable, "-m", "venv", *venv_options, venv], folder)
+
+
+def _install(folder: Path, packages: Path, *what: str) -> None:
+    """Install into the environment of a folder, with uv or with the pip of the packages."""
+    uv, python = _uv(), str(python_of(folder))
+    if uv:
+        options = ("--quiet", "--compile-bytecode", "--python", python)
+        _run([uv, "pip", "install", *options, *what], folder)
+    else:
+        pip = [str(python_of(packages)), "-m", "pip", "--python", python]
+        _run([*pip, "install", "--quiet", *what], folder)
+
+
+def _libraries(folder: Path) -> list[Path]:
+    """Return where the environment of a folder has its packages."""
+    return list((folder / "venv" / "lib").glob("python*/site-packages"))
 
 
 def _uv() -> str | None:

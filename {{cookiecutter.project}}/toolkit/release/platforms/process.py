@@ -4,6 +4,7 @@ It needs neither Docker nor a cluster. Its files are in ``$XDG_STATE_HOME/<proje
 ``~/.local/state``), outside of the checkout, which a CI job removes:
 
 - ``releases/<version>/bundle`` and ``venv``: a staged release, shared by all environments;
+- ``packages/<key>``: the packages of a lock, shared by all releases with that lock;
 - ``environments/<name>/``: the supervisor's folder, with ``desired.json``, ``actual.json`` and
   ``logs/``.
 """
@@ -21,7 +22,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -34,10 +35,10 @@ from ..records import FILE_NAME, Record, sha256
 from ..smoke import ask_over_http
 from . import installation, supervisor
 from .blame import start_failed
+from .installation import COMPLETE
 from .protocol import Instance, Observation, Unseen, url_of
 
 MANIFEST = "process.json"
-COMPLETE = "complete"
 POLL_S = 0.05
 START_TIMEOUT_S = 10
 READY_TIMEOUT_S = 5
@@ -141,10 +142,15 @@ class ProcessPlatform:
                 return
             # An installation that was killed, or damaged since, or whose interpreter is gone.
             shutil.rmtree(home, ignore_errors=True)
+            served = record.served(bundle())
+            packages = self.state / "packages" / installation.key_of(served)
             try:
                 make_private(home)
-                installation.install(home, record.served(bundle()), "--compile-bytecode")
-                supervisor.write_json(home / COMPLETE, {"digest": record.digest})
+                with exclusive(packages.with_suffix(".lock"), self.state):
+                    installation.install_packages(packages, served)
+                    installation.install(home, served, packages)
+                    done = {"digest": record.digest, "packages": packages.name}
+                    supervisor.write_json(home / COMPLETE, done)
             except (OSError, NotServing):
                 # A full disk needs space again for the undoing.
                 shutil.rmtree(home, ignore_errors=True)
@@ -230,6 +236,18 @@ class ProcessPlatform:
         home = self._release_folder(release)
         with exclusive(home.with_suffix(".lock"), self.state):
             shutil.rmtree(home, ignore_errors=True)
+        for lock in (self.state / "packages").glob("*.lock"):
+            with exclusive(lock, self.state):
+                if lock.stem not in self._used_packages():
+                    shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+
+    def _used_packages(self) -> set[str]:
+        """Return the folders of packages that the releases here share."""
+        found = set()
+        for path in (self.state / "releases").glob(f"*/{COMPLETE}"):
+            with suppress(OSError, ValueError):
+                found.add(str(json.loads(path.read_bytes()).get("packages", "")))
+        return found
 
     def ask(self, address: str, path: str, body: Any = None) -> Any:
         """Return one server's answer on its private socket."""
@@ -341,11 +359,13 @@ class ProcessPlatform:
                 for name, checksum in record.artifacts.items()
             )
             record_file = (home / "bundle" / FILE_NAME).read_bytes()
-        except (OSError, ValueError):
+            is_of_it = bool(done["digest"] == record.digest)
+            # One that an earlier version has laid out has its packages to itself.
+            if "packages" in done:
+                (self.state / "packages" / done["packages"] / COMPLETE).stat()
+        except (OSError, ValueError, LookupError, TypeError):
             return False
-        return (
-            bool(done == {"digest": record.digest}) and intact and record_file == record.to_json()
-        )
+        return is_of_it and intact and record_file == record.to_json()
 
     def _is_supervised(self) -> bool:
         """Return whether a supervisor is alive: then it holds its lock."""
