@@ -210,7 +210,8 @@ def _autoscale(state: Object, autoscaler: Object) -> None:
     spec = autoscaler["spec"]
     name = f"Deployment/{spec['scaleTargetRef']['name']}"
     age = time.time() - autoscaler["metadata"]["created"]
-    if name not in state["objects"] or age < AUTOSCALE_S:
+    is_asleep = state["faults"].get("autoscaler") == "asleep" or age < AUTOSCALE_S
+    if name not in state["objects"] or is_asleep:
         return
     pods = state["objects"][name]["spec"]["replicas"]
     within = min(max(pods, spec["minReplicas"]), spec["maxReplicas"])

@@ -364,15 +364,21 @@ def test_an_api_server_that_is_busy_refuses_no_manifests(shop: ClusterShop) -> N
         shop.promote(release)
 
 
-def test_a_first_promotion_is_verified_with_all_its_pods(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_first_promotion_is_verified_with_all_its_pods(tmp_path: Path) -> None:
     with opened(tmp_path) as shop:
         assert shop.promote(shop.release()).outcome == "verified"
         with shop.cluster.state() as state:
             asked = [pod["asked"] for pod in state["pods"].values()]
         assert len(asked) == REPLICAS and all(asked)
-    assert f"has not yet asked for the {REPLICAS} pods" in capsys.readouterr().err
+
+
+def test_a_first_promotion_waits_for_the_autoscaler_and_blames_no_release(tmp_path: Path) -> None:
+    with opened(tmp_path) as shop:
+        shop.cluster.fault(autoscaler="asleep")
+        with pytest.raises(RolledBack) as refusal:
+            shop.changed(timeout_s=2).promote(shop.release())
+        assert f"its autoscaler has not yet asked for the {REPLICAS} pods" in refusal.value.why
+        assert outcome(shop) == "aborted"
 
 
 @pytest.mark.parametrize("step", [3, 4])
