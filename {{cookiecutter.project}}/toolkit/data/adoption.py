@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from ..errors import ConfigurationError, DataError
 from ..model import first_training, policy_file, rehearsal
@@ -20,9 +21,11 @@ from ..reports import files as reports
 from . import acceptance, adoption_text, reference, table
 from . import contract as contracts
 from . import dataset as datasets
-from .column_inference import Inferred, companion_of_nulls, infer
+from .column_inference import Inferred, infer, review_leaks
+from .companions import Companions
 from .contract import Column, Contract
 from .examination import load_training_data
+from .probe import Probe, Rows
 from .progress import say
 from .source import SHOWN, Answers, Source, read, require_column
 from .validation import copies, validate
@@ -247,6 +250,7 @@ def _columns(
 ) -> list[Inferred]:
     """Return the decision about each column, in the order of the file."""
     columns = []
+    probe = Probe(churned)
     for place, name in enumerate(source.header, start=1):
         if name == request.id:
             observed = f"{len(source.text)} distinct values"
@@ -255,9 +259,10 @@ def _columns(
             observed = f"{target.positive!r} {churned.mean():.1%}"
             columns.append(Inferred(name, target, observed))
         else:
-            columns.append(_inferred(name, source, churned))
+            columns.append(_inferred(name, source, probe.rows))
         if place % PROGRESS_EVERY_COLUMNS == 0:
             say(f"inspected {place} of {len(source.header)} columns")
+    columns = review_leaks(columns, probe)
     if not any(one.column and one.column.role == "feature" for one in columns):
         reasons = "; ".join(
             f"{one.name}: {one.observed}: {one.note}" for one in columns if one.note
@@ -269,23 +274,34 @@ def _columns(
     for one in columns:
         if one.column is None:
             say(f"left out {one.name}: {one.note} ({one.observed})")
-    kept = [one.name for one in columns if one.column]
-    return [replace(one, nulls=_nulls(source, one.name, kept)) for one in columns]
+    return _with_nulls(columns, source)
 
 
-def _inferred(name: str, source: Source, churned: npt.NDArray[np.bool_]) -> Inferred:
+def _inferred(name: str, source: Source, probed: Rows) -> Inferred:
     reading = source.readings.get(name)
     if reading is None:
         return Inferred(name, None, "not read", "left out by --ignore")
-    return infer(name, source.column(name), reading, source.dialect, churned)
+    return infer(name, source.column(name), reading, source.dialect, probed)
 
 
-def _nulls(source: Source, name: str, kept: Sequence[str]) -> str:
-    column = source.column(name)
-    if name not in kept or not column.isna().any():
+def _with_nulls(columns: Sequence[Inferred], source: Source) -> list[Inferred]:
+    """Say of each column that is kept which of its values are null, and what stands beside them."""
+    kept = {one.name: source.column(one.name) for one in columns if one.column}
+    if not any(column.isna().any() for column in kept.values()):
+        return [*columns]
+    companions = Companions([*kept.values()])
+    nulls = {
+        name: _nulls(source, column, companions.of(place))
+        for place, (name, column) in enumerate(kept.items())
+    }
+    return [replace(one, nulls=nulls.get(one.name, "")) for one in columns]
+
+
+def _nulls(source: Source, column: pd.Series, companion: str) -> str:
+    missing = column.isna()
+    if not missing.any():
         return ""
-    nulls = f"{column.isna().mean():.2%}: {source.describe(column.isna())}"
-    companion = companion_of_nulls(column, (source.column(one) for one in kept if one != name))
+    nulls = f"{missing.mean():.2%}: {source.describe(missing)}"
     return f"{nulls}; exactly where {companion}" if companion else nulls
 
 

@@ -1,18 +1,17 @@
 """Infers the role, type and allowed values of each column of a table."""
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from ..model import precision
 from .column_reading import Reading
 from .contract import MAX_NULL_RATE, Column, Csv
 from .number_text import to_number
-from .probe import LEAKING_AUC, SUSPICIOUS_AUC, may_leak, single_feature_auc
+from .probe import LEAKING_AUC, SUSPICIOUS_AUC, Probe, Rows, Values
 from .table import is_number
 
 MAX_CATEGORIES = 50
@@ -41,6 +40,8 @@ class Inferred:
     nulls
         The share and the rows of its nulls, and the value of another column that coincides with
         them; empty where there are none.
+    probed
+        What `review_leaks` asks of a feature; None of any other column.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Inferred:
     observed: str
     note: str = ""
     nulls: str = ""
+    probed: Values | None = field(default=None, compare=False, repr=False)
 
 
 def infer(
@@ -55,9 +57,9 @@ def infer(
     text: pd.Series,
     reading: Reading,
     dialect: Csv,
-    churned: npt.NDArray[np.bool_],
+    probed: Rows,
 ) -> Inferred:
-    """Decide about a column that may be a feature.
+    """Decide about a column that may be a feature, but for whether it leaks the target.
 
     Parameters
     ----------
@@ -67,10 +69,10 @@ def infer(
         How its texts are read.
     dialect
         The format of its numbers.
-    churned
-        Whether each customer churned, [n].
+    probed
+        The positions of the customers whose values the probe of leaks takes.
     """
-    inferred = _inferred(name, text, reading, dialect, churned)
+    inferred = _inferred(name, text, reading, dialect, probed)
     if inferred.column is None:
         return inferred
     column = replace(
@@ -85,7 +87,7 @@ def _inferred(
     text: pd.Series,
     reading: Reading,
     dialect: Csv,
-    churned: npt.NDArray[np.bool_],
+    probed: Rows,
 ) -> Inferred:
     values = text.dropna()
     distinct = int(values.nunique())
@@ -94,7 +96,7 @@ def _inferred(
         return Inferred(name, None, observed, CONSTANT)
     cap = _null_cap(float(text.isna().mean()))
     if reading.kind == "number":
-        return _number(name, text, reading, dialect, cap, churned)
+        return _number(name, text, reading, dialect, cap, probed)
     if reading.kind == "unread":
         return Inferred(name, None, f"{reading.example!r}: {reading.value}", reading.note)
     if reading.kind == "date":
@@ -114,10 +116,11 @@ def _inferred(
     names = tuple(sorted(values.unique()))
     shares = values.value_counts(normalize=True)
     observed = ", ".join(f"{name!r} {share:.1%}" for name, share in shares[:3].items())
-    codes = pd.Categorical(text, categories=names).codes
-    one_hot = np.eye(distinct)[codes] * (codes >= 0)[:, np.newaxis]
+    observed = observed if distinct <= 3 else f"{observed}, ..."
     column = Column(name, "feature", "category", categories=names, max_null_rate=cap)
-    return _probed(column, observed if distinct <= 3 else f"{observed}, ...", one_hot, churned)
+    codes = pd.Categorical(text.iloc[probed], categories=names).codes
+    places = np.where(codes < 0, np.nan, codes)
+    return Inferred(name, column, observed, probed=Values(places, distinct))
 
 
 def _number(
@@ -126,7 +129,7 @@ def _number(
     reading: Reading,
     dialect: Csv,
     cap: float,
-    churned: npt.NDArray[np.bool_],
+    probed: Rows,
 ) -> Inferred:
     if is_number(text):
         numbers = pd.Series(text.to_numpy(float, na_value=np.nan), index=text.index)
@@ -151,7 +154,7 @@ def _number(
     minimum, maximum = _range(low, high, distinct)
     kind = "integer" if whole else "number"
     column = Column(name, "feature", kind, minimum, maximum, max_null_rate=cap)
-    return _probed(column, observed, numbers.to_numpy()[:, np.newaxis], churned)
+    return Inferred(name, column, observed, probed=Values(numbers.to_numpy()[probed]))
 
 
 def _most_categories(rows: int) -> int:
@@ -184,31 +187,21 @@ def _range(low: float, high: float, distinct: int) -> tuple[float, float]:
     return min(low, float(f"{lower:.12g}")), max(high, float(f"{upper:.12g}"))
 
 
-def _probed(
-    column: Column, observed: str, values: npt.NDArray[np.float64], churned: npt.NDArray[np.bool_]
-) -> Inferred:
-    """Ignore a feature that leaks the target."""
-    if not may_leak(values, churned):
-        return Inferred(column.name, column, observed)
-    auc = single_feature_auc(values, churned)
+def review_leaks(columns: Sequence[Inferred], probe: Probe) -> list[Inferred]:
+    """Ignore the features that leak the target, and note which may leak it."""
+    probed = {one.name: one.probed for one in columns if one.probed is not None}
+    aucs = probe.reaching(probed, SUSPICIOUS_AUC)
+    return [_reviewed(one, aucs.get(one.name, 0.0)) for one in columns]
+
+
+def _reviewed(one: Inferred, auc: float) -> Inferred:
     if auc >= LEAKING_AUC:
         note = f"target leakage: on its own it reaches a ROC AUC of {auc:.3f}"
-        return Inferred(column.name, None, observed, note)
+        return Inferred(one.name, None, one.observed, note)
+    note = ""
     if auc >= SUSPICIOUS_AUC:
         note = (
             f"possible target leakage: on its own it reaches a ROC AUC of {auc:.3f}; is it known "
             "before the customer churns?"
         )
-        return Inferred(column.name, column, observed, note)
-    return Inferred(column.name, column, observed)
-
-
-def companion_of_nulls(column: pd.Series, others: Iterable[pd.Series]) -> str:
-    """Return the column and value that occur exactly where this column is null, or nothing."""
-    missing = column.isna()
-    for other in others:
-        beside = other[missing]
-        value = beside.iloc[0]
-        if (beside == value).all() and int((other == value).sum()) == len(beside):
-            return f"{other.name} is {value}"
-    return ""
+    return replace(one, note="; ".join(filter(None, (note, one.note))), probed=None)

@@ -17,8 +17,9 @@ import pandas as pd
 
 from toolkit.data import adoption_text, source, table
 from toolkit.data import contract as contracts
-from toolkit.data.column_inference import Inferred, infer
+from toolkit.data.column_inference import Inferred, infer, review_leaks
 from toolkit.data.contract import Column
+from toolkit.data.probe import Probe
 from toolkit.data.source import Answers
 from toolkit.data.table import Table
 from toolkit.data.validation import validate
@@ -218,18 +219,19 @@ def adopted(path: Path, answers: Answers = NOTHING) -> tuple[list[Inferred], Tab
     """
     read = source.read(path, answers, ("customer", "left"))
     labels = read.column("left")
-    churned = (labels == "yes").to_numpy(dtype=bool)
+    probe = Probe((labels == "yes").to_numpy(dtype=bool))
     target = Column("left", "target", "category", categories=("no", "yes"), positive="yes")
     columns = [
         Inferred(name, Column(name, "id", "text", unique=True), "")
         if name == "customer"
         else Inferred(name, target, "")
         if name == "left"
-        else infer(name, read.column(name), read.readings[name], read.dialect, churned)
+        else infer(name, read.column(name), read.readings[name], read.dialect, probe.rows)
         if name in read.readings
         else Inferred(name, None, "not read", "left out by --ignore")
         for name in read.header
     ]
+    columns = review_leaks(columns, probe)
     if not any(one.column and one.column.role == "feature" for one in columns):
         # A contract needs a feature.
         return columns, Table(path, "", read.header, pd.DataFrame(index=range(ROWS)), {}, (), None)

@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 
 from toolkit.data.adoption_text import contract
-from toolkit.data.column_inference import Inferred, _range, companion_of_nulls, infer
+from toolkit.data.column_inference import Inferred, _range, infer, review_leaks
 from toolkit.data.column_reading import Reading, read_column, strip, without_nulls
+from toolkit.data.companions import FIRST_NULLS, Companions
 from toolkit.data.contract import Column, Csv
+from toolkit.data.probe import Probe
 from toolkit.data.words import words_of
 
 COUNT = 600
@@ -31,7 +33,10 @@ def decide(
     text = texts(values)
     reading = read_column(strip(words_of("x", text), frozenset()), dialect, frozenset())
     assert isinstance(reading, Reading)
-    return infer("x", without_nulls(text, reading.na_values), reading, dialect, churned)
+    probe = Probe(churned)
+    known = without_nulls(text, reading.na_values)
+    [result] = review_leaks([infer("x", known, reading, dialect, probe.rows)], probe)
+    return result
 
 
 def inferred(values: object) -> Column:
@@ -185,6 +190,15 @@ def test_a_possible_leak_is_kept_for_review() -> None:
 def test_nulls_are_explained_by_the_value_that_coincides_with_them() -> None:
     tenure = pd.Series([0, 3, 0, 5], name="tenure")
     plan = pd.Series(["a", "a", "a", "b"], name="plan")
-    spend = pd.Series([None, 1.0, None, 2.0])
-    assert companion_of_nulls(spend, [plan, tenure]) == "tenure is 0"
-    assert companion_of_nulls(spend, [plan]) == ""
+    spend = pd.Series([None, 1.0, None, 2.0], name="spend")
+    companions = Companions([spend, plan, tenure])
+    assert [companions.of(place) for place in range(3)] == ["tenure is 0", "", ""]
+    assert Companions([spend, plan]).of(0) == ""
+
+
+def test_a_value_beside_the_first_nulls_alone_explains_nothing() -> None:
+    count = 2 * FIRST_NULLS
+    spend = pd.Series([None] * count + [1.0] * 3, name="spend")
+    plan = pd.Series(["a"] * (count - 1) + ["b"] * 4, name="plan")
+    state = pd.Series(["x"] * count + ["x", "y", "z"], name="state")
+    assert Companions([spend, plan, state]).of(0) == ""
