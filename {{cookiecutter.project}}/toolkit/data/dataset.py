@@ -9,6 +9,7 @@ nothing to know by heart, and a side of their own would hold another kind of cus
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,11 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @cached_property
+    def quick_order(self) -> npt.NDArray[np.int64]:
+        """The customers' positions in the order in which samples are taken of them, [n]."""
+        return np.argsort(position(self.ids, "quick"), kind="stable")
 
     def select(self, rows: npt.NDArray[Any]) -> "Dataset":
         """Return the customers of these rows, given as a mask or as positions."""
@@ -188,7 +194,7 @@ def is_held_out(dataset: Dataset, share: float) -> npt.NDArray[np.bool_]:
 
 def quick_rows(dataset: Dataset, count: int) -> npt.NDArray[np.int64]:
     """Return the positions of the `count` customers (or of all) that the quick gate uses, [k]."""
-    return np.sort(np.argsort(position(dataset.ids, "quick"), kind="stable")[:count])
+    return np.sort(dataset.quick_order[:count])
 
 
 def folds(dataset: Dataset, count: int) -> npt.NDArray[np.int64]:

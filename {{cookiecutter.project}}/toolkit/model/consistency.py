@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from ..data import contract as contracts
 from ..data import reference as references
@@ -168,8 +169,7 @@ def representative_rows(dataset: Dataset, contract: Contract) -> npt.NDArray[np.
             if not np.isnan(values).all():
                 rows.update((int(np.nanargmin(values)), int(np.nanargmax(values))))
         else:
-            firsts = [np.flatnonzero(values == category) for category in (*column.categories, None)]
-            rows.update(int(first[0]) for first in firsts if len(first))
+            rows.update(np.flatnonzero(~pd.Series(values).duplicated()).tolist())
     count = len(contract.features)
     most = max(1, min(MAX_CUSTOMERS, VALUES // count, LOOK_UPS // count**2))
     return np.array(sorted(rows)[:most])

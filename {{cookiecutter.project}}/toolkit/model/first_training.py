@@ -16,7 +16,7 @@ from .training import Evaluation, Trained
 QUICK_OF_EACH = 100
 MAX_QUICK_ROWS = 50_000
 # Of a larger table a sample: enough to know what a training reaches, and done in seconds.
-TRAINED_ROWS = 50_000
+TRAINED_ROWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -55,16 +55,13 @@ def run(dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> FirstTr
     policy = replace(policy, quick_rows=quick_rows(dataset.labels, policy.quick_rows))
     chosen = choice.choose(dataset, contract, policy)
     policy = replace(policy, estimator=chosen.estimator)
-    quick = chosen.evaluation
-    if quick.rows["evaluated"] > policy.quick_rows:
-        quick = training.cross_validate(dataset, contract, policy, "cross-validating a quick gate")
     part = dataset.select(rows_of.quick_rows(dataset, TRAINED_ROWS))
     trained = training.train(part, contract, policy)
     held_out = round(policy.holdout_share * len(dataset))
     rules = thresholds.propose(
-        quick.predictions, chosen.evaluation.predictions, trained, held_out, policy
+        chosen.quick.predictions, chosen.evaluation.predictions, trained, held_out, policy
     )
-    return FirstTraining(policy, chosen, quick, trained, rules)
+    return FirstTraining(policy, chosen, chosen.quick, trained, rules)
 
 
 def quick_rows(labels: Labels, usual: int) -> int:

@@ -34,9 +34,24 @@ def measure(
     Returns
     -------
     evidence
-        JSON that `gates.decide` reads: rows, metrics, slices, fairness, permutation
-        importance, and the curves to draw.
+        JSON that `gates.decide` reads, with what is shown beside it: permutation importance, and
+        the curves to draw.
     """
+    shown: Document = jsonable(
+        {
+            "permutation_importance": asdict(
+                permutation_importance(evaluation, contract, policy.training.seed)
+            ),
+            "curves": _curves(evaluation.predictions),
+        }
+    )
+    return decided_by(evaluation, contract, reference, policy) | shown
+
+
+def decided_by(
+    evaluation: Evaluation, contract: Contract, reference: Reference, policy: Policy
+) -> Document:
+    """Measure what `gates.decide` reads: rows, metrics, slices, fairness, the strongest column."""
     predictions = evaluation.predictions
     name, auc = strongest_column(evaluation.customers, contract)
     measured: Document = jsonable(
@@ -50,10 +65,6 @@ def measure(
             "strongest_column": {"name": name, "roc_auc": auc},
             "slices": _slices(evaluation, contract, reference, policy),
             "fairness": _fairness(evaluation, policy.fairness),
-            "permutation_importance": asdict(
-                permutation_importance(evaluation, contract, policy.training.seed)
-            ),
-            "curves": _curves(predictions),
         }
     )
     return measured

@@ -54,7 +54,7 @@ def _reasons(
     data: TrainingData,
     policy: Policy,
 ) -> list[str]:
-    measured = measurement.measure(evaluation, data.contract, data.reference, policy)
+    measured = measurement.decided_by(evaluation, data.contract, data.reference, policy)
     measured["metrics"] |= figures
     nothing = Champion(NONE_YET, "nothing was released yet")
     document = measured | {
