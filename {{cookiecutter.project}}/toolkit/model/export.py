@@ -1,7 +1,9 @@
 """Exports the model to ONNX, and compares the file with the pipeline that it came from."""
 
+import itertools
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from sklearn.pipeline import Pipeline
@@ -40,6 +42,7 @@ def export(pipeline: Pipeline, contract: Contract, threshold: float, proof: Matr
     from skl2onnx.common.data_types import FloatTensorType
 
     names = Features(contract).names
+    _round_thresholds_down(pipeline)
     model = to_onnx(
         pipeline,
         # Without a name skl2onnx draws a random one.
@@ -47,6 +50,7 @@ def export(pipeline: Pipeline, contract: Contract, threshold: float, proof: Matr
         initial_types=[(INPUT, FloatTensorType([None, len(names)]))],
         options={"zipmap": False},
     )
+    _remove_unused(model.graph)
     onnx.helper.set_model_props(
         model,
         {
@@ -77,6 +81,33 @@ def export(pipeline: Pipeline, contract: Contract, threshold: float, proof: Matr
             "go back to the last estimator, or lock other versions of skl2onnx and onnxruntime",
         )
     return content
+
+
+def _round_thresholds_down(model: Any) -> None:
+    """Give the boosted trees of a model thresholds of float32: its predictions stay the same.
+
+    A tree asks whether a feature, which is a float32, is at most a threshold, which is a float64
+    between two values of the training. The exporter rounds it to the nearest float32, which may be
+    a customer's value above it: that customer would take the other branch.
+    """
+    # Only histogram boosting has these; the exporter itself rounds the other trees' down.
+    for tree in itertools.chain.from_iterable(getattr(model, "_predictors", ())):
+        exact = tree.nodes["num_threshold"]
+        nearest = exact.astype(np.float32)
+        below = np.nextafter(nearest, np.float32(-np.inf))
+        tree.nodes["num_threshold"] = np.where(nearest > exact, below, nearest)
+    for _, step in getattr(model, "steps", ()):
+        _round_thresholds_down(step)
+    for part in getattr(model, "estimators_", ()):
+        _round_thresholds_down(part)
+
+
+def _remove_unused(graph: Any) -> None:
+    """Remove the constants that no node uses, of which every server would warn at its start."""
+    used = {name for node in graph.node for name in node.input}
+    for place in reversed(range(len(graph.initializer))):
+        if graph.initializer[place].name not in used:
+            del graph.initializer[place]
 
 
 def _too_precise(names: Sequence[str], proof: Matrix) -> list[str]:

@@ -4,6 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from sklearn.ensemble import VotingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 from threadpoolctl import threadpool_limits
 
 from toolkit.data.contract import Contract
@@ -32,6 +35,40 @@ def test_the_file_predicts_every_customer_as_the_pipeline_does(
     expected = pipeline.predict_proba(matrix)[:, 1]
     assert np.abs(predictor.probabilities(matrix) - expected).max() <= TOLERANCE
     assert predictor.threshold == 0.4
+
+
+def test_two_that_vote_are_exported_without_a_warning_of_the_runtime(
+    contract: Contract, dataset: Dataset, policy: Policy, capfd: pytest.CaptureFixture[str]
+) -> None:
+    matrix = Features(contract).matrix(dataset.columns)
+    pipeline = training.fit(matrix, dataset.labels, policy.training)
+    both = [("boosting", pipeline[-1]), ("logistic", LogisticRegression())]
+    two = VotingClassifier(both, voting="soft", flatten_transform=False)
+    voting = make_pipeline(pipeline[0], two).fit(matrix, dataset.labels)
+    predictor = Predictor(contract, export(voting, contract, 0.4, matrix))
+    expected = voting.predict_proba(matrix)[:, 1]
+    assert np.abs(predictor.probabilities(matrix) - expected).max() <= TOLERANCE
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("voting", [False, True])
+def test_a_customer_just_above_a_threshold_takes_the_same_branch_in_the_file(
+    contract: Contract, dataset: Dataset, policy: Policy, voting: bool
+) -> None:
+    matrix = Features(contract).matrix(dataset.columns)
+    # The middle of these two is below the float32 of 0.342, and its nearest float32.
+    matrix[:, 0] = np.where(dataset.labels == 1, 0.343, 0.341)
+    pipeline = training.fit(matrix, dataset.labels, policy.training)
+    if voting:
+        two = [("a", pipeline[-1]), ("b", pipeline[-1])]
+        vote = VotingClassifier(two, voting="soft", flatten_transform=False)
+        pipeline = make_pipeline(pipeline[0], vote).fit(matrix, dataset.labels)
+    asked = matrix.copy()
+    asked[:, 0] = 0.342
+    expected = pipeline.predict_proba(asked)[:, 1]
+    predictor = Predictor(contract, export(pipeline, contract, 0.4, asked))
+    assert np.abs(predictor.probabilities(asked) - expected).max() <= TOLERANCE
+    assert expected.min() > 0.5
 
 
 def test_a_file_that_predicts_otherwise_is_refused(
