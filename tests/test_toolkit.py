@@ -117,6 +117,7 @@ def test_a_change_whose_checksum_was_edited_along_is_named_against_the_template(
     assert MODULE in report
 
 
+@pytest.mark.full
 def test_the_toolkit_that_a_repository_does_not_search_again_holds_no_secret(
     living: Living,
 ) -> None:
