@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
-from starlette.types import ASGIApp, Message
+from starlette.types import ASGIApp
 
 from ..data.expectation import Expectation
-from ..serving.api import PREDICT, Prediction, create_app
+from ..serving.api import Prediction, create_app
 from ..serving.drain import Drain
+from ..serving.in_memory import post
 from ..serving.limits import Connections, Limits
 from .export import TOLERANCE
 from .predictor import Predictor
@@ -87,35 +88,8 @@ async def _answers(app: ASGIApp, customers: Sequence[dict[str, Any]]) -> list[An
 
 
 async def _post(app: ASGIApp, how: str, rows: npt.NDArray[np.int64], content: object) -> Answer:
-    body = json.dumps(content).encode()
-    received: list[Message] = []
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(message: Message) -> None:
-        received.append(message)
-
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "POST",
-        "scheme": "http",
-        "path": PREDICT,
-        "raw_path": PREDICT.encode(),
-        "root_path": "",
-        "query_string": b"",
-        "headers": [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
-        ],
-        "client": None,
-        "server": None,
-    }
-    await app(scope, receive, send)
-    status = next((one["status"] for one in received if one["type"] == "http.response.start"), 0)
-    return Answer(how, rows, status, b"".join(one.get("body", b"") for one in received))
+    status, body = await post(app, json.dumps(content).encode())
+    return Answer(how, rows, status, body)
 
 
 def differences(

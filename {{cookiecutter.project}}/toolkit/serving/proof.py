@@ -10,13 +10,15 @@ import logging
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from starlette.types import ASGIApp, Message, Scope
+from starlette.types import ASGIApp
 
 from ..errors import ConfigurationError
 from .api import PREDICT
+from .in_memory import post
 
 SMOKE_FILE = "smoke.json"
 NEXT_STEP = "build the release again; this one must not serve"
@@ -49,8 +51,10 @@ def prove(bundle: Path, app: ASGIApp) -> None:
         raise ConfigurationError(f"{path} has no case", NEXT_STEP)
     for number, (request, expected) in enumerate(cases, start=1):
         with _unlogged():
-            status, answer = asyncio.run(_ask(app, json.dumps(request).encode()))
-        if status != 200 or not _agree(answer, expected, tolerance):
+            status, content = asyncio.run(post(app, json.dumps(request).encode()))
+        # Where there is no response the application has failed; its log says where.
+        answer = json.loads(content or b"null")
+        if status != HTTPStatus.OK or not _agree(answer, expected, tolerance):
             raise ConfigurationError(
                 f"{PREDICT} answers smoke case {number} of {len(cases)} with {status} {answer}, "
                 f"the gated model answered {expected}",
@@ -66,40 +70,6 @@ def _unlogged() -> Iterator[None]:
         yield
     finally:
         logging.disable(logging.NOTSET)
-
-
-async def _ask(app: ASGIApp, body: bytes) -> tuple[int, Any]:
-    """Return the status and the body of the application's answer to one prediction."""
-    sent: list[Message] = []
-    scope: Scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "POST",
-        "scheme": "http",
-        "path": PREDICT,
-        "raw_path": PREDICT.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "headers": [
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(body)),
-        ],
-        "client": None,
-        "server": None,
-    }
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    await app(scope, receive, send)
-    if not sent:
-        return 0, None  # The application has failed; its log says where.
-    content = b"".join(one.get("body", b"") for one in sent[1:])
-    return sent[0]["status"], json.loads(content or b"null")
 
 
 def _agree(answer: Any, expected: Any, tolerance: float) -> bool:

@@ -361,18 +361,27 @@ def test_15_when_undoing_fails_too_it_is_not_tried_again(
     assert stories(workshop, workshop.staging)[0] == ("promote", bad.version, "failed")
 
 
-def test_16_a_rollback_to_an_unhealthy_release_keeps_what_serves(
-    workshop: Workshop, platform: InMemoryPlatform
-) -> None:
+def three_of_which_the_second_fails(
+    workshop: Workshop, platform: InMemoryPlatform, error: NotServing
+) -> list[Record]:
+    """Promote three releases to staging; from then on the second cannot serve any more."""
     first, second, third = (workshop.release(model) for model in (b"one", b"two", b"three"))
     for release in (first, second, third):
         workshop.promote(release, workshop.staging)
 
     def refuse_the_second(record: Record) -> None:
         if record == second:
-            raise ReleaseFailed("it knows no customer any more")
+            raise error
 
     platform.before_apply = refuse_the_second
+    return [first, second, third]
+
+
+def test_16_a_rollback_to_an_unhealthy_release_keeps_what_serves(
+    workshop: Workshop, platform: InMemoryPlatform
+) -> None:
+    error = ReleaseFailed("it knows no customer any more")
+    first, second, third = three_of_which_the_second_fails(workshop, platform, error)
     with pytest.raises(NotVerified) as refusal:
         workshop.rollback(workshop.staging)
     assert refusal.value.exit_code == 42
@@ -384,15 +393,8 @@ def test_16_a_rollback_to_an_unhealthy_release_keeps_what_serves(
 def test_a_rollback_that_the_machine_prevents_names_the_way_further_back(
     workshop: Workshop, platform: InMemoryPlatform
 ) -> None:
-    first, second, third = (workshop.release(model) for model in (b"one", b"two", b"three"))
-    for release in (first, second, third):
-        workshop.promote(release, workshop.staging)
-
-    def refuse_the_second(record: Record) -> None:
-        if record == second:
-            raise NotServing("its registry is silent")
-
-    platform.before_apply = refuse_the_second
+    error = NotServing("its registry is silent")
+    first, second, third = three_of_which_the_second_fails(workshop, platform, error)
     with pytest.raises(NotVerified) as refusal:
         workshop.rollback(workshop.staging)
     assert refusal.value.next_step == (
