@@ -124,7 +124,7 @@ def host(
     second = release(repository)
     source = "toolkit/serving/__main__.py"
     repository.replace(
-        source, "for fd in options.fd or ()", "for fd in map((999).__add__, options.fd or ())"
+        source, "inherited(options.fd or ())", "inherited(map((999).__add__, options.fd or ()))"
     )
     repository.commit("Serve, but not on a socket that is handed over")
     bad = release(repository)
