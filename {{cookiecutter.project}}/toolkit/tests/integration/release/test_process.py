@@ -92,8 +92,9 @@ def test_a_soak_time_begins_when_the_servers_do_whatever_the_ledger_says(
         workshop.machine.plan_promotion(prod, release.version)
     assert "0 min of 60 min; by its servers staging serves" in refusal.value.why
     # As from another machine, where none of these servers can be seen.
-    monkeypatch.setenv("XDG_STATE_HOME", str(workshop.folder / "another machine"))
-    plan = workshop.machine.plan_promotion(prod, release.version)
+    with monkeypatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(workshop.folder / "another machine"))
+        plan = workshop.machine.plan_promotion(prod, release.version)
     assert "served 2 h 0 min" in str(plan) and "by the ledger alone: nothing runs" in str(plan)
 
 
