@@ -22,6 +22,7 @@ from .in_memory import post
 
 SMOKE_FILE = "smoke.json"
 NEXT_STEP = "build the release again; this one must not serve"
+NO_FILE = "copy the bundle's smoke.json beside model.onnx, as the template's Dockerfile does"
 
 
 def prove(bundle: Path, app: ASGIApp) -> None:
@@ -45,6 +46,8 @@ def prove(bundle: Path, app: ASGIApp) -> None:
         document = json.loads(path.read_bytes())
         tolerance = float(document["tolerance"])
         cases = [(case["request"], case["response"]) for case in document["cases"]]
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path} is missing", NO_FILE) from None
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise ConfigurationError(f"{path} cannot be used: {error!r}", NEXT_STEP) from None
     if not cases:

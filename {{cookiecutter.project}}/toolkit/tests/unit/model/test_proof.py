@@ -71,5 +71,5 @@ def test_a_server_that_cannot_hold_its_cases_ends_before_it_accepts(
 
 def test_a_bundle_without_smoke_cases_serves_nothing(bundle: Path) -> None:
     (bundle / SMOKE_FILE).unlink()
-    with pytest.raises(ConfigurationError, match="cannot be used: FileNotFoundError"):
+    with pytest.raises(ConfigurationError, match="smoke.json is missing"):
         proved(bundle)
