@@ -1,4 +1,4 @@
-"""The toolkit's modules in a release's wheel."""
+"""What a release brings for its server: the toolkit's modules in the wheel, files in the image."""
 
 from __future__ import annotations
 
@@ -7,9 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from toolkit.data.expectation import EXPECTATION_FILE
+from toolkit.model.predictor import CONTRACT_FILE, MODEL_FILE
+from toolkit.serving.__main__ import RELEASE_FILE
+from toolkit.serving.proof import SMOKE_FILE
 from toolkit.tests.releases import TOOLKIT, released_modules
 
 PYPROJECT = TOOLKIT.parent / "pyproject.toml"
+DOCKERFILE = TOOLKIT.parent / "Dockerfile"
 
 
 def test_a_wheel_holds_just_what_a_server_imports() -> None:
@@ -36,3 +43,10 @@ def test_a_server_loads_nothing_that_its_wheel_does_not_hold() -> None:
     loaded = {Path(line) for line in done.stdout.splitlines() if line.startswith(str(here))}
     assert loaded
     assert loaded <= {path.resolve() for path in released_modules()}
+
+
+@pytest.mark.skipif(not DOCKERFILE.exists(), reason="no image is made of these releases")
+def test_an_image_holds_every_file_of_a_bundle_that_a_server_reads() -> None:
+    copied = set(re.findall(r"\$\{BUNDLE\}/([\w.]+)", DOCKERFILE.read_text("utf-8")))
+    read = {MODEL_FILE, CONTRACT_FILE, EXPECTATION_FILE, SMOKE_FILE, RELEASE_FILE}
+    assert read <= copied
