@@ -17,6 +17,7 @@ from .features import Features, Matrix
 
 MODEL_FILE = "model.onnx"
 CONTRACT_FILE = "contract.toml"
+SMOKE_FILE = "smoke.json"
 
 # Names inside the ONNX file.
 INPUT = "features"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
+from ..agreement import agree
 from .errors import NotServing, ReleaseFailed
 from .records import Record
 
@@ -80,24 +80,3 @@ def smoke(
             raise ReleaseFailed(
                 f"{address}/predict answers {answer}, the gated model {case['response']}"
             )
-
-
-def agree(answer: Any, expected: Any, tolerance: float) -> bool:
-    """Return whether two JSON values are equal, numbers within a tolerance.
-
-    Examples
-    --------
-    >>> agree({"p": 0.5000001}, {"p": 0.5}, 1e-5), agree({"p": None}, {"p": 0.5}, 1e-5)
-    (True, False)
-    """
-    if isinstance(expected, Mapping):
-        return (
-            isinstance(answer, Mapping)
-            and answer.keys() == expected.keys()
-            and all(agree(answer[key], expected[key], tolerance) for key in expected)
-        )
-    if isinstance(expected, float):
-        return isinstance(answer, int | float) and math.isclose(
-            answer, expected, rel_tol=0, abs_tol=tolerance
-        )
-    return bool(answer == expected)

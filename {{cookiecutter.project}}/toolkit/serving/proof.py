@@ -7,20 +7,19 @@ a supervisor or a probe thinks of it. So a wrong one must never accept.
 import asyncio
 import json
 import logging
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 from starlette.types import ASGIApp
 
+from ..agreement import agree
 from ..errors import ConfigurationError
+from ..model.predictor import SMOKE_FILE
 from .api import PREDICT
 from .in_memory import post
 
-SMOKE_FILE = "smoke.json"
 NEXT_STEP = "build the release again; this one must not serve"
 NO_FILE = "copy the bundle's smoke.json beside model.onnx, as the template's Dockerfile does"
 
@@ -57,7 +56,7 @@ def prove(bundle: Path, app: ASGIApp) -> None:
             status, content = asyncio.run(post(app, json.dumps(request).encode()))
         # Where there is no response the application has failed; its log says where.
         answer = json.loads(content or b"null")
-        if status != HTTPStatus.OK or not _agree(answer, expected, tolerance):
+        if status != HTTPStatus.OK or not agree(answer, expected, tolerance):
             raise ConfigurationError(
                 f"{PREDICT} answers smoke case {number} of {len(cases)} with {status} {answer}, "
                 f"the gated model answered {expected}",
@@ -73,17 +72,3 @@ def _unlogged() -> Iterator[None]:
         yield
     finally:
         logging.disable(logging.NOTSET)
-
-
-def _agree(answer: Any, expected: Any, tolerance: float) -> bool:
-    """Return whether two responses have the same fields, numbers within a tolerance."""
-    if isinstance(expected, Mapping):
-        return (
-            isinstance(answer, Mapping)
-            and answer.keys() == expected.keys()
-            and all(_agree(answer[key], expected[key], tolerance) for key in expected)
-        )
-    if isinstance(expected, float):
-        is_number = isinstance(answer, int | float) and not isinstance(answer, bool)
-        return is_number and math.isclose(answer, expected, rel_tol=0, abs_tol=tolerance)
-    return bool(answer == expected)

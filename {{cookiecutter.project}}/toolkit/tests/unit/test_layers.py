@@ -53,7 +53,7 @@ def test_the_toolkit_keeps_its_layers() -> None:
         (
             "policy_changes.py",
             "from toolkit import errors",
-            "what the gate and the release machine share imports neither",
+            "what the model and the release machine share imports neither",
         ),
         (
             "pipelines/calls.py",

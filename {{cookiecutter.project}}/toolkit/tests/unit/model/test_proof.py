@@ -12,11 +12,12 @@ from prometheus_client import CollectorRegistry
 from toolkit.data import expectation as expectations
 from toolkit.errors import ConfigurationError
 from toolkit.model import predictor as predictors
+from toolkit.model.predictor import SMOKE_FILE
 from toolkit.serving import __main__ as serving
 from toolkit.serving import logs
 from toolkit.serving.api import create_app
 from toolkit.serving.drain import Drain
-from toolkit.serving.proof import SMOKE_FILE, prove
+from toolkit.serving.proof import prove
 
 
 def proved(bundle: Path) -> None:

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from toolkit.data.expectation import EXPECTATION_FILE
-from toolkit.model.predictor import CONTRACT_FILE, MODEL_FILE
+from toolkit.model.predictor import CONTRACT_FILE, MODEL_FILE, SMOKE_FILE
 from toolkit.serving.__main__ import RELEASE_FILE
-from toolkit.serving.proof import SMOKE_FILE
 from toolkit.tests.releases import TOOLKIT, released_modules
 
 PYPROJECT = TOOLKIT.parent / "pyproject.toml"

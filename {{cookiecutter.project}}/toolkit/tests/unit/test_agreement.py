@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from toolkit.release.smoke import agree
+from toolkit.agreement import agree
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,7 @@ from toolkit.release.smoke import agree
         ({"p": float("nan")}, {"p": 0.25}, False),
         ({"p": None}, {"p": 0.25}, False),
         ({"p": "0.25"}, {"p": 0.25}, False),
+        ({"p": True}, {"p": 1.0}, False),
         ({"p": 0.25, "q": 1}, {"p": 0.25}, False),
         ({}, {"p": 0.25}, False),
         ([], {"p": 0.25}, False),
