@@ -2,18 +2,24 @@
 
 import copy
 import math
-from collections.abc import Iterator
+import re
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolkit.model import gates
+from toolkit.data.contract import Contract
+from toolkit.data.dataset import Dataset
+from toolkit.model import gates, training
 from toolkit.model.evaluation import METRICS
 from toolkit.model.gates import EVIDENCE_SCHEMA
 from toolkit.model.policy import FairnessPolicy, FairnessRule, Policy, Rule, SlicePolicy, SliceRule
+from toolkit.model.predictor import Predictor
 from toolkit.model.verdicts import Outcome
 
 Evidence = dict[str, Any]
@@ -175,6 +181,46 @@ def test_a_bad_metric_fails_with_its_reason(
 ) -> None:
     evidence["metrics"][metric]["value"] = value
     assert reasons(evidence, strict) == [reason]
+
+
+def waiting(seconds: float) -> None:
+    """Use no core, as on a machine whose cores are busy with something else."""
+    time.sleep(seconds)
+
+
+def computing(seconds: float) -> None:
+    """Use a core."""
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+@pytest.mark.parametrize(("spend", "broken"), [(waiting, 0), (computing, 1)])
+def test_a_model_that_computes_for_long_fails_and_one_that_waits_for_a_core_passes(
+    evidence: Evidence,
+    strict: Policy,
+    dataset: Dataset,
+    contract: Contract,
+    predictor: Predictor,
+    monkeypatch: pytest.MonkeyPatch,
+    spend: Callable[[float], None],
+    broken: int,
+) -> None:
+    answer = predictor.answer
+
+    def late(customers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        spend(0.03)
+        return answer(customers)
+
+    monkeypatch.setattr(predictor, "answer", late)
+    evidence["metrics"]["latency_ms"]["value"] = training.latency_ms(
+        dataset.select(np.arange(10)), contract, predictor
+    )
+    told = reasons(evidence, strict)
+    assert len(told) == broken
+    assert all(
+        re.fullmatch(r"latency_ms is \d\d+\.\d+, above the max of 20: .*", one) for one in told
+    )
 
 
 def test_the_threshold_itself_passes(evidence: Evidence, strict: Policy) -> None:
