@@ -13,12 +13,13 @@ from .git import GitFailed, Repository
 from .objects import Commit, Objects
 
 MAILMAP = ".mailmap"
-ADDRESS = re.compile(r"<([^<>\s]+)>")
-CO_AUTHOR = re.compile(r"^co-authored-by:.*<([^<>\s]+)>\s*$", re.IGNORECASE | re.MULTILINE)
+# It may be empty: git takes anything.
+ADDRESS = re.compile(r"<([^<>\n]*)>")
+CO_AUTHOR = re.compile(r"^co-authored-by:.*<([^<>\n]*)>\s*$", re.IGNORECASE | re.MULTILINE)
 # So many commits in a line are read faster than a git command starts.
 FEW = 50
 # The address that a forge writes for a person who keeps their own private.
-PRIVATE = re.compile(r".+@users\.noreply\..+")
+PRIVATE = re.compile(r".+@(users\.)?noreply\..+")
 # Who wrote such a commit has no other address: a bot, or the forge itself after a button.
 NOBODY = re.compile(r".*\[bot\]@.*|noreply@.*")
 
@@ -48,10 +49,14 @@ class Authors:
         if person in self.addresses:
             return "the author of the released commit, or of one with it, may not approve"
         domain = person.rpartition("@")[2]
-        hidden = [one for one in sorted(self.addresses) if PRIVATE.fullmatch(one)]
-        if unknown := [one for one in hidden if one.rpartition("@")[2] != domain]:
+        unknown = [
+            one
+            for one in sorted(self.addresses)
+            if not one.strip() or (PRIVATE.fullmatch(one) and one.rpartition("@")[2] != domain)
+        ]
+        if unknown:
             return (
-                f"{unknown[0]} has written some of it, and may be anybody: "
+                f"{unknown[0] or '<>'} has written some of it, and may be anybody: "
                 f"give that address its person in {MAILMAP}"
             )
         return ""
@@ -73,7 +78,7 @@ def read(repository: Repository, objects: Objects, base: str | None, commit: str
 def of_one(objects: Objects, commit: str) -> Authors:
     """Read who is the author of a commit, as releases were approved by until release.toml 2."""
     found = ADDRESS.findall(objects.commit(commit).signed("author").who)
-    return Authors(frozenset(one.lower() for one in found), {})
+    return Authors(frozenset(one.lower() for one in found if one), {})
 
 
 def _commits(repository: Repository, objects: Objects, base: str | None, commit: str) -> list[str]:

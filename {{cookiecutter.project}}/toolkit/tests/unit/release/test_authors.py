@@ -96,6 +96,29 @@ def test_who_hides_behind_a_forge_s_address_may_be_anybody(shop: Workshop) -> No
     assert "may not approve" in wrote.complaint("1+ada@users.noreply.forge.example")
 
 
+@pytest.mark.parametrize("address", ["", "eve@noreply.forge.example"])
+def test_who_leaves_out_an_address_may_be_anybody(shop: Workshop, address: str) -> None:
+    """Git takes an empty one; and a forge writes one of its own."""
+    base = shop.machine.repository.head()
+    person = ("-c", "user.name=Eve", "-c", f"user.email={address}")
+    git(shop.folder, *person, "commit", "-q", "--allow-empty", "-m", "work")
+    wrote = read(shop, base)
+    assert "may be anybody" in wrote.complaint("grace@example.com")
+    assert "may be anybody" in wrote.complaint("eve@example.com")
+    text = f"Eve <eve@example.com> <{address}>\n"
+    (shop.folder / ".mailmap").write_text(text, encoding="utf-8")
+    git(shop.folder, "add", ".mailmap")
+    commit(shop, "Eve")
+    assert read(shop, base).complaint("grace@example.com") == ""
+    assert "may not approve" in read(shop, base).complaint("eve@example.com")
+
+
+def test_a_co_author_without_an_address_may_be_anybody(shop: Workshop) -> None:
+    base = shop.machine.repository.head()
+    commit(shop, "Linus", message="work\n\nCo-authored-by: Eve <>")
+    assert "may be anybody" in read(shop, base).complaint("grace@example.com")
+
+
 @pytest.mark.parametrize(
     "setting", ["log.showSignature=true", "trailer.separators=%", "i18n.logOutputEncoding=UTF-16"]
 )
