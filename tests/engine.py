@@ -165,8 +165,11 @@ def _bridge() -> Iterator[str]:
     forwarding switched on afterwards, as every Docker Engine leaves it.
     """
     name = f"churn{os.getpid()}"
-    # Set apart for benchmarks of network devices (RFC 2544), so no real network is hidden.
-    network = f"198.18.{os.getpid() % 256}"
+    # Set apart for benchmarks of network devices (RFC 2544), so no real network is hidden. A run that
+    # was killed has left its bridge, whose network nothing would reach through another.
+    taken = _run(["ip", "-brief", "address"])
+    networks = (f"198.18.{(os.getpid() + more) % 256}" for more in range(256))
+    network = next(network for network in networks if f" {network}.1/" not in taken)
     subnet = ["--source", f"{network}.0/24"]
     rules = [
         ["nat", "POSTROUTING", *subnet, "!", "--out-interface", name, "--jump", "MASQUERADE"],
