@@ -17,13 +17,15 @@ from pathlib import Path
 
 from . import signing_key
 from .errors import HeadMoved, PreconditionFailed
-from .login import login_in, without_credentials
+from .login import PASSWORD, by_rule, login_in, without_credentials
 
 REMOTE = "origin"
 ANSWER_TIMEOUT_S = 15
 NETWORK_TIMEOUT_S = 60
 # A remote that has failed after as long is asked nothing more by the same command.
 LONG_S = 5
+# Git compares each name of a fetch with each of the remote.
+FETCHED_AT_ONCE = 1000
 # Whose fetch can leave FETCH_HEAD alone; and which takes settings from variables.
 OLDEST, WITH_LOGIN = (2, 29), (2, 31)
 
@@ -49,19 +51,31 @@ PINNED = (
     "log.showSignature=false",
     "push.followTags=false",
     "push.gpgSign=false",
+    "push.pushOption=",
     "push.recurseSubmodules=no",
     "fetch.prune=false",
     "fetch.recurseSubmodules=no",
+    # Every object is checked where it is read. Here one that somebody has pushed would end the
+    # whole fetch, and with it every command.
+    "fetch.fsckObjects=false",
 )
 SETTINGS = tuple(part for setting in PINNED for part in ("-c", setting))
-# A trace could print the remote's password.
+# A trace could print the remote's login.
 DROPPED = re.compile(
     "GIT_(AUTHOR_DATE|COMMITTER_DATE|DIR|WORK_TREE|COMMON_DIR|INDEX_FILE|NAMESPACE|OBJECT_DIRECTORY"
-    "|ALTERNATE_OBJECT_DIRECTORIES|TRACE(?!2).*)$"
+    "|ALTERNATE_OBJECT_DIRECTORIES|CONFIG|SHALLOW_FILE|CURL_VERBOSE|TRACE(?!2).*)$"
 )
+# In a text for what is no UTF-8: such a name cannot be given back to git.
+UNREADABLE = "\ufffd"
 
 # Whatever else the user signs, and with what: events and tags are signed by ssh keys.
 BY_SSH = ("-c", "gpg.format=ssh")
+# And they are verified by ssh's own program, whatever signs for the user, and by the keys that are
+# given to it alone.
+VERIFIED = (
+    *("-c", "gpg.ssh.program=ssh-keygen", "-c", "gpg.minTrustLevel=undefined"),
+    *("-c", f"gpg.ssh.revocationFile={os.devnull}"),
+)
 SIGNATURE = b"-----BEGIN SSH SIGNATURE-----"
 GOOD_SIGNATURE = re.compile(r'^Good "git" signature for (\S+) with ', re.MULTILINE)
 
@@ -71,11 +85,12 @@ class GitFailed(Exception):
 
 
 def _environment() -> dict[str, str]:
-    """Return git's environment: no prompts, English messages, no replacement objects.
+    """Return git's environment: no prompts, English messages, no replaced objects or parents.
 
     Neither the dates of an event nor the place of the repository are taken from variables.
     """
-    own = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_NO_REPLACE_OBJECTS": "1"}
+    own = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    own |= {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": os.devnull}
     return {name: value for name, value in os.environ.items() if not DROPPED.match(name)} | own
 
 
@@ -248,24 +263,40 @@ class Repository:
 
     @cached_property
     def _login(self) -> dict[str, str]:
-        """The variables by which git logs in at the remote, where its address has a password."""
-        addresses = {}
-        for setting, kind in (("url", ()), ("pushurl", ("--push",))):
-            try:
-                written = self.run("config", "--get-all", f"remote.{REMOTE}.{setting}")
-            except GitFailed:  # It is not set.
-                continue
-            addresses[written.splitlines()[0]] = self.run("remote", "get-url", *kind, REMOTE)
+        """The variables by which git logs in at the remote, where its address has a login."""
+        written, for_pushes = self._addresses("url"), self._addresses("pushurl")
+        fetched, pushed = self._used(), self._used("--push")
         try:
+            addresses = by_rule("insteadOf", written, fetched)
+            if for_pushes:
+                addresses |= by_rule("insteadOf", for_pushes, pushed)
+            elif pushed != fetched:
+                addresses |= by_rule("pushInsteadOf", written, pushed)
             login = login_in(addresses)
         except ValueError as error:
             raise GitFailed(str(error)) from None
         if login and self.version < WITH_LOGIN:
+            if not any(name.startswith(PASSWORD) for name in login):
+                return {}
             raise GitFailed(
                 f"git {_dotted(self.version)} takes no login from the remote's address unseen: "
                 f"install git {_dotted(WITH_LOGIN)} or newer, or use a credential helper"
             )
         return login
+
+    def _addresses(self, setting: str) -> list[str]:
+        """Return the remote's addresses of one kind, as the settings have them."""
+        try:
+            return self.run("config", "--get-all", f"remote.{REMOTE}.{setting}").splitlines()
+        except GitFailed:  # It is not set.
+            return []
+
+    def _used(self, *kind: str) -> list[str]:
+        """Return the remote's addresses as git uses them; without an address there is no remote."""
+        try:
+            return self.run("remote", "get-url", "--all", *kind, REMOTE).splitlines()
+        except GitFailed:
+            return []
 
     def _inside(self, name: str) -> Path:
         """Return the path of something in ``.git``, wherever that is."""
@@ -287,13 +318,13 @@ class Repository:
         listed = self.run("for-each-ref", "--format=%(refname) %(objectname)", *prefixes)
         return {name: target for name, target in (line.split() for line in listed.splitlines())}
 
-    def reach(self, *arguments: str, timeout_s: float) -> str:
+    def reach(self, *arguments: str, timeout_s: float, stdin: bytes = b"") -> str:
         """Run a command that asks the remote, unless an earlier one has waited long in vain."""
         if self.silence:
             raise GitFailed(self.silence)
         began = time.monotonic()
         try:
-            return self.run(*arguments, timeout_s=timeout_s)
+            return self.run(*arguments, timeout_s=timeout_s, stdin=stdin)
         except GitFailed as error:
             if time.monotonic() - began >= LONG_S:
                 self.silence, self.is_lost = str(error), True
@@ -318,21 +349,30 @@ class Repository:
         """Fetch the objects of the remote's references, without writing a reference here.
 
         A shallow clone is completed: with the newest event alone there is no rollback target.
+        A name that is no UTF-8 was given by no command of ours, and is passed over.
         """
         known = self._known(references.values())
         complete = ("--unshallow",) if self.cut_off() else ()
-        wanted = [name for name, target in references.items() if complete or target not in known]
-        if wanted:
+        # One name of each object: anybody may give one thousands of names.
+        wanted = {
+            target: name
+            for name, target in references.items()
+            if UNREADABLE not in name and (complete or target not in known)
+        }
+        names = list(wanted.values())
+        for at in range(0, len(names), FETCHED_AT_ONCE):
             self.reach(
                 "fetch",
                 "--quiet",
                 "--no-tags",
                 "--no-write-fetch-head",
                 "--refmap=",
-                *complete,
+                *(complete if not at else ()),
+                # Some names are longer than the arguments of a command may be.
+                "--stdin",
                 REMOTE,
-                *wanted,
                 timeout_s=NETWORK_TIMEOUT_S,
+                stdin="".join(f"{name}\n" for name in names[at : at + FETCHED_AT_ONCE]).encode(),
             )
 
     def _known(self, objects: Iterable[str]) -> set[str]:
@@ -432,7 +472,7 @@ class Repository:
             file.write(allowed_signers)
             file.flush()
             known = f"gpg.ssh.allowedSignersFile={file.name}"
-            done = self._done([*BY_SSH, "-c", known, "verify-tag", tag])
+            done = self._done([*BY_SSH, *VERIFIED, "-c", known, "verify-tag", tag])
         output = done.stderr.decode("utf-8", "replace")
         found = GOOD_SIGNATURE.search(output)
         if found is None:

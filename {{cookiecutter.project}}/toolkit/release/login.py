@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import unquote, urlsplit, urlunsplit
+
+# The variables that hold a password begin so.
+PASSWORD = "RELEASE_PASSWORD_"
 
 
 def without_credentials(text: str) -> str:
@@ -14,17 +17,35 @@ def without_credentials(text: str) -> str:
     return re.sub(r"(://[^\s?#'\"]+)[?#][^\s'\"]+", r"\1?***", without_user)
 
 
-def login_in(addresses: Mapping[str, str]) -> dict[str, str]:
+def by_rule(rule: str, written: Sequence[str], used: Sequence[str]) -> dict[tuple[str, str], str]:
+    """Return addresses as `login_in` takes them, each as it is written and as git uses it.
+
+    `ValueError` where git uses other ones than are written, as a rule for some of several, and one
+    has a login.
+    """
+    if len(written) == len(used):
+        return {(rule, one): address for one, address in zip(written, used, strict=True)}
+    if login_in({(rule, one): one for one in used}):
+        raise ValueError(
+            "origin has several addresses, and a rule rewrites some of them, with a login that git "
+            "would show to every user of this machine: git remote set-url --push origin ADDRESS"
+        )
+    return {}
+
+
+def login_in(addresses: Mapping[tuple[str, str], str]) -> dict[str, str]:
     """Return variables for git by which it logs in at a remote without naming the login.
 
     Git gives the whole address as an argument to a program of its own, and arguments are readable
-    by every user of the machine; variables are not. Empty where no address has a password.
+    by every user of the machine; variables are not. Empty where no address has a login. A user
+    without a password is hidden too: it may be a token.
 
     Parameters
     ----------
-    addresses : mapping of str to str
-        As git uses each, by how it is written in the repository's settings: those of a user or a
-        CI machine may rewrite it.
+    addresses : mapping of (str, str) to str
+        As git uses each, by the kind of rule that can replace it, ``insteadOf`` or
+        ``pushInsteadOf``, and by how it is written in the repository's settings: those of a user
+        or a CI machine may rewrite it.
 
     Raises
     ------
@@ -34,7 +55,7 @@ def login_in(addresses: Mapping[str, str]) -> dict[str, str]:
     """
     settings: dict[str, str] = {}
     logins: dict[str, str] = {}
-    for written, address in addresses.items():
+    for (rule, written), address in addresses.items():
         parts = urlsplit(address)
         if parts.scheme not in ("http", "https"):
             continue
@@ -44,14 +65,18 @@ def login_in(addresses: Mapping[str, str]) -> dict[str, str]:
                 "to every user of this machine, and with which it reaches no forge. A token stands "
                 "before the host, as the user's password: git remote set-url origin ADDRESS"
             )
+        if parts.username is None:
+            continue
+        place = parts.netloc.rpartition("@")[2]
+        settings[f"url.{urlunsplit(parts._replace(netloc=place))}.{rule}"] = written
+        where = f"credential.{parts.scheme}://{place}"
         if parts.password:
-            place = parts.netloc.rpartition("@")[2]
-            clean = urlunsplit(parts._replace(netloc=place))
-            user, password = (f"RELEASE_{name}_{len(logins)}" for name in ("LOGIN", "PASSWORD"))
+            user, password = f"RELEASE_LOGIN_{len(logins)}", f"{PASSWORD}{len(logins)}"
             helper = f"""!printf 'username=%s\\npassword=%s\\n' "${user}" "${password}";:"""
-            settings[f"url.{clean}.insteadOf"] = written
-            settings[f"credential.{parts.scheme}://{place}.helper"] = helper
-            logins |= {user: unquote(parts.username or ""), password: unquote(parts.password)}
+            settings[f"{where}.helper"] = helper
+            logins |= {user: unquote(parts.username), password: unquote(parts.password)}
+        else:
+            settings[f"{where}.username"] = unquote(parts.username)
     given = int(os.environ.get("GIT_CONFIG_COUNT", 0))
     variables = {"GIT_CONFIG_COUNT": str(given + len(settings))} if settings else {}
     for at, (key, value) in enumerate(settings.items(), given):

@@ -23,7 +23,9 @@ APPROVALS = "refs/tags/approval/"
 PREFIXES = (BRANCHES, RELEASES, APPROVALS)
 # The name by which a remote gives its default branch.
 DEFAULT = "HEAD"
-# The remote's branches as this clone saw them last.
+# The remote's default branch and its environments as this clone saw them last. In full: git would
+# take a tag "origin/HEAD", which anybody may push, before the branch.
+SEEN_DEFAULT = f"refs/remotes/{REMOTE}/{DEFAULT}"
 REMEMBERED = f"refs/remotes/{REMOTE}/env/"
 
 
@@ -62,7 +64,7 @@ class References:
         remote: dict[str, str] | None = None
         remembered: dict[str, str] = {}
         unreachable = ""
-        anchor = repository.commit_of(f"{REMOTE}/{DEFAULT}") or repository.commit_of(DEFAULT)
+        anchor = repository.commit_of(SEEN_DEFAULT) or repository.commit_of(DEFAULT)
         if repository.has_remote:
             try:
                 asked = (*(prefix + "*" for prefix in PREFIXES), DEFAULT)

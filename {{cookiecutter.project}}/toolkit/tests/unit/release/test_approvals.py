@@ -156,6 +156,31 @@ def test_a_signature_in_the_name_of_another_is_named(workshop: Workshop) -> None
 
 
 @needs_ssh
+@pytest.mark.parametrize(
+    "setting", ["gpg.ssh.program", "gpg.ssh.revocationFile", "gpg.minTrustLevel", "gpg.format"]
+)
+def test_no_setting_of_git_changes_whose_signature_counts(
+    workshop: Workshop, tmp_path: Path, setting: str
+) -> None:
+    """A program there calls every signature good, as an agent's may; a list has revoked all."""
+    keys = list_keys(workshop, "Grace", "Linus")
+    public_key(workshop.folder, "Eve")
+    record, policy = workshop.release(), ApprovalPolicy(signed=True)
+    sign(workshop, "Grace", record, key="Grace")
+    sign(workshop, "Linus", record, key="Eve")
+    program, revoked = tmp_path / "agent", tmp_path / "revoked"
+    answer = 'Good "git" signature for linus@example.com with a key'
+    program.write_text(f"#!/bin/sh\necho '{answer}'\n", encoding="utf-8")
+    program.chmod(0o755)
+    revoked.write_text("".join(f"{key}\n" for key in keys.values()), encoding="utf-8")
+    values = {"program": str(program), "revocationFile": str(revoked), "minTrustLevel": "ultimate"}
+    git(workshop.folder, "config", setting, values.get(setting.rpartition(".")[2], "x509"))
+    approvers, complaints = weighed(workshop, record, policy)
+    assert approvers == [GRACE]
+    assert len(complaints) == 1 and "Linus" in complaints[0]
+
+
+@needs_ssh
 def test_a_key_that_was_removed_since_counts_no_more(workshop: Workshop) -> None:
     list_keys(workshop, "Grace", "Linus")
     record, policy = workshop.release(), ApprovalPolicy(signed=True)

@@ -40,7 +40,7 @@ def test_what_a_remote_s_address_hides_is_not_shown(text: str, shown: str) -> No
 
 @pytest.mark.parametrize("address", ["https://example.com/a.git", "/srv/a.git", "git@host:a.git"])
 def test_an_address_without_a_password_needs_no_login(address: str) -> None:
-    assert login_in({address: address}) == {}
+    assert login_in({("insteadOf", address): address}) == {}
 
 
 @contextmanager
@@ -79,9 +79,14 @@ def configure(shop: Workshop, where: str, host: str) -> None:
     elif where == "the address for pushes":
         git(shop.folder, "remote", "add", "origin", str(shop.folder))
         git(shop.folder, "remote", "set-url", "--push", "origin", f"{with_password}a.git")
+    elif where == "a second address for pushes":
+        git(shop.folder, "remote", "add", "origin", str(shop.folder))
+        for address in (str(shop.folder), f"{with_password}a.git"):
+            git(shop.folder, "remote", "set-url", "--add", "--push", "origin", address)
     else:
+        rule = "pushInsteadOf" if where == "a rewriting rule for pushes" else "insteadOf"
         git(shop.folder, "remote", "add", "origin", f"{without}a.git")
-        git(shop.folder, "config", f"url.{with_password}.insteadOf", without)
+        git(shop.folder, "config", f"url.{with_password}.{rule}", without)
 
 
 def arguments_in(trace: Path) -> list[list[str]]:
@@ -90,7 +95,13 @@ def arguments_in(trace: Path) -> list[list[str]]:
     return [event["argv"] for event in events if "argv" in event]
 
 
-@pytest.mark.parametrize("where", ["the address", "the address for pushes", "a rewriting rule"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        *("the address", "the address for pushes", "a second address for pushes"),
+        *("a rewriting rule", "a rewriting rule for pushes"),
+    ],
+)
 def test_git_logs_in_and_no_argument_names_the_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -102,13 +113,51 @@ def test_git_logs_in_and_no_argument_names_the_password(
         configure(shop, where, host)
         monkeypatch.setenv("GIT_TRACE2_EVENT", str(trace))
         with pytest.raises(GitFailed) as refused:
-            if where != "the address for pushes":
+            if where in ("the address", "a rewriting rule"):
                 shop.machine.repository.remote_references("refs/heads/env/*")
             shop.machine.repository.push({"refs/heads/env/prod": shop.machine.repository.head()})
     assert f"Basic {base64.b64encode(f'bot:{PASSWORD}'.encode()).decode()}" in logins
     arguments = arguments_in(trace)
     helper = [one for one in arguments if "remote-http" in " ".join(one)]
     assert helper and f"http://{host}/a.git" in helper[0]
+    for written in (json.dumps(arguments), str(refused.value)):
+        assert WORD not in written
+
+
+def test_where_a_rule_rewrites_one_of_several_addresses_nothing_is_pushed_in_the_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Workshop.open(tmp_path / "clone", None)
+    trace = tmp_path / "trace"
+    for command in (("add", "origin"), ("set-url", "--add", "origin")):
+        git(shop.folder, "remote", *command, f"http://127.0.0.1:9/{command[0]}.git")
+    rule = f"url.http://{LOGIN}@127.0.0.1:9/add.pushInsteadOf"
+    git(shop.folder, "config", rule, "http://127.0.0.1:9/add")
+    monkeypatch.setenv("GIT_TRACE2_EVENT", str(trace))
+    repository = shop.machine.repository
+    with pytest.raises(GitFailed, match="a rule rewrites some of them") as refused:
+        repository.push({"refs/heads/env/prod": repository.head()})
+    for written in (json.dumps(arguments_in(trace)), str(refused.value)):
+        assert WORD not in written
+
+
+def test_a_user_without_a_password_is_hidden_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forges take a token as the user, and say nothing of what stands where its password would."""
+    shop = Workshop.open(tmp_path / "clone", None)
+    trace = tmp_path / "trace"
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with asking_for_a_login() as (host, logins):
+        git(shop.folder, "remote", "add", "origin", f"http://{ENCODED}@{host}/a.git")
+        git(shop.folder, "config", "credential.helper", "!printf 'password=none\\n';:")
+        monkeypatch.setenv("GIT_TRACE2_EVENT", str(trace))
+        monkeypatch.setenv("GIT_CURL_VERBOSE", "1")
+        with pytest.raises(GitFailed) as refused:
+            shop.machine.repository.remote_references("refs/heads/env/*")
+    assert f"Basic {base64.b64encode(f'{PASSWORD}:none'.encode()).decode()}" in logins
+    arguments = arguments_in(trace)
+    assert any("remote-http" in " ".join(one) for one in arguments)
     for written in (json.dumps(arguments), str(refused.value)):
         assert WORD not in written
 

@@ -20,7 +20,13 @@ from toolkit.release.audit import audit
 from toolkit.release.build import Options, build
 from toolkit.release.champion import serving_release
 from toolkit.release.engine import Machine
-from toolkit.release.errors import Held, HistoryCorrupt, PreconditionFailed, ReleaseError
+from toolkit.release.errors import (
+    Held,
+    HistoryCorrupt,
+    NoRollbackTarget,
+    PreconditionFailed,
+    ReleaseError,
+)
 from toolkit.release.event import ABORTED, NOTED, PENDING, VERIFIED, Event, message_of, new_id
 from toolkit.release.git import Repository
 from toolkit.release.ledger import Ledger
@@ -228,6 +234,28 @@ def test_a_state_of_long_ago_is_not_brought_back_by_hand(history: History) -> No
     with pytest.raises(HistoryCorrupt, match="is not to be trusted") as refusal:
         shop.machine.deploy(shop.prod, Progress())
     assert "counts for nothing" in refusal.value.why
+
+
+def test_a_tag_that_is_named_like_the_default_branch_is_not_asked_for_the_rules(
+    history: History, tmp_path: Path
+) -> None:
+    """Git takes a tag before a branch: while origin is away it would say that nothing is signed."""
+    shop, folder = history.shop, tmp_path / "fresh"
+    for record in (history.releases[2], history.releases[0]):
+        Hand(shop, "").promote("prod", record, "Ada <ada@example.com>")
+    run = shop.machine.repository.run
+    rules = git(shop.folder, "show", "main:release.toml").replace("events = true", "events = false")
+    blob = run("hash-object", "-w", "--stdin", stdin=rules.encode())
+    tree = run("mktree", stdin=f"100644 blob {blob}\trelease.toml\n".encode())
+    commit = shop.machine.repository.write_commit(tree, [], "no rules")
+    git(shop.folder, "push", "--quiet", "origin", f"{commit}:refs/tags/origin/HEAD")
+    ada = ("--config=user.name=Ada", f"--config=user.email={ADA}")
+    git(tmp_path, "clone", "--quiet", *ada, str(history.remote), str(folder))
+    history.remote.rename(tmp_path / "away")
+    git(folder, "config", "user.signingkey", str(shop.folder.parent / "job"))
+    machine = replace(shop.machine, repository=Repository(folder, signs=True))
+    with pytest.raises(NoRollbackTarget):
+        machine.plan_rollback(shop.prod, None)
 
 
 def test_a_signature_of_another_event_signs_nothing(history: History, tmp_path: Path) -> None:

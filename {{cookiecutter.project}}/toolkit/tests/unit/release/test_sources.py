@@ -85,6 +85,16 @@ def test_ignored_files_among_the_code_are_named_and_refused(
     assert why == f"files that no commit holds are among the code of the release: {path}"
 
 
+def test_a_repository_among_the_code_that_git_ignores_is_named_and_refused(shop: Workshop) -> None:
+    (shop.folder / ".git/info/exclude").write_text("src/stand_in/own/\n", encoding="utf-8")
+    own = shop.folder / "src" / "stand_in" / "own"
+    own.mkdir()
+    (own / "extra.py").write_text("import os\n", encoding="utf-8")
+    git(own, "init", "--quiet")
+    assert git(shop.folder, "status", "--porcelain") == ""
+    assert refusal_of(shop).endswith("among the code of the release: src/stand_in/own/")
+
+
 def test_bytecode_among_the_code_is_no_obstacle(shop: Workshop) -> None:
     (shop.folder / ".git/info/exclude").write_text("__pycache__/\n", encoding="utf-8")
     cache = shop.folder / CODE.parent / "__pycache__"
