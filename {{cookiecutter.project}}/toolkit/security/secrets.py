@@ -36,7 +36,7 @@ from detect_secrets.settings import default_settings, get_filters, get_settings
 
 from ..checks import checksums
 from . import CannotTell
-from .versions import USUALLY, Branch, Version, working_tree
+from .versions import USUALLY, Branch, Version, shown, working_tree
 
 BASELINE = Path(".secrets.baseline")
 TOOLKIT = "toolkit"
@@ -162,7 +162,8 @@ def search_everywhere(branch: Branch | None, known: Mapping[str, str]) -> list[F
     if left_out := len(every) - len(versions):
         print(f"but not the {left_out} of {TOOLKIT}/ that the template has searched,", end=" ")
     if branch is None:
-        print(f"and no history: there is no branch to compare with ({', '.join(USUALLY)})")
+        names = ", ".join(map(shown, USUALLY))
+        print(f"and no history: there is no branch to compare with ({names})")
         return now
     gone = added_and_gone(branch, now, known)
     print(f"and what was added to {branch.target} since {branch.base[:12]}")

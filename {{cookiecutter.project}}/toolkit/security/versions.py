@@ -10,9 +10,14 @@ from pathlib import Path
 
 from . import CannotTell
 
-# Names of the default branch: CI's variable, what this clone knows, and the usual one.
+# Names of the default branch: CI's variable, what this clone knows, and the usual one. In full: git
+# would take a tag "origin/main", which anybody may push, before the branch.
 CI_VARIABLES = ("GITHUB_BASE_REF", "CI_DEFAULT_BRANCH")
-USUALLY = ("origin/HEAD", "origin/main", "main")
+REMOTES, HEADS = "refs/remotes/", "refs/heads/"
+REMOTE = f"{REMOTES}origin/"
+USUALLY = (f"{REMOTE}HEAD", f"{REMOTE}main", f"{HEADS}main")
+# Whatever a user has set, and whatever a clone takes for another object.
+PINNED = ("--no-replace-objects", "-c", "log.showSignature=false")
 
 
 @dataclass(frozen=True)
@@ -62,13 +67,13 @@ class Branch:
             raise CannotTell(
                 "this clone is shallow, and lacks what the branch has added: git fetch --unshallow"
             )
-        named = [f"origin/{os.environ[name]}" for name in CI_VARIABLES if os.environ.get(name)]
+        named = [REMOTE + os.environ[name] for name in CI_VARIABLES if os.environ.get(name)]
         for name in (*named, *USUALLY):
             try:
                 git("rev-parse", "--verify", "--quiet", name + "^{commit}")
             except CannotTell:
                 continue
-            return cls(name, git("merge-base", "HEAD", name).decode().strip())
+            return cls(shown(name), git("merge-base", "HEAD", name).decode().strip())
         return None
 
     def versions(self) -> Iterator[Version]:
@@ -93,6 +98,11 @@ class Branch:
         return git(*search, f"{self.base}..HEAD").decode().split("\n")[0]
 
 
+def shown(branch: str) -> str:
+    """Return a branch's name as people write it."""
+    return branch.removeprefix(REMOTES).removeprefix(HEADS)
+
+
 def working_tree() -> Iterator[Version]:
     """Yield every file that git tracks, or would add with the next `git add`."""
     listing = git("ls-files", "-z", "--cached", "--others", "--exclude-standard")
@@ -104,7 +114,15 @@ def working_tree() -> Iterator[Version]:
 
 def git(*arguments: str, stdin: bytes = b"") -> bytes:
     """Run git and return what it printed; `CannotTell` if it fails."""
-    done = subprocess.run(["git", *arguments], input=stdin, capture_output=True, check=False)
+    # A graft gives a commit other parents.
+    environment = os.environ | {"GIT_GRAFT_FILE": os.devnull}
+    done = subprocess.run(
+        ["git", *PINNED, *arguments],
+        env=environment,
+        input=stdin,
+        capture_output=True,
+        check=False,
+    )
     if done.returncode:
         message = done.stderr.decode("utf-8", "replace").strip()
         raise CannotTell(f"git {arguments[0]}: {message or f'exit {done.returncode}'}")

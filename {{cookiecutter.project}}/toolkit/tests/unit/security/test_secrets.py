@@ -121,6 +121,38 @@ def test_ci_names_its_default_branch(
     assert "and removed since" in output(capsys, 1)
 
 
+@pytest.mark.parametrize("name", ["origin/HEAD", "origin/trunk", "main"])
+def test_no_tag_is_taken_for_the_default_branch(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """Anybody may push one, and git takes a tag before a branch."""
+    if name == "origin/trunk":
+        git(folder, "update-ref", "refs/remotes/origin/trunk", "main")
+        monkeypatch.setenv("CI_DEFAULT_BRANCH", "trunk")
+    commit(folder, "settings.py", f"TOKEN = '{TOKEN}'\n")
+    commit(folder, "settings.py", "DEBUG = False\n")
+    git(folder, "tag", name, "HEAD")
+    assert "and removed since" in output(capsys, 1)
+
+
+@pytest.mark.parametrize("way", ["replacement", "grafts", "GIT_GRAFT_FILE"])
+def test_nothing_in_a_clone_hides_what_the_branch_has_added(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], way: str
+) -> None:
+    """The newest commit would come after the default branch itself."""
+    commit(folder, "settings.py", f"TOKEN = '{TOKEN}'\n")
+    commit(folder, "settings.py", "DEBUG = False\n")
+    newest, base = git(folder, "rev-parse", "HEAD", "main").split()
+    if way == "replacement":
+        git(folder, "replace", "--graft", newest, base)
+    else:
+        name = ".git/info/grafts" if way == "grafts" else "../parents"
+        (folder / name).write_text(f"{newest} {base}\n", encoding="utf-8")
+        if way == "GIT_GRAFT_FILE":
+            monkeypatch.setenv(way, str(folder / name))
+    assert "and removed since" in output(capsys, 1)
+
+
 def test_in_a_shallow_clone_the_search_fails(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
