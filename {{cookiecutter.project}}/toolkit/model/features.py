@@ -77,10 +77,11 @@ class Features:
         KeyError
             A column is missing, or a category is not in the contract.
         """
-        blocks = [np.asarray(columns[name], dtype=np.float64) for name in self._numbers]
+        numbers = (np.asarray(columns[name], dtype=np.float64) for name in self._numbers)
+        blocks = [values[:, np.newaxis] for values in numbers]
         blocks += [one_hot.block(columns[one_hot.column]) for one_hot in self._categories]
-        blocks += self.derived(columns).values()
-        return np.column_stack(blocks).astype(np.float32)
+        blocks += [np.asarray(values)[:, np.newaxis] for values in self.derived(columns).values()]
+        return np.concatenate(blocks, axis=1, dtype=np.float32, casting="same_kind")
 
     def derived(self, columns: Mapping[str, Sequence[Any] | npt.NDArray[Any]]) -> dict[str, Vector]:
         """Return the features that are computed from columns, by name, [n] each."""

@@ -1,6 +1,8 @@
 """Fits the owner's estimator, and asks it: for a training, and for the test of its purity."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from sklearn.feature_selection import SelectKBest, f_classif
@@ -22,6 +24,18 @@ MAX_FEATURES = 500
 THREADS = 1
 
 
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Let each training inside use one thread, and not warn of what is constant in its customers.
+
+    Around several trainings at once it restores, at their end, what each of them has changed.
+    """
+    with threadpool_limits(THREADS), warnings.catch_warnings():
+        # A constant feature is not selected.
+        warnings.filterwarnings("ignore", module="sklearn.feature_selection")
+        yield
+
+
 def fit(matrix: Matrix, labels: Labels, policy: TrainingPolicy) -> Pipeline:
     """Return the pipeline, trained on features [n, k] with NaN for nulls, and labels [n].
 
@@ -34,19 +48,31 @@ def fit(matrix: Matrix, labels: Labels, policy: TrainingPolicy) -> Pipeline:
     ConfigurationError
         The owner's estimator cannot be trained.
     """
-    imputer = SimpleImputer(strategy="median", keep_empty_features=True)
-    estimator = plugins.estimator(policy.package, policy.estimator, policy.seed)
-    steps = [imputer, estimator]
+    steps = [plugins.estimator(policy.package, policy.estimator, policy.seed)]
     if matrix.shape[1] > MAX_FEATURES:
-        steps.insert(1, SelectKBest(f_classif, k=MAX_FEATURES))
+        steps.insert(0, SelectKBest(f_classif, k=MAX_FEATURES))
     try:
-        with threadpool_limits(THREADS), warnings.catch_warnings():
-            # Of features that are constant among these customers: they are not selected.
-            warnings.filterwarnings("ignore", module="sklearn.feature_selection")
-            return make_pipeline(*steps).fit(matrix, labels)
+        with one_thread_each():
+            imputer = median_imputer(matrix)
+            rest = make_pipeline(*steps).fit(imputer.transform(matrix), labels)
     except Exception as error:  # The owner's code may raise anything.
         why = f"{policy.estimator!r} cannot be trained"
         raise plugins.mistake(policy.package, *plugins.ESTIMATORS, why, cause=error) from None
+    return make_pipeline(imputer, *rest.named_steps.values())
+
+
+def median_imputer(matrix: Matrix) -> SimpleImputer:
+    """Return scikit-learn's imputer of medians, fitted to features [n, k]; 0 of a column of nulls.
+
+    It is given the medians alone: its own computation, of masked arrays, takes longer than to train
+    where there are thousands of columns.
+    """
+    ordered = np.sort(matrix, axis=0)  # Nulls are sorted to the end.
+    counts = (~np.isnan(matrix)).sum(axis=0)
+    middle = np.stack([np.maximum(counts - 1, 0) // 2, counts // 2])
+    low, high = np.take_along_axis(ordered, np.minimum(middle, len(matrix) - 1), axis=0)
+    medians = (low + high) / 2
+    return SimpleImputer(strategy="median", keep_empty_features=True).fit(medians[np.newaxis])
 
 
 def probabilities(pipeline: Pipeline, matrix: Matrix) -> Probabilities:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.impute import SimpleImputer
 
 from toolkit.data import dataset as datasets
 from toolkit.data.contract import Contract
@@ -129,3 +130,15 @@ def test_of_thousands_of_features_the_estimator_sees_those_that_separate_best(
     assert (selected.sum(), selected[700]) == (fitting.MAX_FEATURES, True)
     narrow = training.fit(matrix[:, :500], labels, policy.training)
     assert "selectkbest" not in narrow.named_steps
+
+
+@pytest.mark.parametrize("rows", [1, 2, 41, 300])
+def test_nulls_are_imputed_with_the_medians_of_scikit_learn(rows: int) -> None:
+    rng = np.random.default_rng(rows)
+    matrix = rng.normal(size=(rows, 30)).astype(np.float32).round(1)
+    matrix[rng.random(matrix.shape) < 0.3] = np.nan
+    matrix[:, 0] = np.nan
+    expected = SimpleImputer(strategy="median", keep_empty_features=True).fit(matrix)
+    imputer = fitting.median_imputer(matrix)
+    np.testing.assert_array_equal(imputer.statistics_, expected.statistics_)
+    np.testing.assert_array_equal(imputer.transform(matrix), expected.transform(matrix))
