@@ -72,12 +72,24 @@ def test_the_strongest_column_is_that_of_a_cross_validation_of_all(
     aucs = {name: probe.auc(values) for name, values in columns.items()}
     name = max(aucs, key=lambda name: aucs[name])
     assert probe.strongest(columns) == (name, aucs[name])
-    # Of a wider table as well, where a rule decides by it.
+    # Of a wider table it is one of those that could be it.
     monkeypatch.setattr(probes, "PROBED", 3)
     found = probe.strongest(columns)
-    if aucs[name] >= SUSPICIOUS_AUC:
-        assert found == (name, aucs[name])
-    assert found[1] == aucs[found[0]] <= aucs[name]
+    bounds = probe.upper_bounds(list(columns.values()))
+    could_be = sorted(np.argsort(-bounds, kind="stable")[:3].tolist())
+    names = [list(columns)[place] for place in could_be]
+    assert found == max(((one, aucs[one]) for one in names), key=lambda one: one[1])
+
+
+def test_among_thousands_of_columns_a_leak_is_found_on_a_few_hundred_customers() -> None:
+    rng = np.random.default_rng(7)
+    churned = rng.random(380) < 0.25
+    probe = Probe(churned)
+    columns = {f"x{at}": Values(rng.normal(0, 1, len(probe.rows))) for at in range(2000)}
+    swapped = churned[probe.rows] ^ (rng.random(len(probe.rows)) < 0.01)
+    columns["x70"] = Values(swapped + rng.normal(0, 0.1, len(probe.rows)))
+    name, auc = probe.strongest(columns)
+    assert name == "x70" and auc > 0.95
 
 
 def test_of_thousands_of_columns_without_a_leak_few_are_cross_validated(
