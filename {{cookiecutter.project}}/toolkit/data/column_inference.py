@@ -89,14 +89,14 @@ def _inferred(
     dialect: Csv,
     probed: Rows,
 ) -> Inferred:
-    values = text.dropna()
-    distinct = int(values.nunique())
-    if distinct < 2:
-        observed = f"always {str(values.iloc[0])!r}" if distinct else "always empty"
-        return Inferred(name, None, observed, CONSTANT)
     cap = _null_cap(float(text.isna().mean()))
     if reading.kind == "number":
         return _number(name, text, reading, dialect, cap, probed)
+    values = text.dropna()
+    counts = values.value_counts()
+    distinct = len(counts)
+    if distinct < 2:
+        return _constant(name, values)
     if reading.kind == "unread":
         return Inferred(name, None, f"{reading.example!r}: {reading.value}", reading.note)
     if reading.kind == "date":
@@ -113,14 +113,19 @@ def _inferred(
         if distinct == len(values):
             why = "id-like"
         return Inferred(name, None, observed, f"{why}: a model would memorise it")
-    names = tuple(sorted(values.unique()))
-    shares = values.value_counts(normalize=True)
+    names = tuple(sorted(counts.index))
+    shares = counts / len(values)
     observed = ", ".join(f"{name!r} {share:.1%}" for name, share in shares[:3].items())
     observed = observed if distinct <= 3 else f"{observed}, ..."
     column = Column(name, "feature", "category", categories=names, max_null_rate=cap)
     codes = pd.Categorical(text.iloc[probed], categories=names).codes
     places = np.where(codes < 0, np.nan, codes)
     return Inferred(name, column, observed, probed=Values(places, distinct))
+
+
+def _constant(name: str, values: pd.Series) -> Inferred:
+    observed = f"always {str(values.iloc[0])!r}" if len(values) else "always empty"
+    return Inferred(name, None, observed, CONSTANT)
 
 
 def _number(
@@ -133,14 +138,18 @@ def _number(
 ) -> Inferred:
     if is_number(text):
         numbers = pd.Series(text.to_numpy(float, na_value=np.nan), index=text.index)
-        whole = True
     else:
         numbers = to_number(text, dialect, reading.sign)
+    known = numbers.dropna().to_numpy()
+    distinct = len(np.unique(known))
+    if distinct < 2 and text.nunique() < 2:
+        return _constant(name, text.dropna())
+    whole = not np.modf(known)[0].any()
+    if whole and not is_number(text):
         whole = not text.str.contains(f"[{dialect.decimal}eE]", na=False).any()
-    whole = whole and not (numbers.dropna() % 1).any()
-    low, high, distinct = float(numbers.min()), float(numbers.max()), int(numbers.nunique())
+    low, high = float(known.min()), float(known.max())
     observed = f"{low:g} to {high:g}, mean {numbers.mean():.4g}"
-    if whole and distinct == numbers.notna().sum() and distinct > MAX_CATEGORIES:
+    if whole and distinct == len(known) and distinct > MAX_CATEGORIES:
         return Inferred(name, None, observed, "id-like: every row has a different integer")
     if distinct < 2:  # Only the texts differ: 1 and 1.0.
         return Inferred(name, None, observed, CONSTANT)

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from .contract import WIDE_SPACES, Csv
 from .number_marks import ANY
-from .number_text import EXPONENT, SPACE, number_pattern, to_number, without_sign
+from .number_text import EXPONENT, SPACE, number_pattern, one_number, without_sign
 from .table import is_number
 from .words import Words
 
@@ -29,6 +29,8 @@ NULLS_IN_NUMBERS = (
     *("na", "n/a", "n.a.", "none", "nil", "unknown", "missing", "undefined", "not available"),
     *("?", "-", "--", "---", ".", "..", "inf", "-inf", "+inf", "infinity", "-infinity"),
 )
+# A number in any format, without another sign, and no null: a column of these needs no search.
+PLAIN = r"[+-]?[0-9]+(\.[0-9]+)?"
 NULL_DATES = "0{4}-00-00([T ]00:00:00)?|00[./-]00[./-]0{4}( 00:00:00)?"
 # Where so many rows of a column are numbers or dates, the others are mistakes or unknown nulls.
 NEARLY_ALL = 0.95
@@ -39,6 +41,8 @@ SIGNS = (
 )
 DIGITS = rf"[0-9.,][0-9.,'{WIDE_SPACES} ]*{EXPONENT}"
 SIGNED = rf"[+-]?{SPACE}*(?:(?:{SIGNS}){SPACE}*[+-]?{DIGITS}|{DIGITS}{SPACE}*(?:{SIGNS}))"
+# Any date begins so; the whole pattern has classes of Unicode, which take long to compile.
+DATE_BEGINS = "[0-9]{1,4}[./ -].*|[^0-9]+ [0-9]{1,2}, .*"
 DATE_LIKE = (
     r"[0-9]{1,4}[./ -]([0-9]{1,2}|\p{L}+\.?)([./ -][0-9]{1,4})?([T ].*)?|\p{L}+ [0-9]{1,2}, .*"
 )
@@ -155,6 +159,8 @@ def strip(words: Words, given: frozenset[str]) -> Stripped:
     given
         The texts that the user says are null.
     """
+    if not given and words.are(PLAIN).all():
+        return Stripped(words, words.without(PLAIN), words, None, words)
     nulls = words.among(NULLS_IN_NUMBERS, fold_case=True) | words.among(given)
     nulls |= words.are(NULL_DATES)
     rest = words.select(~nulls)
@@ -255,9 +261,9 @@ def _numbers(column: Stripped, dialect: Csv) -> Reading | Misfit | None:
     if fits.all():
         if sign is None and _are_codes(rest):
             return None
-        texts = rest.series()
-        example = texts.iloc[int(np.argmax(texts.str.len()))]
-        [value] = to_number(pd.Series([example], dtype="str"), dialect, sign)
+        longest = rest.longest()
+        value = one_number(column.bare.texts[longest].as_py(), dialect)
+        example = rest.texts[longest].as_py()
         return Reading("number", sign=sign, example=example, value=_shown(value))
     if sign:
         return Misfit(rest.name, f"numbers with {sign!r}", *_others(rest, fits))
@@ -274,7 +280,7 @@ def _are_codes(words: Words) -> bool:
 
 
 def _are_in_other_digits(words: Words) -> bool:
-    return bool(words.are(OTHER_DIGITS).all() and not words.are("[[:ascii:]]*").any())
+    return bool(not words.are("[[:ascii:]]*").any() and words.are(OTHER_DIGITS).all())
 
 
 def _others(rest: Words, fits: npt.NDArray[np.bool_]) -> tuple[tuple[str, ...], int]:
@@ -292,8 +298,11 @@ def _misfit(rest: Words, fits: npt.NDArray[np.bool_], kind: str) -> Misfit | Non
 
 
 def _dates(rest: Words) -> Reading | Misfit | None:
-    if not len(rest) or rest.matching(DATE_LIKE).rows < rest.rows / 2:
+    if not len(rest):
         return None
+    for pattern in (DATE_BEGINS, DATE_LIKE):
+        if rest.matching(pattern).rows < rest.rows / 2:
+            return None
     texts = rest.series()
     found: dict[str, pd.Series] = {}
     for pattern in DATES:

@@ -5,6 +5,7 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -87,13 +88,18 @@ class Source:
     unit: str
     readings: dict[str, Reading] = field(default_factory=dict)
 
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """The position of each column, of several of one name the first."""
+        return {name: place for place, name in reversed([*enumerate(self.header)])}
+
     def column(self, name: str) -> pd.Series:
         """Return the column of this name."""
-        return self.text[self.header.index(name)].rename(name)
+        return self.text[self._places[name]].rename(name)
 
     def replaced(self, columns: dict[str, pd.Series]) -> "Source":
         """Return the table with other columns of these names."""
-        others = {self.header.index(name): column for name, column in columns.items()}
+        others = {self._places[name]: column for name, column in columns.items()}
         kept = {place: others.get(place, self.text[place]) for place in range(len(self.header))}
         return replace(self, text=pd.DataFrame(kept)) if others else self
 

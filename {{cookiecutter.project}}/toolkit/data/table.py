@@ -95,7 +95,7 @@ def read(contract: Contract) -> Table:
             raw = frame[position_of[column.name]]
             columns[column.name], wrong = convert(raw, column, contract.csv)
             if len(wrong):
-                unreadable[column.name] = wrong
+                unreadable[column.name] = as_text(wrong)
     values = pd.DataFrame(columns, index=frame.index)
     return Table(contract.data, sha256, header, values, unreadable, ragged, line_of)
 
@@ -115,7 +115,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def convert(raw: pd.Series, column: Column, dialect: Csv) -> tuple[pd.Series, pd.Series]:
-    """Return a column in its type, and its values of another type as text."""
+    """Return a column in its type, and its values of another type as they are."""
     words = (*dialect.na_values, *column.na_values)
     if column.is_numeric and is_number(raw):
         values = pd.Series(raw.to_numpy(float, na_value=np.nan), index=raw.index)
@@ -130,15 +130,16 @@ def convert(raw: pd.Series, column: Column, dialect: Csv) -> tuple[pd.Series, pd
         if words:
             # As pandas does it: where -9 is a null, so is -9.0.
             missing |= values.isin(pd.to_numeric(pd.Series(words), errors="coerce").dropna())
-        unfit = values.abs() > LARGEST[column.type]
+        numbers = values.to_numpy()
+        unfit = np.abs(numbers) > LARGEST[column.type]
         if column.type == "integer":
-            unfit |= values % 1 != 0
+            unfit |= np.modf(numbers)[0] != 0
         if (unfit | missing).any():
             values = values.mask(unfit | missing)
     elif column.type == "date":
         pattern = column.format or "ISO8601"
         values = pd.to_datetime(values, format=pattern, errors="coerce", utc=True)
-    return values, as_text(raw[values.isna() & ~missing])
+    return values, raw[values.isna() & ~missing]
 
 
 def is_number(raw: pd.Series) -> bool:
@@ -155,4 +156,5 @@ def as_text(raw: pd.Series) -> pd.Series:
             # pandas reads Parquet's integers with nulls as floats, but the label is 1, not 1.0.
             raw = raw.astype("Int64")
     text = raw.astype("str").str.strip()
-    return text.mask(missing | (text == ""))
+    blank = missing | (text == "")
+    return text.mask(blank) if blank.any() else text

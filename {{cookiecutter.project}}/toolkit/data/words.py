@@ -76,6 +76,10 @@ class Words:
         """Return the first texts."""
         return tuple(self.texts[:count].to_pylist())
 
+    def longest(self) -> int:
+        """Return the position of the longest text, of several the first."""
+        return int(np.argmax(np.asarray(pc.utf8_length(self.texts))))
+
     def series(self) -> pd.Series:
         """Return the texts as a series, [k]."""
         return pd.Series(self.texts.to_pandas(), dtype="str")
