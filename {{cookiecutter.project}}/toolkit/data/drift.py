@@ -41,23 +41,30 @@ def compare(
         Comparisons that share the significance level with these.
     """
     effects = [*_effects(now, then, contract, policy), *others]
-    overall = sum(_is_overall(effect, contract) for effect in effects)
+    apart = (HOLDOUT, contract.id.name)
+    overall = sum(_is_overall(effect, apart) for effect in effects)
     drifts = []
     for effect in effects:
         # Bonferroni: the significance level is that of the whole table. One half is for the few
         # comparisons of all customers, which would have no power among those of many columns.
-        number = overall if _is_overall(effect, contract) else len(effects) - overall
+        number = overall if _is_overall(effect, apart) else len(effects) - overall
         significance = policy.significance / 2 / number
         level = _level(effect, significance, policy.min_rows)
         drifts.append(Drift(**vars(effect), level=level, significance=significance))
     return drifts
 
 
-def _is_overall(effect: Effect, contract: Contract) -> bool:
-    """Return whether a comparison is about all customers, and not about one column of them."""
+def _is_overall(effect: Effect, apart: Collection[str]) -> bool:
+    """Return whether a comparison is about all customers, and not about one column of them.
+
+    Parameters
+    ----------
+    apart
+        What is no feature: the holdout, and the id.
+    """
     if effect.column == PREDICTIONS:
         return effect.aspect in ("calibration", "ranking")
-    return effect.column in (HOLDOUT, contract.id.name)
+    return effect.column in apart
 
 
 def _level(effect: Effect, significance: float, min_rows: int) -> str:

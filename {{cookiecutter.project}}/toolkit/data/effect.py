@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from scipy import stats
+from scipy import special, stats
 
 from ..model.policy import Levels
 
@@ -177,4 +177,4 @@ def two_sided(change: float, sd: float) -> float:
     """Return the p-value of the hypothesis that an estimate with this standard deviation is 0."""
     if sd == 0:
         return float(change == 0)
-    return float(2 * stats.norm.sf(abs(change) / sd))
+    return float(2 * special.ndtr(-abs(change) / sd))

@@ -1,6 +1,7 @@
 """Whether a table may be trained on: its validation and its drift from the reference."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from ..errors import DataError
 from ..model.policy import Policy
@@ -31,8 +32,6 @@ class Examination:
         A sentence for each reason why the reference itself proves little.
     distrust
         A sentence for each reason why nothing may be compared with it.
-    copies
-        The number of rows that are the same as an earlier one but for the id.
     holdout
         Who is held out; None where the table violates its contract.
     dataset
@@ -47,9 +46,21 @@ class Examination:
     drifts: tuple[Drift, ...]
     doubts: tuple[str, ...]
     distrust: tuple[str, ...]
-    copies: int
     holdout: Holdout | None
     dataset: Dataset | None
+
+    @cached_property
+    def drifts_of(self) -> dict[str, list[Drift]]:
+        """The comparisons by what they are about: a column, the predictions or the holdout."""
+        found: dict[str, list[Drift]] = {}
+        for one in self.drifts:
+            found.setdefault(one.column, []).append(one)
+        return found
+
+    @cached_property
+    def copies(self) -> int:
+        """The number of rows that are the same as an earlier one but for the id."""
+        return len(validation.copies(self.table, self.contract))
 
     @property
     def failures(self) -> list[str]:
@@ -67,8 +78,13 @@ class Examination:
         return [str(cause) for cause in causes(self.drifts) if cause.level == level]
 
 
-def examine(contract: Contract, policy: Policy) -> Examination:
+def examine(contract: Contract, policy: Policy, current: Table | None = None) -> Examination:
     """Compare the contract's table with the contract and the reference.
+
+    Parameters
+    ----------
+    current
+        The table, where it is read already.
 
     Raises
     ------
@@ -80,7 +96,7 @@ def examine(contract: Contract, policy: Policy) -> Examination:
     """
     accepted = reference.load(contract)
     bounds.require_near(contract, accepted.profile)
-    current = table.read(contract)
+    current = table.read(contract) if current is None else current
     y_prob = None
     if reference_model.has_features(current, contract):
         y_prob = reference_model.predict(current, contract, accepted.model)
@@ -105,7 +121,6 @@ def examine(contract: Contract, policy: Policy) -> Examination:
         distrust=tuple(
             reference.distrust(accepted, contract, current, profile, policy.drift.min_rows)
         ),
-        copies=len(validation.copies(current, contract)),
         holdout=held_out,
         dataset=customers,
     )
@@ -130,8 +145,15 @@ class TrainingData:
     warnings: tuple[str, ...] = ()
 
 
-def load_training_data(contract: Contract, policy: Policy) -> TrainingData:
+def load_training_data(
+    contract: Contract, policy: Policy, current: Table | None = None
+) -> TrainingData:
     """Return the contract's table if it passes the data check.
+
+    Parameters
+    ----------
+    current
+        The table, where it is read already.
 
     Raises
     ------
@@ -140,7 +162,7 @@ def load_training_data(contract: Contract, policy: Policy) -> TrainingData:
     ConfigurationError
         As `examine` does.
     """
-    examination = examine(contract, policy)
+    examination = examine(contract, policy, current)
     if examination.failures or examination.dataset is None:
         next_step = (
             "look at what changed: nox -s data, then reports/data.html; "

@@ -88,6 +88,9 @@ class Reference:
     sha256: str | None = None
 
 
+FILE = TypeAdapter(Reference)
+
+
 def make(table: Table, dataset: Dataset, contract: Contract) -> Reference:
     """Return the reference of a table without findings and of its dataset; nothing is accepted yet.
 
@@ -169,19 +172,19 @@ def expectation(
 
 def to_json(reference: Reference) -> bytes:
     """Return the file's content: a line a column, so that a diff shows which columns changed."""
-    content = _ordered(reference) | {"sha256": _digest(reference)}
-    return f"{_pretty(content, depth=0)}\n".encode()
+    content = _ordered(reference)
+    return f"{_pretty(content | {'sha256': _digest(content)}, depth=0)}\n".encode()
 
 
 def _ordered(reference: Reference) -> dict[str, Any]:
     """Return the content but its digest, what a reviewer reads first."""
-    content = asdict(reference)
+    content = FILE.dump_python(reference)
     names = ("schema", "data_sha256", "contract_sha256", "accepted", "profile", "model", "sketch")
     return {name: content[name] for name in names}
 
 
-def _digest(reference: Reference) -> str:
-    return hashlib.sha256(json.dumps(_ordered(reference), sort_keys=True).encode()).hexdigest()
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _pretty(value: object, depth: int) -> str:
@@ -226,7 +229,7 @@ def read(path: Path) -> Reference:
         The file is missing or invalid.
     """
     try:
-        reference = TypeAdapter(Reference).validate_json(path.read_bytes(), strict=True)
+        reference = FILE.validate_json(path.read_bytes(), strict=True)
     except OSError as error:
         raise _unusable(path, str(error.strerror)) from None
     except ValidationError as error:
@@ -264,7 +267,7 @@ def edits(reference: Reference) -> Iterator[str]:
     if reference.schema == OLDER_SCHEMA:
         if any(one is not None for one in newer):
             yield f"it has figures that schema {OLDER_SCHEMA} does not have"
-    elif any(one is None for one in newer) or reference.sha256 != _digest(reference):
+    elif any(one is None for one in newer) or reference.sha256 != _digest(_ordered(reference)):
         yield "its sha256 is not that of its content"
 
 

@@ -125,7 +125,8 @@ def rank_of(
 ) -> Ranking | None:
     """Return the ranking of these customers, [n] each; None with too few of either label."""
     ranks = _ranks(y_prob, edges)
-    return _ranking(*(np.bincount(ranks[side], minlength=1) for side in (churned, ~churned)))
+    count = int(ranks.max(initial=0)) + 1
+    return _ranking(*(np.bincount(ranks[side], minlength=count) for side in (churned, ~churned)))
 
 
 def _ranks(values: npt.NDArray[np.floating], edges: Sequence[float]) -> Codes:
@@ -196,8 +197,6 @@ def _slices(
 
 def _ranking(churned: npt.NDArray[np.int64], retained: npt.NDArray[np.int64]) -> Ranking | None:
     """Return the ranking of customers whose numbers by rank, [k] each, are these."""
-    ranks = max(len(churned), len(retained))
-    churned, retained = (np.pad(one, (0, ranks - len(one))) for one in (churned, retained))
     positives, negatives = int(churned.sum()), int(retained.sum())
     if min(positives, negatives) < MIN_OF_EACH:
         return None

@@ -147,7 +147,7 @@ def _column(column: Column, examination: Examination) -> ColumnReport:
 
 def _drifts(column: str, examination: Examination) -> tuple[Drift, ...]:
     """Return all comparisons of a column, the worst first."""
-    drifts = (drift for drift in examination.drifts if drift.column == column)
+    drifts = examination.drifts_of.get(column, [])
     return tuple(sorted(drifts, key=lambda drift: LEVELS.index(drift.level)))
 
 
