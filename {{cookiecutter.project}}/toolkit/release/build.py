@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import evidence, inventory, scan, sources, wheel
-from .errors import BuildFailed, NotServing, ReleaseDiffers
+from . import completeness, evidence, inventory, scan, sources, wheel
+from .errors import BuildFailed, GateRefused, NotServing, ReleaseDiffers
 from .files import write_file, write_folder
 from .images import record as images
 from .ledger import Ledger
@@ -81,7 +81,8 @@ def build(ledger: Ledger, policy: Policy, progress: Progress, options: Options =
         The wheel, the image or the release's environment cannot be made, or the bundle is larger
         than ``release.toml`` allows.
     ReleaseDiffers
-        This version was released before, with another bundle.
+        This version was tagged before, with another bundle, or with evidence, a scan or an image
+        that no build of this commit has made.
     PushFailed, RegistryDiffers
         The registry does not accept the image, or the remote the tag; then there is no tag here.
     """
@@ -130,9 +131,11 @@ def _build(
         files = artifacts | gated.proofs | {FILE_NAME: record.to_json()}
         _check_size(files, policy)
         if not is_new:
-            released = _released(ledger, record)
-            _write(folder, released, ledger.bundle(version))
-            return Built(released, folder, is_new=False)
+            _require_released(record, gated, ledger, policy, source)
+            released = ledger.bundle(version)
+            record = ledger.record(version)
+            _write(folder, record, released)
+            return Built(record, folder, is_new=False)
     push = options.push and source.is_clean
     scanned = b""
     if push and policy.scan:
@@ -160,18 +163,29 @@ def _build(
     return Built(record, folder, is_new=True)
 
 
-def _released(ledger: Ledger, record: Record) -> Record:
-    """Return the record of this version's tag; `ReleaseDiffers` if that is another release."""
-    released = ledger.record(record.version)
-    if released.digest != record.digest:
+def _require_released(
+    record: Record, gated: evidence.Gated, ledger: Ledger, policy: Policy, source: Source
+) -> None:
+    """Refuse a tag of this version that this build would not have made; `ReleaseDiffers`."""
+    release, files = ledger.release(record.version), ledger.bundle(record.version)
+    what = "another bundle"
+    why = f"it has the digest {release.record.digest}, this build {record.digest}"
+    if release.record.digest == record.digest:
+        what = "what no build has put there"
+        why = completeness.complaint(release, files, policy)
+        try:
+            if not why:
+                evidence.verify_released(release, files, gated, ledger, policy, source)
+        except GateRefused as error:
+            what, why = "evidence that is not believed", error.why
+    if why:
         raise ReleaseDiffers(
-            f"the tag release/{record.version} holds another bundle",
-            why=f"it has the digest {released.digest}, this build {record.digest}",
+            f"the tag release/{record.version} holds {what}",
+            why=why,
             state="no release was made",
             next_step="find out who pushed that tag: nothing of it may be promoted; then commit, "
             "and build a new release",
         )
-    return released
 
 
 def _lock(source: Path) -> bytes:

@@ -71,6 +71,24 @@ def fetch(
     fetched = now or datetime.now(UTC)
     history = _history(ledger, policy, environment)
     event = _serving_at(history, fetched - timedelta(days=days_ago))
+    return _write(ledger, environment, event, folder, fetched)
+
+
+def fetch_of(
+    ledger: Ledger, policy: Policy, environment: str, when: datetime, folder: Path
+) -> Champion:
+    """Write the release that an environment served at a time, or that there was none yet.
+
+    Raises as `fetch`.
+    """
+    history = _history(ledger, policy, environment)
+    event = _serving_at([one for one in history if _time(one) <= when], when)
+    return _write(ledger, environment, event, folder, when)
+
+
+def _write(
+    ledger: Ledger, environment: str, event: Event | None, folder: Path, fetched: datetime
+) -> Champion:
     files = ledger.bundle(event.release) if event else {}
     champion = Champion(
         environment=environment,
@@ -125,6 +143,10 @@ def _serving_at(history: list[Event], when: datetime) -> Event | None:
     """Return the event that verified the release served at a time; the newest event comes first."""
     verified = [event for event in history if event.outcome == VERIFIED]
     for event in verified:
-        if datetime.fromisoformat(event.time) <= when:
+        if _time(event) <= when:
             return event
     return verified[-1] if verified else None
+
+
+def _time(event: Event) -> datetime:
+    return datetime.fromisoformat(event.time)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from . import completeness
 from .approvals import weigh
 from .errors import (
     ApprovalMissing,
@@ -115,14 +116,14 @@ def refuse_a_freeze(policy: Policy, environment: Environment, now: datetime) -> 
             )
 
 
-def require_sealed(candidate: Candidate) -> None:
-    """Refuse a release whose tag covers no files, where the policy of its commit asks for that."""
-    record = candidate.record
-    unsealed = candidate.ledger.release(record.version).unsealed
-    if unsealed and candidate.policy.schema >= MERGED_SINCE:
+def require_completeness(candidate: Candidate) -> None:
+    """Refuse a release that ``invoke build`` would not have made so, by the candidate's policy."""
+    ledger, record = candidate.ledger, candidate.record
+    release, files = ledger.release(record.version), ledger.bundle(record.version)
+    if why := completeness.complaint(release, files, candidate.policy):
         raise GateRefused(
             f"release {record.version} was not released by invoke build",
-            why=unsealed,
+            why=why,
             state=candidate.unchanged,
             next_step="commit, nox -s train, then invoke build --push",
         )

@@ -103,7 +103,7 @@ class RegistryDiffers(ReleaseError):
 
 
 class ReleaseDiffers(ReleaseError):
-    """The tag of this version holds another bundle than this build of the same commit."""
+    """The tag of this version is not what this build of the same commit would have made."""
 
     exit_code = 22
 

@@ -13,15 +13,18 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from . import champion as champions
 from . import sources
-from .errors import BuildFailed, ConfigurationError, GateRefused
+from .errors import BuildFailed, ConfigurationError, GateRefused, PreconditionFailed
 from .ledger import Ledger
 from .policy import Policy
 from .records import EVIDENCE_NAME, PROOFS, sha256
+from .releases import Release
+from .sources import Source
 
 SCHEMA = 2
 ANSWER, ANSWER_SCHEMA = "verified.json", 1
@@ -93,7 +96,44 @@ def read(reports: Path, commit: str, is_clean: bool) -> Gated:
     return Gated(evidence, model, proofs)
 
 
-def verify(gated: Gated, ledger: Ledger, policy: Policy, source: Path) -> None:
+def verify_released(
+    release: Release,
+    files: Mapping[str, bytes],
+    own: Gated,
+    ledger: Ledger,
+    policy: Policy,
+    source: Source,
+) -> None:
+    """Verify the evidence of a release whose bundle is that of this build, and was tagged before.
+
+    Approvers read that one, and not the build's own. The two differ in their hours, and in the
+    champion: it is the one of when the release was tagged.
+
+    Parameters
+    ----------
+    files : mapping of str to bytes
+        Those of the release.
+    own : Gated
+        What this build has verified.
+
+    Raises
+    ------
+    GateRefused, BuildFailed
+        As `read` and `verify`.
+    """
+    proofs = {name: files[name] for name in PROOFS if name in files}
+    if proofs == own.proofs:
+        return
+    with tempfile.TemporaryDirectory() as desk:
+        sources.write({f"model/{name}": one for name, one in own.model.items()}, Path(desk))
+        sources.write(proofs, Path(desk))
+        gated = read(Path(desk), source.commit, is_clean=True)
+    verify(gated, ledger, policy, source.folder, release.tagged)
+
+
+def verify(
+    gated: Gated, ledger: Ledger, policy: Policy, source: Path, tagged: datetime | None = None
+) -> None:
     """Let the command of ``release.toml`` recompute what the evidence says.
 
     It runs in `source`, reads copies of exactly what is to be released and the champion as its
@@ -105,6 +145,8 @@ def verify(gated: Gated, ledger: Ledger, policy: Policy, source: Path) -> None:
     ----------
     source : pathlib.Path
         A folder with the files of the commit.
+    tagged : datetime.datetime, optional
+        When the release was tagged, if it is there already: its champion is the one of that time.
 
     Raises
     ------
@@ -112,6 +154,8 @@ def verify(gated: Gated, ledger: Ledger, policy: Policy, source: Path) -> None:
         The evidence is not what the commit, its policy and the model give.
     BuildFailed
         The command has not answered.
+    PreconditionFailed
+        The commit holds environments of its own to answer in.
     ConfigurationError
         ``release.toml`` names no command.
     """
@@ -126,7 +170,12 @@ def verify(gated: Gated, ledger: Ledger, policy: Policy, source: Path) -> None:
         reports = Path(desk)
         sources.write({f"model/{name}": one for name, one in gated.model.items()}, reports)
         sources.write(gated.proofs, reports)
-        champions.fetch(ledger, policy, policy.environments[-1].name, 0, reports / "champion")
+        environment, folder = policy.environments[-1].name, reports / "champion"
+        if tagged is None:
+            champions.fetch(ledger, policy, environment, 0, folder)
+        else:
+            served = champions.fetch_of(ledger, policy, environment, tagged, folder).release
+            _refuse(_compared_with_another(gated, served))
         _lend_environments(ledger.repository.root, source)
         done = subprocess.run(
             # Isolated: what runs is installed, and no module of the folder where it runs.
@@ -167,9 +216,18 @@ def _answer(
 
 def _lend_environments(root: Path, source: Path) -> None:
     """Let nox find its environments in an export too; it makes those anew that are out of date."""
-    if root != source:
-        (root / ENVIRONMENTS).mkdir(exist_ok=True)
-        (source / ENVIRONMENTS).symlink_to(root / ENVIRONMENTS)
+    lent = source / ENVIRONMENTS
+    if root == source or lent.is_symlink():
+        return  # A commit with a link is not exported.
+    if lent.exists():
+        raise PreconditionFailed(
+            f"the commit holds {ENVIRONMENTS}, where nox keeps its environments",
+            why="what lies there would run in place of the packages in the locks",
+            state="no release was made",
+            next_step=f"git rm -r --cached {ENVIRONMENTS}; and a line for it in .gitignore",
+        )
+    (root / ENVIRONMENTS).mkdir(exist_ok=True)
+    lent.symlink_to(root / ENVIRONMENTS)
 
 
 def _unchecked(gated: Gated, checked: Mapping[str, str]) -> list[str]:
@@ -197,13 +255,10 @@ def require_champion(gated: Gated, ledger: Ledger, policy: Policy, reports: Path
     serves = champions.serving_release(ledger, policy, environment)
     if serves is None:
         return
-    champion = gated.evidence.get("champion")
-    champion = champion if isinstance(champion, dict) else {}
-    compared = champion.get("release")
-    if serves != compared:
-        why = f"{environment} serves {serves}, the comparison was with {compared or 'nothing'}"
-    else:
-        why = "\n".join(_other_champion(serves, champion, ledger, reports / "champion"))
+    why = "\n".join(
+        _compared_with_another(gated, serves, f"{environment} serves")
+        or _other_champion(serves, _champion(gated), ledger, reports / "champion")
+    )
     if why:
         raise GateRefused(
             f"the model was not compared with the release that {environment} serves",
@@ -211,6 +266,20 @@ def require_champion(gated: Gated, ledger: Ledger, policy: Policy, reports: Path
             state="no release was made",
             next_step=f"invoke champion --env {environment}, then nox -s train, then invoke build",
         )
+
+
+def _champion(gated: Gated) -> dict[str, Any]:
+    champion = gated.evidence.get("champion")
+    return champion if isinstance(champion, dict) else {}
+
+
+def _compared_with_another(
+    gated: Gated, serves: str | None, told: str = "when it was tagged, there served"
+) -> list[str]:
+    compared = _champion(gated).get("release")
+    if compared == serves:
+        return []
+    return [f"{told} {serves or 'nothing'}, the comparison was with {compared or 'nothing'}"]
 
 
 def _other_champion(

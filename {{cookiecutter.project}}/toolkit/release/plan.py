@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, TypeGuard
 
 from . import audit, rules
-from .checks import Candidate, check, known_bad, refuse_a_lock, require_sealed, way_out
+from .checks import Candidate, check, known_bad, refuse_a_lock, require_completeness, way_out
 from .errors import (
     ArtifactGone,
     ConfigurationError,
@@ -275,7 +275,7 @@ def check_by_all(candidate: Candidate) -> tuple[tuple[str, str], ...]:
     commit = deciding_commit(record, anchor, is_merged)
     merged = at_commit(read, commit, candidate.policy)
     # Older releases keep the form of their time.
-    require_sealed(replace(candidate, policy=merged))
+    require_completeness(replace(candidate, policy=merged))
     names = {one.name: one for one in merged.environments}
     environment = names.get(candidate.environment.name)
     if environment and merged is not candidate.policy:

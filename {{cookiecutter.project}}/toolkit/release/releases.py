@@ -56,7 +56,7 @@ class Release:
 
     @property
     def unsealed(self) -> str:
-        """Why its tag does not cover its files, or empty; asked since release.toml of schema 2."""
+        """Why its tag does not cover its files, or empty."""
         return "" if self.files_sha256 else "its tag does not say which files it was made for"
 
 

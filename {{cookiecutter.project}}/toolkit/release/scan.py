@@ -39,11 +39,15 @@ def require_passed(root: Path, digest: str) -> bytes:
 
 def require_image(content: bytes, image_id: str) -> None:
     """Refuse evidence about another image; `GateRefused` names both."""
-    scanned = json.loads(content).get("image_id")
-    if scanned != image_id:
-        _refuse(
-            "the image", [f"it is about the image {scanned or 'of no release'}, not {image_id}"]
-        )
+    _refuse("the image", about_another_image(json.loads(content), image_id))
+
+
+def about_another_image(scanned: Any, image_id: str) -> list[str]:
+    """Return that a scan is about another image than the one that is named, or nothing."""
+    found = scanned.get("image_id")
+    if found == image_id:
+        return []
+    return [f"it is about the image {found or 'of no release'}, not {image_id}"]
 
 
 def complaints(scanned: Any, digest: str) -> list[str]:

@@ -241,6 +241,7 @@ class Workshop:
         """Write this workshop's policy to release.toml, for commands in a process of their own."""
         lines = [
             f'schema = 2\nproject = "{self.machine.policy.project}"\nserve = ["{SERVER}"]',
+            f"scan = {str(self.machine.policy.scan).lower()}",
             f"max_bundle_mb = 20\nlease_s = {lease_s}",
         ]
         for one in self.machine.policy.environments:

@@ -11,13 +11,14 @@ from functools import cached_property
 from .. import releases
 from ..approvals import case_of, sort
 from ..checks import PASSED, verdicts
+from ..completeness import DOCUMENTS
 from ..errors import HistoryCorrupt
 from ..git import GitFailed
 from ..ledger import Ledger, read_approvals
 from ..objects import Invalid, Objects
 from ..policy import ApprovalPolicy, Environment, Policy
 from ..policy_file import at_commit, deciding_commit
-from ..records import EVIDENCE_NAME, IMAGE_NAME, Record
+from ..records import EVIDENCE_NAME, Record
 from ..references import APPROVALS, RELEASES
 from ..releases import Release
 from ..signing import Signing
@@ -32,8 +33,8 @@ class Checked:
     ----------
     release : Release or None
         None where it cannot be read.
-    image : mapping of str to bytes
-        The record of its image, where it has one.
+    documents : mapping of str to bytes
+        About its image and its scan, those that it has.
     damage : str
         How it differs from what was released, or empty.
     ungated : str
@@ -41,7 +42,7 @@ class Checked:
     """
 
     release: Release | None
-    image: Mapping[str, bytes]
+    documents: Mapping[str, bytes]
     damage: str = ""
     ungated: str = ""
 
@@ -89,8 +90,8 @@ class Lookup:
             files = releases.files_of(self.objects, release)
         except GitFailed as error:
             return Checked(release, {}, str(error))
-        image = {name: files[name] for name in (IMAGE_NAME,) if name in files}
-        return Checked(release, image, "", _ungated(release.record, files))
+        documents = {name: files[name] for name in DOCUMENTS if name in files}
+        return Checked(release, documents, "", _ungated(release.record, files))
 
     def tagged(self, version: str) -> tuple[Release | None, str]:
         """Return a release but for the content of its files, or how its tag is none."""

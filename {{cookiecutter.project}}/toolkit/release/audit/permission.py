@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from .. import completeness
 from ..checks import hold_of
 from ..event import Event
 from ..git import GitFailed
@@ -79,9 +80,10 @@ def complaints(lookup: Lookup, chain: Chain, at: int) -> Iterator[tuple[str, str
 
 def _bundle(deployment: Deployment) -> str:
     checked = deployment.lookup.release(deployment.record.version)
-    is_asked = deployment.lookup.policy_of(deployment.record).schema >= MERGED_SINCE
-    unsealed = checked.release.unsealed if checked.release and is_asked else ""
-    return checked.damage or unsealed
+    if checked.damage or checked.release is None:
+        return checked.damage
+    policy = deployment.lookup.policy_of(deployment.record)
+    return completeness.complaint(checked.release, checked.documents, policy)
 
 
 def _gate(deployment: Deployment) -> str:
@@ -99,7 +101,7 @@ def _manifest(deployment: Deployment) -> str:
         state = lookup.objects.contents(dict(deployment.chain.links[deployment.at].state))
     except GitFailed as error:
         return f"its manifests cannot be read: {error}"
-    return claims.complaint(state, record, checked.image, serve)
+    return claims.complaint(state, record, checked.documents, serve)
 
 
 def _merged(deployment: Deployment) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +20,9 @@ from toolkit.release.errors import (
     ReleaseError,
 )
 from toolkit.release.images.record import FILE_NAME, ImageRecord
-from toolkit.release.policy import Environment
+from toolkit.release.policy import Environment, ImagePolicy, Policy
 from toolkit.release.progress import Progress
-from toolkit.release.records import digest_of, sha256
+from toolkit.release.records import Record, digest_of, sha256
 from toolkit.tests.workshop import PYPROJECT, Workshop, git
 
 
@@ -287,6 +288,90 @@ def test_a_tag_that_somebody_pushed_before_the_build_is_not_believed(shop: Works
         built(shop)
     assert forged.digest in refusal.value.why and record.digest in refusal.value.why
     assert refusal.value.exit_code == 22
+
+
+def tag_first(shop: Workshop, policy: Policy, beside: Mapping[str, bytes]) -> Record:
+    """Tag the bundle that the build will make, with other files beside it; return its record."""
+    record = build(shop.ledger(), policy, Progress()).record
+    written = (shop.folder / "dist" / record.version).iterdir()
+    files = {path.name: path.read_bytes() for path in written if path.name != CHECKSUMS}
+    files |= {name: content for name, content in beside.items() if content}
+    evidence = {name: sha256(files[name]) for name in record.evidence}
+    forged = replace(record, evidence=evidence)
+    files |= {"release.json": forged.to_json()}
+    shop.ledger().add_release(forged, files, "a release\n")
+    return record
+
+
+def scan_of(digest: str, verdict: str = "passed") -> bytes:
+    """Return what ``nox -s scan`` writes about a bundle."""
+    scanned = {"schema": 2, "digest": digest, "verdict": verdict, "tree_clean": True}
+    return json.dumps(scanned).encode()
+
+
+@pytest.mark.parametrize(
+    ("scanned", "why"),
+    [
+        (b"", "it was not scanned for vulnerabilities"),
+        (scan_of("sha256:0"), "it is about the bundle sha256:0"),
+        (b"[" * 100_000, "it cannot be read"),
+        (b"null", "its schema is None"),
+    ],
+)
+def test_a_tag_of_the_right_bundle_without_its_scan_is_not_believed(
+    shop: Workshop, scanned: bytes, why: str
+) -> None:
+    strict = replace(shop.machine.policy, scan=True)
+    record = tag_first(shop, strict, {"scanned.json": scanned})
+    leave_scan(shop, record.digest)
+    with pytest.raises(ReleaseDiffers, match="what no build has put there") as refusal:
+        build(shop.ledger(), strict, Progress(), Options(push=True))
+    assert why in refusal.value.why and refusal.value.exit_code == 22
+
+
+def test_a_tag_of_the_right_bundle_with_an_image_from_elsewhere_is_not_believed(
+    shop: Workshop,
+) -> None:
+    record = build(shop.ledger(), shop.machine.policy, Progress()).record
+    image = ImageRecord("evil.example/models", "v", "sha256:0", "id", "base", record.digest, 3, 2)
+    tag_first(shop, shop.machine.policy, {FILE_NAME: image.to_json()})
+    policy = replace(shop.machine.policy, image=ImagePolicy("registry.example/models", 600))
+    with pytest.raises(ReleaseDiffers) as refusal:
+        build(shop.ledger(), policy, Progress(), Options(push=True))
+    assert refusal.value.why.startswith("its image is in evil.example/models, release.toml names ")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"metrics": {"roc_auc": {"value": 0.5}}}, "roc_auc is 0.5, below 0.8"),
+        ({"data_sha256": "1"}, "it names no data_sha256"),
+        ({"champion": {"release": "another"}}, "there served nothing, the comparison was with a"),
+    ],
+)
+def test_a_tag_of_the_right_bundle_with_evidence_of_its_own_is_not_believed(
+    shop: Workshop, change: dict[str, object], why: str
+) -> None:
+    """Approvers would read figures of somebody's choice."""
+    (shop.folder / "quality.toml").write_text("0.8", encoding="utf-8")
+    git(shop.folder, "add", "quality.toml")
+    shop.commit("a limit")
+    shop.train(b"model")
+    own = json.loads((shop.folder / "reports" / "gate.json").read_bytes())
+    tag_first(shop, shop.machine.policy, {"gate.json": json.dumps(own | change).encode()})
+    with pytest.raises(ReleaseDiffers, match="evidence that is not believed") as refusal:
+        built(shop)
+    assert why in refusal.value.why and refusal.value.exit_code == 22
+
+
+def test_a_job_that_runs_again_finds_its_release_whatever_prod_serves_by_then(
+    shop: Workshop,
+) -> None:
+    """The evidence in the tag was compared with nothing: it was the first release."""
+    first = built(shop).record
+    shop.record_promotion(first, shop.prod)
+    shop.train(b"model", champion_of(shop, first.version))
+    assert not built(shop).is_new
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,12 @@ import pytest
 
 from toolkit.release.build import Options, build
 from toolkit.release.champion import fetch
-from toolkit.release.errors import BuildFailed, ConfigurationError, GateRefused
+from toolkit.release.errors import (
+    BuildFailed,
+    ConfigurationError,
+    GateRefused,
+    PreconditionFailed,
+)
 from toolkit.release.progress import Progress
 from toolkit.tests.workshop import Workshop, git
 
@@ -65,6 +70,18 @@ def test_a_stray_file_in_the_model_s_folder_is_named_and_refused(shop: Workshop)
     lower_the_threshold(shop)
     (shop.folder / "reports" / "model" / "extra.py").write_text("import os\n")
     assert refusal_of(shop) == "reports/model/extra.py is no file of a release"
+
+
+def test_environments_in_the_commit_verify_nothing(shop: Workshop) -> None:
+    """Nox would find them there, and run the Python in them."""
+    (shop.folder / ".nox" / "verify" / "bin").mkdir(parents=True)
+    (shop.folder / ".nox" / "verify" / "bin" / "python").write_text("#!/bin/true\n")
+    git(shop.folder, "add", "--all")
+    lower_the_threshold(shop)
+    with pytest.raises(PreconditionFailed, match="the commit holds .nox") as refusal:
+        build(shop.ledger(), shop.machine.policy, Progress(), Options(push=True))
+    assert refusal.value.next_step.startswith("git rm -r --cached .nox")
+    assert shop.ledger().versions() == []
 
 
 def test_a_folder_in_the_model_s_folder_is_refused(shop: Workshop) -> None:

@@ -6,6 +6,7 @@ An attacker may push any object, and any reference that is not there yet, and ma
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from toolkit.release.audit import audit, chain
 from toolkit.release.audit.chain import Chain
 from toolkit.release.engine import Machine
 from toolkit.release.errors import (
+    GateRefused,
     HistoryCorrupt,
     NoRollbackTarget,
     PreconditionFailed,
@@ -25,8 +27,9 @@ from toolkit.release.errors import (
 )
 from toolkit.release.event import FAILED, NOTED, PENDING, VERIFIED, Event
 from toolkit.release.git import Repository
+from toolkit.release.images.record import ImageRecord
 from toolkit.release.objects import Objects
-from toolkit.release.policy import ApprovalPolicy, Policy
+from toolkit.release.policy import ApprovalPolicy, ImagePolicy, Policy
 from toolkit.release.progress import Progress
 from toolkit.release.records import FILE_NAME, Record
 from toolkit.release.status import look
@@ -278,6 +281,39 @@ def test_a_first_environment_may_permit_what_is_not_merged_and_the_next_may_not(
         relaxed.promote(record, relaxed.prod)
 
 
+@pytest.mark.parametrize(
+    ("scanned", "why"),
+    [
+        (None, "it was not scanned for vulnerabilities"),
+        ("failed", "its verdict is 'failed', not 'passed'"),
+        ("passed", "its image is in evil.example/models, release.toml names registry.example"),
+    ],
+)
+def test_a_release_by_hand_has_no_scan_and_no_image_of_its_own(
+    history: History, tmp_path: Path, scanned: str | None, why: str
+) -> None:
+    """Of a merged commit, and with a bundle that is right: its digest covers nothing else."""
+    shop = history.shop
+    image = ImagePolicy("registry.example/models", 600)
+    write_policy(shop.folder, replace(shop.machine.policy, scan=True, image=image))
+    record = shop.release(b"by hand")
+    files = shop.ledger().bundle(record.version)
+    about = {"schema": 2, "digest": record.digest, "verdict": scanned, "tree_clean": True}
+    about |= {"image_id": "sha256:1"}
+    other = ImageRecord(
+        "evil.example/models", *("v", "sha256:0", "sha256:1", "", record.digest, 1, 1)
+    )
+    files |= {"image.json": other.to_json()}
+    files |= {"scanned.json": json.dumps(about).encode()} if scanned else {}
+    history.untag(f"release/{record.version}")
+    shop.ledger().add_release(record, files, "a release\n")
+    with pytest.raises(GateRefused, match="was not released by invoke build") as refusal:
+        shop.promote(record, shop.staging)
+    assert why in refusal.value.why
+    history.forge("staging", record)
+    assert any(one.startswith("bundle: ") and why in one for one in audited(history, tmp_path))
+
+
 def soaking(policy: Policy) -> Policy:
     first, last = policy.environments
     return replace(policy, environments=(first, replace(last, soak_minutes=60)))
@@ -375,6 +411,52 @@ def test_a_stray_reference_is_named_and_ends_no_command(
     assert shop.rollback(shop.staging).outcome == VERIFIED
 
 
+def from_elsewhere(attacker: Attacker, content: Mapping[str, bytes]) -> str:
+    """Push a commit that the attacked clone does not have, under a name of the ledger; return it.
+
+    Some file's name in it may be one that git itself would not take.
+    """
+    other = attacker.history.shop.folder.parent / "elsewhere"
+    git(other.parent, "clone", "--quiet", str(attacker.history.remote), str(other))
+    git(other, "config", "user.name", "Eve")
+    git(other, "config", "user.email", "eve@example.com")
+    shop = attacker.history.shop
+    hers = replace(shop, folder=other, machine=replace(shop.machine, repository=Repository(other)))
+    eve = Attacker(replace(attacker.history, shop=hers))
+    tree = eve.tree({name: ("100644", eve.blob(one)) for name, one in content.items()})
+    commit = eve.repository.write_commit(tree, [], "mine")
+    eve.push("refs/tags/release/evil", commit)
+    return commit
+
+
+@pytest.mark.parametrize("setting", ["transfer.fsckObjects", "fetch.fsckObjects"])
+def test_an_object_that_git_would_not_take_ends_no_command_of_who_is_strict(
+    attacker: Attacker, tmp_path: Path, setting: str
+) -> None:
+    shop = attacker.history.shop
+    from_elsewhere(attacker, {"../../evil": b"evil"})
+    git(shop.folder, "config", setting, "true")
+    record = shop.release(b"as always")
+    assert shop.promote(record, shop.staging).outcome == VERIFIED
+    assert any(
+        "release/evil: that is no version" in one for one in audited(attacker.history, tmp_path)
+    )
+
+
+def test_names_that_are_no_text_or_too_many_for_one_command_end_no_command(
+    attacker: Attacker, tmp_path: Path
+) -> None:
+    shop, packed = attacker.history.shop, attacker.history.remote / "packed-refs"
+    commit = from_elsewhere(attacker, {"evil": b"evil"})
+    names = [f"approval/evil/{number:05}{'x' * 190}".encode() for number in range(12_000)]
+    lines = [commit.encode() + b" refs/tags/" + name for name in (*names, b"approval/\xff")]
+    stored = packed.read_bytes().rstrip(b"\n").split(b"\n")
+    pairs = [line for line in stored if not line.startswith((b"#", b"^"))] + lines
+    packed.write_bytes(b"".join(line + b"\n" for line in sorted(pairs, key=lambda one: one[41:])))
+    record = shop.release(b"as always")
+    assert shop.promote(record, shop.staging).outcome == VERIFIED
+
+
 SETTINGS = (
     "log.showSignature=true",
     "trailer.separators=%",
@@ -386,10 +468,13 @@ SETTINGS = (
     "core.abbrev=4",
     "push.followTags=true",
     "push.gpgSign=true",
+    "push.pushOption=ci.skip",
     "fetch.prune=true",
     "fetch.pruneTags=true",
     "tag.gpgSign=true",
     "commit.gpgSign=true",
+    "gpg.format=openpgp",
+    "core.autocrlf=true",
     "core.hooksPath=hooks",
 )
 
@@ -416,6 +501,27 @@ def test_no_setting_of_git_changes_what_is_read_or_written(
     assert audited(history, tmp_path) == []
 
 
+@pytest.mark.parametrize("way", ["replacement", "grafts", "GIT_GRAFT_FILE", "GIT_SHALLOW_FILE"])
+def test_nothing_in_a_clone_changes_which_commit_comes_after_which(
+    history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """What was not merged would be an ancestor of the default branch, or what was merged none."""
+    shop = history.shop
+    newest = git(shop.folder, "rev-parse", "origin/main")
+    record = unmerged(shop)
+    if way == "replacement":
+        git(shop.folder, "replace", "--graft", newest, record.commit)
+    else:
+        file = shop.folder / ".git/info/grafts" if way == "grafts" else tmp_path / "parents"
+        file.write_text(newest + f" {record.commit}" * (way != "GIT_SHALLOW_FILE") + "\n")
+        monkeypatch.setenv(way, str(file)) if way.startswith("GIT_") else None
+    with pytest.raises(PreconditionFailed, match="is not on the default branch"):
+        shop.promote(record, shop.staging)
+    shop.rollback(shop.staging)
+    shop.unhold(shop.staging)
+    assert shop.promote(history.releases[2], shop.staging).outcome == VERIFIED
+
+
 @pytest.mark.usefixtures("platforms")
 def test_a_repository_with_sha_256_objects_is_a_ledger_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -430,6 +536,27 @@ def test_a_repository_with_sha_256_objects_is_a_ledger_too(
     assert shop.rollback(shop.prod).release == first.version
     found = audit(shop.ledger(), shop.machine.policy).findings
     assert [str(one) for one in found] == []
+
+
+@pytest.mark.parametrize("kind", ["a worktree", "a clone that borrows its objects"])
+def test_a_repository_whose_objects_are_elsewhere_is_a_ledger_too(
+    history: History, tmp_path: Path, kind: str
+) -> None:
+    main, folder = history.shop, tmp_path / "other"
+    if kind == "a worktree":
+        git(main.folder, "worktree", "add", "--quiet", "--detach", str(folder))
+    else:
+        reference = f"--reference={main.folder}"
+        git(tmp_path, "clone", "--quiet", reference, str(history.remote), str(folder))
+        git(folder, "config", "user.name", "Ada")
+        git(folder, "config", "user.email", "ada@example.com")
+    shop = replace(
+        main, folder=folder, machine=replace(main.machine, repository=Repository(folder))
+    )
+    record = shop.release(b"from there")
+    shop.promote(record, shop.staging)
+    assert shop.rollback(shop.staging).outcome == VERIFIED
+    assert audited(history, tmp_path) == []
 
 
 def test_nobody_who_may_only_push_can_end_a_rollback(attacker: Attacker) -> None:
