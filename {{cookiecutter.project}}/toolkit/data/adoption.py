@@ -139,7 +139,7 @@ def plan(places: Places, request: Request) -> dict[Path, bytes]:
         (draft / places.quality.name).write_text(quality_text, encoding="utf-8")
         made = acceptance.first(reference.make(adopted, dataset, contract))
         reports.write_bytes(contract.reference, reference.to_json(made))
-        _rehearse(contract, draft / places.quality.name, trained)
+        _rehearse(adopted, contract, draft / places.quality.name, trained)
         summary = adoption_text.summary(name, source, columns, trained, dataset, contract)
     return {
         folder / name: source.content,
@@ -158,7 +158,9 @@ def _quality(text: str, trained: FirstTraining) -> str:
     return adoption_text.quality(text, trained.rules)
 
 
-def _rehearse(contract: Contract, quality: Path, trained: FirstTraining) -> None:
+def _rehearse(
+    adopted: table.Table, contract: Contract, quality: Path, trained: FirstTraining
+) -> None:
     """Refuse a table whose own checks would fail on what is about to be written.
 
     Raises
@@ -167,7 +169,7 @@ def _rehearse(contract: Contract, quality: Path, trained: FirstTraining) -> None
         With every reason.
     """
     policy = policy_file.load(quality, contract.package)
-    data = load_training_data(contract, policy)
+    data = load_training_data(contract, policy, adopted)
     if failures := list(rehearsal.failures(data, policy, trained.quick, trained.trained)):
         raise DataError(
             "\n".join(failures),
@@ -322,6 +324,8 @@ def _sample(source: Source, dataset: datasets.Dataset) -> bytes:
     dialect = source.dialect
     text = few.to_csv(
         index=False,
+        # At once: pandas takes the fewer rows at a time the more columns there are.
+        chunksize=SAMPLE_ROWS,
         header=list(source.header),
         sep=dialect.sep,
         quotechar=dialect.quotechar,

@@ -169,7 +169,7 @@ def representative_rows(dataset: Dataset, contract: Contract) -> npt.NDArray[np.
             if not np.isnan(values).all():
                 rows.update((int(np.nanargmin(values)), int(np.nanargmax(values))))
         else:
-            rows.update(np.flatnonzero(~pd.Series(values).duplicated()).tolist())
+            rows.update(np.flatnonzero(~pd.Series(values, dtype=object).duplicated()).tolist())
     count = len(contract.features)
     most = max(1, min(MAX_CUSTOMERS, VALUES // count, LOOK_UPS // count**2))
     return np.array(sorted(rows)[:most])
