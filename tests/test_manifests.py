@@ -178,8 +178,8 @@ def test_the_objects_find_one_another(objects: list[Manifest]) -> None:
     [namespace] = {each["metadata"]["namespace"] for each in objects}
     assert {each["metadata"]["name"] for each in objects} == {name}
     assert namespace in (f"{name}-staging", f"{name}-prod")
-    # The longest is the canary's: a name that is a label too.
-    assert len(f"{name}-canary") <= 63 and len(namespace) <= 63
+    # The longest is that of a canary's control: a name that is a label too.
+    assert len(f"{name}-control") <= 63 and len(namespace) <= 63
     by_name = {"app.kubernetes.io/name": name}
     assert of_kind(objects, "Service")["spec"]["selector"] == by_name
     assert of_kind(objects, "PodDisruptionBudget")["spec"]["selector"] == {"matchLabels": by_name}
@@ -353,10 +353,10 @@ def test_a_release_may_change_what_it_renders_and_nothing_else(
         ]
 
     groups = {each["apiVersion"].rpartition("/")[0] for each in objects}
-    canary = f"{deploy.name}-canary"
+    tried = f"{deploy.name}-canary", f"{deploy.name}-control"
     assert may("create") == [{"pods/proxy", "services/proxy"}, rendered]
-    assert may("patch", deploy.name, canary) == [rendered]
-    assert may("delete", deploy.name, canary) == [{"deployments"}]
+    assert may("patch", deploy.name, *tried) == [rendered]
+    assert may("delete", deploy.name, *tried) == [{"deployments"}]
     [changing] = [rule for rule in rules if "patch" in rule["verbs"]]
     assert set(changing["apiGroups"]) == groups
     verbs = {verb for rule in rules for verb in rule["verbs"]}

@@ -6,7 +6,9 @@ Both sides are measured window by window until `canary.verdict` says pass, fail 
 from __future__ import annotations
 
 import json
+import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
@@ -15,15 +17,20 @@ from .canary.answers import warning
 from .canary.traffic import TIMEOUT_S, Replay
 from .canary.verdict import FAIL, INCONCLUSIVE, PASS, Judgement, Side, Window, guardrail, judge
 from .errors import NotServing, ReleaseFailed, Undecided
-from .platforms.protocol import Instance, Platform
-from .policy import CanaryPolicy
+from .platforms.protocol import CONTROL, Instance, Platform
+from .policy import WARM_UP, CanaryPolicy
 from .progress import Progress
 from .records import Record
 
 SCHEMA = 1
 # From this many requests on an analysis rules out a regression of 25 % and not only of 50 %.
 ENOUGH_REQUESTS = 500
+# A server is steady when its median is no more than this share below that of the window before, and
+# so many requests say so.
+STEADY, FEWEST_TO_TELL = 0.1, 20
 QUANTILES = 100
+# With docker each look at a server is a process beside it, in its own share of the machine.
+LOOK_EVERY_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,8 @@ class Analysis:
     windows : tuple of Window
     synthetic : bool
         Whether held-out customers were sent, because too few real requests came.
+    warm_up : int
+        The windows before them, which do not count.
     policy : CanaryPolicy
     warning : str
         How the answers differ from those of the release before, or empty.
@@ -44,6 +53,7 @@ class Analysis:
     judgement: Judgement
     windows: tuple[Window, ...]
     synthetic: bool
+    warm_up: int
     policy: CanaryPolicy
     warning: str = ""
 
@@ -63,6 +73,7 @@ class Analysis:
             "verdict": self.judgement.verdict,
             "reasons": self.judgement.reasons,
             "synthetic": self.synthetic,
+            "warm_up": self.warm_up,
             "warning": self.warning,
             "policy": asdict(self.policy),
             "figures": self.judgement.figures,
@@ -107,11 +118,11 @@ def analyse(
     Parameters
     ----------
     platform : Platform
-        Runs the release on `CanaryPolicy.instances` servers already, and on the others another.
+        Runs the canary and its control already.
     record : Record
         The release that is tried.
     before : str
-        The release that the other servers run.
+        The release that the control runs.
     cases : bytes
         The bundle's ``smoke.json``: the requests to replay where too few real ones come.
     guard : callable
@@ -120,13 +131,17 @@ def analyse(
     watch = _Watch(platform, record, policy, progress, guard)
     synthetic = not watch.has_enough_traffic()
     replay = platform.replay(json.loads(cases)["replay"], policy.requests_per_s)
+    warm_up: list[Window] = []
     windows: list[Window] = []
     judgement = Judgement(INCONCLUSIVE, ("no window has ended",), {})
     with replay.running() if synthetic else nullcontext():
+        # Errors count from the first window on, and end this at once.
+        while not (_is_warm(warm_up) or guardrail(warm_up, policy)):
+            warm_up.append(watch.window(replay))
         for number in range(1, policy.looks * policy.windows + 1):
-            windows.append(watch.window(replay if synthetic else None))
+            windows.append(watch.window(replay))
             watch.show(number, windows[-1])
-            broken = guardrail(windows, policy)
+            broken = guardrail([*warm_up, *windows], policy)
             if broken:
                 judgement = Judgement(FAIL, (broken,), judge(windows, policy).figures)
                 break
@@ -135,7 +150,7 @@ def analyse(
                 if judgement.verdict in (PASS, FAIL):
                     break
     difference = warning(replay.answers(before), replay.answers(record.version))
-    return Analysis(judgement, tuple(windows), synthetic, policy, difference)
+    return Analysis(judgement, tuple(windows), synthetic, len(warm_up), policy, difference)
 
 
 def conclude(analysis: Analysis) -> None:
@@ -173,14 +188,14 @@ class _Watch:
         """Wait for the end of a window and return the requests of both sides in it."""
         until = time.monotonic() + self.policy.window_s
         while time.monotonic() < until:
-            time.sleep(min(0.5, max(0.0, until - time.monotonic())))
+            time.sleep(min(LOOK_EVERY_S, max(0.0, until - time.monotonic())))
             self._require_ready()
         self.guard()
         baseline, canary = self._side(self._baseline), self._side(self._canary)
-        lost = replay.unanswered() if replay else 0
-        # Nobody can tell which side has not answered: it counts against the new one.
-        latencies = (*canary.latencies_ms, *[TIMEOUT_S * 1000.0] * lost)
-        return Window(baseline, Side(latencies, canary.errors + lost))
+        unanswered = replay.unanswered() if replay else Counter[str]()
+        lost = sum(unanswered.pop(one.address, 0) for one in self._baseline)
+        # Where nobody can tell which side has not answered, it counts against the new one.
+        return Window(_with_lost(baseline, lost), _with_lost(canary, unanswered.total()))
 
     def show(self, number: int, window: Window) -> None:
         """Show how far the analysis has come."""
@@ -206,17 +221,46 @@ class _Watch:
         observation = self.platform.observe()
         serving = [one for one in observation.instances if one.state != "draining"]
         canary = [one for one in serving if one.release == self.record.version]
-        baseline = [one for one in serving if one.release != self.record.version]
-        if observation.trouble or not canary or not baseline:
+        others = [one for one in serving if one.release != self.record.version]
+        # A supervisor that an earlier version has started does not say which is the control.
+        control = [one for one in others if one.track == CONTROL] or others
+        if observation.trouble or not canary or not control:
             raise NotServing(observation.trouble or "the two sides of the canary do not both run")
-        return canary, baseline
+        return canary, control
 
     def _require_ready(self) -> None:
-        """Raise `NotServing` when a server of the canary was lost or restarted."""
-        canary, _ = self._sides()
-        known = {one.address for one in self._canary}
-        for one in canary:
-            if one.state != "ready" or one.restarts or one.address not in known:
-                raise NotServing(f"the canary's server {one.address} was lost, or restarted")
-        if len(canary) != len(known):
-            raise NotServing("the canary has lost a server")
+        """Raise `NotServing` when a server of the canary or its control was lost or restarted."""
+        sides = zip(
+            ("canary", "control"), (self._canary, self._baseline), self._sides(), strict=True
+        )
+        for name, before, now in sides:
+            known = {one.address: one.restarts for one in before}
+            for one in now:
+                if one.state != "ready" or one.restarts != known.get(one.address):
+                    raise NotServing(f"the {name}'s server {one.address} was lost, or restarted")
+            if len(now) != len(known):
+                raise NotServing(f"the {name} has lost a server")
+
+
+def _is_warm(windows: Sequence[Window]) -> bool:
+    """Return whether no side gets faster any more, as young servers do, or whether that is enough.
+
+    What is compared is how the releases serve, not how they start.
+    """
+    if len(windows) < 2:
+        return False
+    before, now = windows[-2:]
+    are_steady = _is_steady(before.canary, now.canary) and _is_steady(before.baseline, now.baseline)
+    return are_steady or len(windows) == WARM_UP
+
+
+def _is_steady(before: Side, now: Side) -> bool:
+    if min(before.requests, now.requests) < FEWEST_TO_TELL:
+        return False
+    earlier, later = (statistics.median(side.latencies_ms) for side in (before, now))
+    return later >= (1 - STEADY) * earlier
+
+
+def _with_lost(side: Side, lost: int) -> Side:
+    """Return a side with requests that were never answered."""
+    return Side((*side.latencies_ms, *[TIMEOUT_S * 1000.0] * lost), side.errors + lost)

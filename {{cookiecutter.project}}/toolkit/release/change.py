@@ -30,7 +30,7 @@ from .files import write_file
 from .git import NETWORK_TIMEOUT_S, REMOTE, GitFailed, Push, Repository
 from .ledger import CANARY, Ledger
 from .plan import Plan, Serving
-from .platforms.protocol import Platform
+from .platforms.protocol import STABLE, Platform
 from .progress import Progress
 from .records import Record
 from .smoke import FILE_NAME as SMOKE_NAME
@@ -70,6 +70,8 @@ def verify(platform: Platform, record: Record, cases: bytes) -> None:
     for instance in observation.instances:
         if instance.digest != record.digest or instance.state != "ready":
             raise NotServing(f"{instance.address} runs {instance.release}, {instance.state}")
+        if instance.track != STABLE:
+            raise NotServing(f"{instance.address} is a server of a canary")
         smoke(instance.address, record, cases, platform.ask)
     try:
         smoke(observation.endpoint, record, cases, platform.ask)

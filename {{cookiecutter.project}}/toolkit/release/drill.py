@@ -182,7 +182,7 @@ def _result(machine: Machine, plan: Plan, seconds: float, replay: Replay, sandbo
         seconds=round(seconds, 1),
         budget_s=machine.policy.drill_budget_s,
         requests=replay.asked,
-        unanswered=replay.unanswered() + replay.failed,
+        unanswered=replay.unanswered().total() + replay.failed,
         sandbox=sandbox,
     )
 

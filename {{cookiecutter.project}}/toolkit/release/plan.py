@@ -131,7 +131,8 @@ class Plan:
             if not servers:
                 share = f"{canary.instances} additional server{'s' * (canary.instances > 1)}"
             least = f"{canary.windows} windows of {canary.window_s} s"
-            steps.insert(2, Step("canary", f"canary on {share}, {least}, or more if in doubt"))
+            text = f"canary on {share}, beside a control; {least}, or more if in doubt"
+            steps.insert(2, Step("canary", text))
         if self.begun == "promote":
             # The killed command did what it could: either that serves, or it is undone.
             steps = [step for step in steps if step.name not in ("preflight", "apply")]

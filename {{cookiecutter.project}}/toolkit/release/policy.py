@@ -13,6 +13,9 @@ from .freeze import Freeze
 # authors of all that comes with it may not approve it. Older releases keep the rules of their time.
 MERGED_SINCE = 2
 
+# The most windows of a canary that pass until both sides are steady, and do not count.
+WARM_UP = 4
+
 # What `invoke propose` does with a release: open an issue, or promote it at once.
 PROPOSE, PROMOTE = "propose", "promote"
 
@@ -46,7 +49,7 @@ class CanaryPolicy(Rules):
     Parameters
     ----------
     instances : int
-        How many of the environment's servers run it; they get that share of the requests.
+        How many servers run it, beside as many that run the release before.
     window_s : int
         Seconds that a window lasts; `Rules` has the number of windows and the limits.
     requests_per_s : int
@@ -60,7 +63,7 @@ class CanaryPolicy(Rules):
     @property
     def longest_s(self) -> int:
         """The seconds that it may take, with the first window, which only counts requests."""
-        return (self.looks * self.windows + 1) * self.window_s
+        return (1 + WARM_UP + self.looks * self.windows) * self.window_s
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,13 @@
     python -m toolkit.serving --bundle DIR --host 127.0.0.1 --port 8000
     python -m toolkit.serving --bundle DIR --fd 3 --fd 4
 
-With --fd it serves on inherited listening sockets.
+With --fd it serves on inherited listening sockets. With CONNECTIONS=close in its environment, as in
+a canary, each response asks its client to reconnect.
 """
 
 import argparse
 import json
+import os
 import socket
 import sys
 from collections.abc import Iterable
@@ -30,6 +32,8 @@ from .proof import prove
 RELEASE_FILE = "release.json"
 # Longer than a keep-alive client pauses: a server that closes first may lose its next request.
 KEEP_ALIVE_S = 75
+# Set by the platforms of toolkit.release.
+CONNECTIONS, CLOSE = "CONNECTIONS", "close"
 
 
 def identity(bundle: Path, predictor: Predictor) -> dict[str, str | None]:
@@ -97,7 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ToolkitError as error:
         print(f"{error}\nNext: {error.next_step}.", file=sys.stderr)
         return error.exit_code
-    drain = Drain()
+    drain = Drain(of_canary=os.environ.get(CONNECTIONS) == CLOSE)
     connections = Connections(Limits(connections=raise_file_limit(Limits.connections)))
     config = uvicorn.Config(
         create_app(predictor, expectation, version, drain, connections.metrics),

@@ -14,9 +14,24 @@ GRACE_S = 1.0
 
 @dataclass
 class Drain:
-    """Whether the server is shutting down: set by the server, read by the application."""
+    """Whether clients shall reconnect: set by the server, read by the application.
+
+    Parameters
+    ----------
+    begun : bool
+        Whether the server is shutting down.
+    of_canary : bool
+        Whether it is compared with another server: a client that kept its connection would load
+        one of the two for as long as it lives.
+    """
 
     begun: bool = False
+    of_canary: bool = False
+
+    @property
+    def closes(self) -> bool:
+        """Whether each response is the last one of its connection."""
+        return self.begun or self.of_canary
 
 
 class DrainingServer(uvicorn.Server):

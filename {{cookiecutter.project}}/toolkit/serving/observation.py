@@ -44,7 +44,7 @@ class Observation:
     registry
         The registry of the metrics.
     drain
-        Whether the server is shutting down: then responses ask clients to reconnect.
+        Whether responses ask clients to reconnect.
     release
         The value of the header ``X-Release`` of every response.
     """
@@ -87,7 +87,7 @@ class Observation:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                own = self._last_headers if self._drain.begun else self._headers
+                own = self._last_headers if self._drain.closes else self._headers
                 message["headers"] = [
                     *message["headers"],
                     *own,

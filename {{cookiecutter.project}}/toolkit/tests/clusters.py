@@ -26,7 +26,8 @@ from .workshop import Workshop, commit, free_port, git
 
 NAME = "churn"
 NAMESPACE = "churn-prod"
-DEPLOYMENT, SERVICE, CANARY = f"Deployment/{NAME}", f"Service/{NAME}", f"Deployment/{NAME}-canary"
+DEPLOYMENT, SERVICE = f"Deployment/{NAME}", f"Service/{NAME}"
+CANARY, CONTROL = f"{DEPLOYMENT}-canary", f"{DEPLOYMENT}-control"
 AUTOSCALER = f"HorizontalPodAutoscaler/{NAME}"
 # Short, but longer than any successful change takes.
 TIMEOUT_S = 10
@@ -170,10 +171,11 @@ class ClusterShop:
         return look(self.machine, self.workshop.ledger(), self.prod)
 
     def serves(self, record: Record) -> bool:
-        """Return whether every pod runs a release, and no canary is left."""
+        """Return whether every pod runs a release, and neither a canary nor its control is left."""
         image = self.image(record)
         every = {f"{image.repository}:{image.tag}@{image.digest}"}
-        return self.cluster.images() == every and CANARY not in self.cluster.objects()
+        left = {CANARY, CONTROL} & set(self.cluster.objects())
+        return self.cluster.images() == every and not left
 
     def changed(self, **settings: Any) -> ClusterShop:
         """Return the same with other settings of its environment."""

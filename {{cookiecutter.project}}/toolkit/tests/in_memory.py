@@ -112,7 +112,7 @@ class InMemoryPlatform:
         raise AssertionError("this platform keeps no log")
 
     def replay(self, requests: Sequence[Any], per_second: int) -> Replay:
-        return Replay(self.address, requests, per_second)
+        return Replay([self.address], requests, per_second)
 
     def changed(self, desired: Mapping[str, bytes]) -> str:
         return ""

@@ -250,6 +250,11 @@ class Workshop:
                 f"port = {one.port}\ninstances = {one.instances}",
                 f"ready_timeout_s = {one.ready_timeout_s}",
             ]
+            if one.canary:
+                lines += [
+                    f"[environments.{one.name}.canary]\nwindows = {one.canary.windows}",
+                    f"window_s = {one.canary.window_s}\nlooks = {one.canary.looks}",
+                ]
         (self.folder / "release.toml").write_text("\n".join(lines), encoding="utf-8")
 
     def hold(self, environment: Environment, reason: str) -> Event | None:

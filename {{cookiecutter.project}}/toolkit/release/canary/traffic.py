@@ -7,6 +7,7 @@ import itertools
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,15 +64,15 @@ class Reply:
 
 
 class Replay:
-    """Replays requests for held-out customers to an environment, as its clients send them.
+    """Replays requests for held-out customers, as an environment's clients send them.
 
-    Every request has a connection of its own, so that the kernel spreads them evenly over the
-    servers; both sides get the same requests at the same time.
+    Every address gets the same requests at the same time. Each has a connection of its own, so that
+    the kernel spreads those to an environment's own address evenly over its servers.
 
     Parameters
     ----------
-    endpoint : str
-        ``http://host:port`` of the environment.
+    addresses : sequence of str
+        ``http://host:port`` of each.
     requests : sequence
         The bodies, sent again and again.
     per_second : int
@@ -79,20 +80,20 @@ class Replay:
     `asked` counts the requests, and `failed` those answered with a server error.
     """
 
-    def __init__(self, endpoint: str, requests: Sequence[Any], per_second: int) -> None:
-        self._endpoint = endpoint
-        self._bodies = itertools.cycle(enumerate(json.dumps(one).encode() for one in requests))
+    def __init__(self, addresses: Sequence[str], requests: Sequence[Any], per_second: int) -> None:
+        bodies = enumerate(json.dumps(one).encode() for one in requests)
+        self._turns = itertools.cycle(itertools.product(bodies, addresses))
         self._pause_s = THREADS / per_second
         self._lock = threading.Lock()
         self._stopped = threading.Event()
-        self._unanswered = 0
+        self._unanswered: Counter[str] = Counter()
         self.asked = self.failed = 0
         self._answers: dict[tuple[str, int], list[float]] = {}
 
-    def unanswered(self) -> int:
-        """Return how many requests got no answer since this was called last."""
+    def unanswered(self) -> Counter[str]:
+        """Return how many requests to each address got no answer since this was called last."""
         with self._lock:
-            count, self._unanswered = self._unanswered, 0
+            count, self._unanswered = self._unanswered, Counter()
         return count
 
     def answers(self, release: str) -> list[float]:
@@ -122,22 +123,20 @@ class Replay:
         while not self._stopped.wait(max(0.0, due - time.monotonic())):
             due += self._pause_s
             with self._lock:
-                which, body = next(self._bodies)
+                (which, body), address = next(self._turns)
                 self.asked += 1
             try:
-                reply = self.send(body)
+                reply = self.send(address, body)
                 with self._lock:
                     self._answers[reply.release, which] = list(numbers_in(reply.answer))
                     self.failed += reply.status >= SERVER_ERROR
             except (OSError, ValueError, http.client.HTTPException):
                 with self._lock:
-                    self._unanswered += 1
+                    self._unanswered[address] += 1
 
-    def send(self, body: bytes) -> Reply:
+    def send(self, address: str, body: bytes) -> Reply:
         """Send one request; any exception means that there was no answer."""
-        connection = http.client.HTTPConnection(
-            self._endpoint.removeprefix("http://"), timeout=TIMEOUT_S
-        )
+        connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=TIMEOUT_S)
         try:
             headers = {"Content-Type": "application/json", "Connection": "close"}
             connection.request("POST", PATH, body, headers)

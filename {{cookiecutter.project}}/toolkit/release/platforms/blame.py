@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,15 @@ SYSTEM = re.compile(
     "|cannot open shared object file|version `GLIBC|No module named 'encodings'"
     "|Temporary failure in name resolution|Name or service not known|Stale file handle"
 )
+
+
+@contextmanager
+def of_the_machine() -> Iterator[None]:
+    """Turn a failure of the release that serves, as a canary's control, into `NotServing`."""
+    try:
+        yield
+    except ReleaseFailed as error:
+        raise NotServing(f"the canary's control does not start: {error}") from None
 
 
 def ended_by_itself(code: int, log: str) -> bool:

@@ -32,9 +32,9 @@ from ..policy import Environment, Policy
 from ..records import Record
 from ..smoke import BUSY, ask_over_http
 from . import protocol, socket_holder, socket_taker
-from .blame import ended_by_itself
+from .blame import ended_by_itself, of_the_machine
 from .process import exclusive, manifest_of, state_directory
-from .protocol import Instance, Observation, Unseen
+from .protocol import CANARY, CONNECTIONS, CONTROL, STABLE, Instance, Observation, Unseen
 
 MANIFEST = "docker.json"
 PORT = 8080
@@ -53,6 +53,7 @@ BEGINNING = "1970-01-01T00:00:01Z"
 # Labels: the container's environment, and what runs in it.
 PROJECT, ENVIRONMENT, SLOT = "release.project", "release.environment", "release.slot"
 RELEASE, DIGEST, OWN_PORT = "release.version", "release.digest", "release.port"
+TRACK = "release.track"
 ADDRESS, SLOTS = "release.address", "release.slots"
 HOLDER = "holder"
 # Labels of an image, as its Dockerfile sets them.
@@ -179,7 +180,12 @@ class DockerPlatform:
     ) -> None:
         """Give some of the slots to the new release: the kernel gives each slot an equal share."""
         new, old = manifest_of(desired, MANIFEST), manifest_of(before, MANIFEST)
-        self._serve([new] * instances + [old] * (new["instances"] - instances), guard)
+        others = [old] * (new["instances"] - instances)
+        tried = [new | {"track": CANARY}] * instances
+        self._serve(tried + others, guard)
+        control = [one | {"track": CONTROL} for one in others[:instances]]
+        with of_the_machine():
+            self._serve(tried + control + others[instances:], guard)
 
     def answered(self, address: str, mark: str) -> tuple[Side, str]:
         """Read on in a container's log; a mark is the engine's time of the last line."""
@@ -197,8 +203,8 @@ class DockerPlatform:
         return side_of(b"\n".join(line for _, line in newer)), last
 
     def replay(self, requests: Sequence[Any], per_second: int) -> Replay:
-        """Return a replay to the environment's address."""
-        return Replay(self.observe().endpoint, requests, per_second)
+        """Return a replay to the environment's address: the kernel chooses the server."""
+        return Replay([self.observe().endpoint], requests, per_second)
 
     def stop(self, event: str, guard: Callable[[], None]) -> None:
         """Drain every server, then end the holder."""
@@ -315,7 +321,7 @@ class DockerPlatform:
                 _end(one)
 
     def _start(self, slot: int, holder: Container, manifest: Mapping[str, Any]) -> Container:
-        port = random.choice(OWN_PORTS)
+        port, track = random.choice(OWN_PORTS), manifest.get("track", STABLE)
         server = self._run(
             manifest["image"],
             str(slot),
@@ -328,7 +334,9 @@ class DockerPlatform:
                 RELEASE: manifest["release"],
                 DIGEST: manifest["digest"],
                 OWN_PORT: str(port),
+                TRACK: track,
             },
+            variables=dict([CONNECTIONS]) if track != STABLE else {},
             network_mode=f"container:{holder.id}",
         )
         deadline = time.monotonic() + manifest["ready_timeout_s"]
@@ -354,6 +362,7 @@ class DockerPlatform:
         name: str,
         script: list[str],
         labels: dict[str, str],
+        variables: dict[str, str] | None = None,
         ports: dict[str, tuple[str, int]] | None = None,
         network_mode: str | None = None,
     ) -> Container:
@@ -363,6 +372,7 @@ class DockerPlatform:
             detach=True,
             name=f"{self.policy.project}-{self.environment.name}-{name}",
             labels=self._labels | {SLOT: slot} | labels,
+            environment=variables,
             read_only=True,
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
@@ -390,6 +400,7 @@ def _serves(container: Container, manifest: Mapping[str, Any]) -> bool:
     return (
         container.status == "running"
         and container.labels[DIGEST] == manifest["digest"]
+        and _track(container) == manifest.get("track", STABLE)
         and container.image is not None
         and container.image.id == manifest["image_id"]
     )
@@ -407,7 +418,13 @@ def _instance(container: Container) -> Instance:
         pid=int(container.attrs["State"]["Pid"]),
         state=state,
         restarts=int(container.attrs["RestartCount"]),
+        track=_track(container),
     )
+
+
+def _track(container: Container) -> str:
+    # Containers of an earlier version have no such label.
+    return str(container.labels.get(TRACK, STABLE))
 
 
 def _since(servers: Sequence[Container]) -> str:

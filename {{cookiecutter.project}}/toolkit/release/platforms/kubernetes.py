@@ -25,9 +25,10 @@ from ..images.record import ImageRecord, image_of
 from ..policy import ClusterEnvironment, Policy
 from ..records import Record
 from . import managed_fields, manifests
+from .blame import of_the_machine
 from .kubectl import Kubectl, KubectlFailed, retried
-from .manifests import CANARY, CONTAINER, DIGEST, IMAGE_ID, PORT, STABLE, TRACK, VERSION, Manifests
-from .protocol import Instance, Observation, Unseen
+from .manifests import CONTAINER, DIGEST, IMAGE_ID, PORT, TRACK, VERSION, Manifests
+from .protocol import CANARY, CONTROL, STABLE, Instance, Observation, Unseen, compared
 from .rollout import Rollout, has_ended, is_new, is_ready, is_settled, one_line, settled_at
 
 # A restart of the API server takes no longer than this; beyond it is an outage.
@@ -171,15 +172,20 @@ class KubernetesPlatform:
         guard: Callable[[], None],
         report: Callable[[str], None],
     ) -> None:
-        """Start some pods of the release beside the others, under the same Service."""
-        state = manifests.read(desired)
-        deployment = state.canary(instances)
-        rollout = self._rollout(state, deployment["metadata"]["name"], report)
-        with serving("the cluster does not accept the canary"):
-            self._retried(lambda: self._cluster.would_apply([deployment], "--force-conflicts"))
+        """Start pods of both releases beside the others, under the same Service."""
+        states = {CANARY: manifests.read(desired), CONTROL: manifests.read(before)}
+        started = [state.beside(track, instances) for track, state in states.items()]
+        canary, control = (
+            self._rollout(state, one["metadata"]["name"], report)
+            for state, one in zip(states.values(), started, strict=True)
+        )
+        with serving("the cluster does not accept the canary and its control"):
+            self._retried(lambda: self._cluster.would_apply(started, "--force-conflicts"))
             guard()
-            self._retried(lambda: self._cluster.apply([deployment], self.environment.timeout_s))
-        rollout.wait()
+            self._retried(lambda: self._cluster.apply(started, self.environment.timeout_s))
+        canary.wait()
+        with of_the_machine():
+            control.wait()
 
     def answered(self, address: str, mark: str) -> tuple[Side, str]:
         """Read the counts of a pod's metrics; a mark holds the counts of an earlier time."""
@@ -194,7 +200,7 @@ class KubernetesPlatform:
         return now.since(Counts.read(mark) if mark else now), now.mark()
 
     def replay(self, requests: Sequence[Any], per_second: int) -> Replay:
-        """Return a replay to the Service through the API server's proxy, which chooses a pod."""
+        """Return a replay to the pods of both, through the API server's proxy."""
         return _Proxied(self, requests, per_second)
 
     def stop(self, event: str, guard: Callable[[], None]) -> None:
@@ -377,13 +383,13 @@ class _Proxied(Replay):
     def __init__(
         self, platform: KubernetesPlatform, requests: Sequence[Any], per_second: int
     ) -> None:
-        super().__init__(platform.observe().endpoint, requests, per_second)
+        super().__init__(compared(platform.observe()), requests, per_second)
         self._platform = platform
 
-    def send(self, body: bytes) -> Reply:
+    def send(self, address: str, body: bytes) -> Reply:
         """Send one request; unanswered ones are in the pods' own metrics."""
         try:
-            answer = self._platform.ask(self._endpoint, PATH, json.loads(body))
+            answer = self._platform.ask(address, PATH, json.loads(body))
         except NotServing:
             return Reply("", SERVER_ERROR, None)
         except Unreachable:
@@ -424,6 +430,7 @@ def _instance(pod: Mapping[str, Any]) -> Instance:
         pid=0,
         state="ready" if is_ready(pod) else "failed" if restarts else "starting",
         restarts=restarts,
+        track=_track(pod),
     )
 
 

@@ -23,6 +23,7 @@ from ..images.record import ImageRecord
 from ..policy import ClusterEnvironment, Policy
 from ..records import Record
 from . import kubectl
+from .protocol import CANARY, CONNECTIONS, STABLE
 
 MANIFEST = "kubernetes.yaml"
 # Read by Argo CD or Flux, which watch the branch: it names the only other file that they need.
@@ -31,7 +32,7 @@ HEADER = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomizatio
 
 # Labels of all objects.
 PROJECT, ENVIRONMENT = "release.project", "release.environment"
-TRACK, STABLE, CANARY = "track", "stable", "canary"
+TRACK = "track"
 # Annotations of the Deployment and its pods: what runs, and the event that deployed it.
 VERSION, DIGEST, EVENT = "release.version", "release.digest", "release.event"
 IMAGE_ID = "release.image-id"
@@ -76,18 +77,21 @@ class Manifests:
         ]
         return max(bounds, default=0)
 
-    def canary(self, instances: int) -> dict[str, Any]:
-        """Return a second Deployment under the same Service, which selects only its own pods."""
+    def beside(self, track: str, instances: int) -> dict[str, Any]:
+        """Return a Deployment for a canary or its control, under the same Service.
+
+        It selects only its own pods. Both have a canary's label, by which they are removed.
+        """
         deployment = copy.deepcopy(self.deployment)
-        deployment["metadata"]["name"] += f"-{CANARY}"
+        deployment["metadata"]["name"] += f"-{track}"
+        deployment["metadata"]["labels"][TRACK] = CANARY
         spec = deployment["spec"]
         spec["replicas"] = instances
-        for labels in (
-            deployment["metadata"]["labels"],
-            spec["selector"]["matchLabels"],
-            spec["template"]["metadata"]["labels"],
-        ):
-            labels[TRACK] = CANARY
+        for labels in (spec["selector"]["matchLabels"], spec["template"]["metadata"]["labels"]):
+            labels[TRACK] = track
+        [server] = spec["template"]["spec"]["containers"]
+        name, value = CONNECTIONS
+        server.setdefault("env", []).append({"name": name, "value": value})
         return deployment
 
 

@@ -34,9 +34,18 @@ from ..policy import Environment, Policy
 from ..records import FILE_NAME, Record, sha256
 from ..smoke import ask_over_http
 from . import installation, supervisor
-from .blame import start_failed
+from .blame import of_the_machine, start_failed
 from .installation import COMPLETE
-from .protocol import Instance, Observation, Unseen, url_of
+from .protocol import (
+    CANARY,
+    CONNECTIONS,
+    CONTROL,
+    Instance,
+    Observation,
+    Unseen,
+    compared,
+    url_of,
+)
 
 MANIFEST = "process.json"
 POLL_S = 0.05
@@ -178,8 +187,12 @@ class ProcessPlatform:
     ) -> None:
         """Give some of the slots to the new release: the kernel gives each slot an equal share."""
         new, old = manifest_of(desired, MANIFEST), manifest_of(before, MANIFEST)
-        rest = new["instances"] - instances
-        self._serve(new, [self._spec(new)] * instances + [self._spec(old)] * rest, event, guard)
+        others = [self._spec(old)] * (new["instances"] - instances)
+        tried = [_on(CANARY, self._spec(new))] * instances
+        self._serve(new, tried + others, event, guard)
+        control = [_on(CONTROL, one) for one in others[:instances]]
+        with of_the_machine():
+            self._serve(new, tried + control + others[instances:], event, guard)
 
     def answered(self, address: str, mark: str) -> tuple[Side, str]:
         """Read on in a server's log file; a mark is a position."""
@@ -198,8 +211,8 @@ class ProcessPlatform:
         return side_of(lines[:end_of_line]), str(begin + end_of_line)
 
     def replay(self, requests: Sequence[Any], per_second: int) -> Replay:
-        """Return a replay to the environment's address."""
-        return Replay(self.observe().endpoint, requests, per_second)
+        """Return a replay to the private addresses of both."""
+        return Replay(compared(self.observe()), requests, per_second)
 
     def stop(self, event: str, guard: Callable[[], None]) -> None:
         """Drain every server and end the supervisor."""
@@ -447,6 +460,13 @@ class ProcessPlatform:
                     f"the supervisor does not start; see {self.folder / 'supervisor.log'}"
                 )
             time.sleep(POLL_S)
+
+
+def _on(track: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """Return the specification of a server in a canary."""
+    # A supervisor passes no variable on, and one of an earlier version would read no key for it.
+    command = ["/usr/bin/env", "=".join(CONNECTIONS), *spec["command"]]
+    return spec | {"command": command, "track": track}
 
 
 def _asked(instance: Instance) -> Instance:

@@ -10,6 +10,13 @@ from ..canary.traffic import Replay
 from ..canary.verdict import Side
 from ..records import Record
 
+# What a server is for: for customers, as a release that is tried, or as the release before that it
+# is compared with, both as young and with the same share of new connections.
+STABLE, CANARY, CONTROL = "stable", "canary", "control"
+# The environment variable of the last two: a client that kept its connection would load one of them
+# for as long as it lives. Servers of releases before it ignore it.
+CONNECTIONS = ("CONNECTIONS", "close")
+
 
 def url_of(host: str, port: int) -> str:
     """Return the URL of an address.
@@ -38,6 +45,8 @@ class Instance:
         starting, ready, draining or failed.
     restarts : int
         How often it was restarted after a crash.
+    track : str
+        `STABLE`, `CANARY` or `CONTROL`.
     """
 
     release: str
@@ -46,6 +55,7 @@ class Instance:
     pid: int
     state: str
     restarts: int
+    track: str = STABLE
 
 
 @dataclass(frozen=True)
@@ -79,6 +89,8 @@ class Observation:
         others = {instance.release for instance in self.instances} - {release}
         if others:
             return f"{', '.join(sorted(others))} runs"
+        if any(instance.track != STABLE for instance in self.instances):
+            return "servers of a canary run"
         unready = [instance.address for instance in self.instances if instance.state != "ready"]
         return f"{', '.join(unready)} not ready" if unready else self.trouble
 
@@ -86,6 +98,12 @@ class Observation:
 @dataclass(frozen=True)
 class Unseen(Observation):
     """No observation: the platform does not answer or refuses to, and ``trouble`` says how."""
+
+
+def compared(observation: Observation) -> list[str]:
+    """Return the addresses of a canary and its control; without any, that of the environment."""
+    tried = [one.address for one in observation.instances if one.track in (CANARY, CONTROL)]
+    return tried or [observation.endpoint]
 
 
 class Platform(Protocol):
@@ -145,9 +163,11 @@ class Platform(Protocol):
         guard: Callable[[], None],
         report: Callable[[str], None],
     ) -> None:
-        """Make some servers serve the desired state, and the others the state before.
+        """Make some servers serve the desired state, and as many young ones the state before.
 
-        As `apply`; an `apply` of one of the states follows.
+        Those are the `CANARY` and its `CONTROL`; fewer where the environment has no more. Any
+        others go on as they are. As `apply`; an `apply` of one of the states follows, which ends
+        both.
         """
 
     def answered(self, address: str, mark: str) -> tuple[Side, str]:
@@ -157,7 +177,7 @@ class Platform(Protocol):
         """
 
     def replay(self, requests: Sequence[Any], per_second: int) -> Replay:
-        """Return a replay of held-out customers to the environment's address."""
+        """Return a replay of held-out customers to a canary and its control, in equal measure."""
 
     def stop(self, event: str, guard: Callable[[], None]) -> None:
         """Let every server finish its requests, and end it."""

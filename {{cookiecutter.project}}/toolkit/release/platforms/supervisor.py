@@ -565,6 +565,7 @@ class Supervisor:
             "pid": worker.process.pid,
             "state": state if worker.is_alive() else "failed",
             "restarts": restarts,
+            "track": worker.spec.get("track", "stable"),
         }
 
 

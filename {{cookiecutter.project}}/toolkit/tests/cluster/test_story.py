@@ -21,7 +21,7 @@ import pytest
 import requests
 
 from toolkit.release.engine import Machine
-from toolkit.release.errors import RolledBack
+from toolkit.release.errors import CanaryInconclusive, RolledBack
 from toolkit.release.images import registry
 from toolkit.release.images.record import ImageRecord
 from toolkit.release.policy import CanaryPolicy, ClusterEnvironment, ImagePolicy
@@ -29,7 +29,7 @@ from toolkit.release.progress import Progress
 from toolkit.release.records import FILE_NAME, Record, sha256
 from toolkit.release.status import look
 from toolkit.tests.command_line import CommandLine
-from toolkit.tests.workshop import SERVER, Workshop
+from toolkit.tests.workshop import CASE, SERVER, SMOKE, Workshop
 
 REPOSITORY = os.environ.get("CLUSTER_IMAGE_REPOSITORY", "docker.io/library/python")
 TAG = os.environ.get("CLUSTER_IMAGE_TAG", "3.13-slim")
@@ -41,6 +41,26 @@ NAME, PORT, REPLICAS = "churn", 8080, 2
 # The image may have to be pulled, and a hopeless pod is waited for as long.
 TIMEOUT_S, HOPELESS_S = 180, 30
 CANARY = CanaryPolicy(windows=8, looks=2, window_s=5, requests_per_s=20)
+# Canaries of equal releases: none may fail, and hardly any be inconclusive.
+CANARIES, FEWEST_PASSED = 5, 4
+# Customers in the cluster, each request on a connection of its own; they print each answer once.
+CUSTOMERS = """
+import random, threading, time, urllib.request
+seen = []
+def ask():
+    while True:
+        request = urllib.request.Request("http://churn/predict", b'{"age": 40}')
+        try:
+            answer = urllib.request.urlopen(request, timeout=5).read().decode()
+        except OSError:
+            answer = ""
+        if answer not in (*seen, ""):
+            seen.append(answer)
+            print(answer, flush=True)
+        time.sleep(random.expovariate(10))
+for _ in range(8):
+    threading.Thread(target=ask).start()
+"""
 
 
 def kubectl(*arguments: str, stdin: bytes = b"") -> str:
@@ -78,6 +98,7 @@ class Story:
         content = {
             FILE_NAME: record.to_json().decode(),
             "model.onnx": model.decode(),
+            "smoke.json": SMOKE.decode(),
             SERVER.name: SERVER.read_text(encoding="utf-8"),
         }
         metadata = {"name": f"release-{record.version}", "namespace": self.prod.namespace}
@@ -147,6 +168,43 @@ def image_of(record: Record) -> bytes:
     ).to_json()
 
 
+# What containers and pods have in common.
+CONTAINER = {
+    "resources": {"requests": {"cpu": "20m", "memory": "32Mi"}},
+    "securityContext": {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    },
+}
+POD = {
+    "automountServiceAccountToken": False,
+    "terminationGracePeriodSeconds": 5,
+    "securityContext": {
+        "runAsNonRoot": True,
+        "runAsUser": 10001,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    },
+}
+
+
+def customers() -> Mapping[str, Any]:
+    """Return a pod of customers who do not stop asking."""
+    image, command = f"{REPOSITORY}:{TAG}@{DIGEST}", ["python3", "-c", CUSTOMERS]
+    container = {"name": "customers", "image": image, "command": command, **CONTAINER}
+    metadata = {"name": "customers", "labels": {"app.kubernetes.io/name": "customers"}}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
+    return pod | {"spec": {**POD, "containers": [container]}}
+
+
+def begin_to_ask(story: Story) -> None:
+    """Let customers ask, and wait until they do."""
+    namespace = story.prod.namespace
+    kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(customers()).encode())
+    ready = ("--for=condition=Ready", f"--timeout={TIMEOUT_S}s")
+    kubectl("wait", "pod/customers", "-n", namespace, *ready)
+
+
 def manifests(record: Record) -> Iterator[Mapping[str, Any]]:
     """Yield the Deployment and the Service of a release."""
     name = {"app.kubernetes.io/name": NAME}
@@ -163,21 +221,10 @@ def manifests(record: Record) -> Iterator[Mapping[str, Any]]:
         "startupProbe": ready | {"failureThreshold": TIMEOUT_S},
         "readinessProbe": ready,
         "volumeMounts": [{"name": "release", "mountPath": mounted}],
-        "resources": {"requests": {"cpu": "20m", "memory": "32Mi"}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        **CONTAINER,
     }
     pod = {
-        "automountServiceAccountToken": False,
-        "terminationGracePeriodSeconds": 5,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 10001,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        **POD,
         "containers": [container],
         "volumes": [{"name": "release", "configMap": {"name": f"release-{record.version}"}}],
     }
@@ -236,6 +283,16 @@ def test_the_whole_story(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
         story.serves(second)
         story.say(f"a release that is {model.decode()!r} has rolled itself back: {why}")
 
+    begin_to_ask(story)
+    why = hasty.refuse(story.release(b"proven wrong"))
+    assert "the gated model" in why
+    namespace = story.prod.namespace
+    answers = kubectl("logs", "customers", "-n", namespace).splitlines()
+    assert answers and all(json.loads(answer) == CASE["response"] for answer in answers)
+    kubectl("delete", "pod", "customers", "-n", namespace, "--now")
+    story.serves(second)
+    story.say(f"a release that answers wrongly has never answered a customer: {why}")
+
     slower = story.with_canary().refuse(story.release(b"slower three"))
     assert "the canary failed: p95" in slower
     story.serves(second)
@@ -247,7 +304,6 @@ def test_the_whole_story(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     story.serves(third)
     story.say(f"a release has passed its canary: {passed}")
 
-    namespace = story.prod.namespace
     kubectl("scale", f"deployment/{NAME}", "-n", namespace, f"--replicas={REPLICAS + 1}")
     drift = story.drift()
     assert "spec replicas" in drift
@@ -297,3 +353,23 @@ def test_the_whole_story(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     assert target.release == second.version
     story.serves(second)
     story.say(f"rolled back to {second.version} without the registry")
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("has_customers", [True, False])
+def test_38_no_canary_of_an_equal_release_fails(story: Story, has_customers: bool) -> None:
+    story.promote(story.release(b"steady"))
+    if has_customers:
+        begin_to_ask(story)
+    tried = story.with_canary()
+    passed = 0
+    for _ in range(CANARIES):
+        release = story.release(b"steady")
+        try:
+            said = tried.promote(release)
+            assert said.startswith("pass: ")
+            passed += 1
+        except CanaryInconclusive as error:
+            said = error.why
+        story.say(f"an equal release: {said}")
+    assert passed >= FEWEST_PASSED

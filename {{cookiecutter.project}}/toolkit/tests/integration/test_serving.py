@@ -302,6 +302,17 @@ def test_a_draining_server_is_not_ready_and_asks_clients_to_reconnect(bundle: Pa
         assert process.wait(START_S) == 0
 
 
+def test_a_server_of_a_canary_keeps_no_connection(bundle: Path) -> None:
+    with listening() as listener, connected(listener) as connection:
+        process = start(bundle, listener, environment=os.environ | {"CONNECTIONS": "close"})
+        for _ in range(2):
+            status, _, response = send(connection, "/predict", CUSTOMER)
+            assert (status, response.headers["connection"]) == (200, "close")
+        assert send(connection, "/ready")[0] == 200, "it is not draining"
+        process.terminate()
+        assert process.wait(START_S) == 0
+
+
 def test_a_successor_takes_over_without_a_lost_request(bundle: Path) -> None:
     """Clients with keep-alive and with new connections send requests throughout the change."""
     lost: list[Exception] = []

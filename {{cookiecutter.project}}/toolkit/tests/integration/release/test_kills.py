@@ -13,12 +13,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from toolkit.release.errors import CrashResidue, Locked
 from toolkit.release.plan import known_good
+from toolkit.release.platforms.protocol import STABLE
+from toolkit.release.policy import CanaryPolicy
 from toolkit.release.progress import Progress
 from toolkit.release.records import Record
 from toolkit.release.status import look
@@ -121,6 +124,31 @@ def test_18_a_promotion_killed_after_any_step_is_ended(shop: Workshop, step: int
     assert settled(shop) == (third.version if step >= 3 else before)
     assert len(shop.ledger().history("staging")) == heads + (2 if is_ended else 3)
     shop.promote(shop.release(b"four"), shop.staging)
+
+
+@pytest.mark.parametrize("delay_s", [0.2, 0.6, 1.0, 3.0])
+@pytest.mark.parametrize("way_out", ["recover", "rollback"])
+def test_18_a_promotion_killed_in_its_canary_leaves_no_server_of_it(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch, delay_s: float, way_out: str
+) -> None:
+    before, third = settled(shop), shop.release(b"three")
+    canary = CanaryPolicy(windows=10, looks=1, window_s=1)
+    policy = shop.machine.policy
+    staging = replace(shop.staging, canary=canary)
+    policy = replace(policy, environments=(staging, shop.prod))
+    trying = replace(shop, machine=replace(shop.machine, policy=policy))
+    trying.write_policy(lease_s=60)
+    promotion = begin(shop, "promote", "--env", "staging", "--version", third.version, "--yes")
+    kill_after(promotion, 2, delay_s)
+    assert shop.ledger().history("staging")[0].is_pending
+    monkeypatch.setattr("toolkit.release.event.Event.lease_has_run_out", lambda self: True)
+    if way_out == "recover":
+        shop.machine.recover(shop.staging, Progress())
+    else:
+        shop.rollback(shop.staging)
+    assert settled(shop) == before
+    servers = shop.machine.observe(shop.staging).instances
+    assert [one.track for one in servers] == [STABLE] * shop.staging.instances
 
 
 @pytest.mark.parametrize("step", range(1, STEPS["rollback"] + 1))

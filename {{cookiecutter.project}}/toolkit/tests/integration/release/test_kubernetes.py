@@ -27,6 +27,7 @@ from toolkit.release.records import Record
 from toolkit.tests.clusters import (
     AUTOSCALER,
     CANARY,
+    CONTROL,
     DEPLOYMENT,
     SERVICE,
     ClusterShop,
@@ -403,7 +404,7 @@ def test_18_a_killed_promotion_is_ended(shop: ClusterShop, second: Record, step:
 
 def test_a_canary_that_is_no_slower_passes_and_is_gone(shop: ClusterShop) -> None:
     release = shop.release(b"steady three")
-    shop.cluster.traffic(500)
+    shop.cluster.traffic(2000)
     event = shop.with_canary(windows=5).promote(release)
     assert event.canary.startswith("pass: ") and "replayed" not in event.canary
     assert shop.serves(release) and not shop.look().drift
@@ -451,7 +452,13 @@ def test_18_a_canary_whose_command_was_killed_is_removed(
     monkeypatch.setattr("toolkit.release.change.analyse", die)
     with pytest.raises(Killed):
         shop.with_canary().promote(shop.release())
-    assert CANARY in shop.cluster.objects()
+    tried = {name: shop.cluster.objects()[name]["spec"] for name in (CANARY, CONTROL)}
+    for spec in tried.values():
+        server = spec["template"]["spec"]["containers"][0]
+        assert {"name": "CONNECTIONS", "value": "close"} in server["env"]
+    images = [one["template"]["spec"]["containers"][0]["image"] for one in tried.values()]
+    assert len(set(images)) == 2 and images[1].endswith(shop.image(second).digest)
+    assert shop.look().drift
     assert shop.machine.recover(shop.prod, Progress()).outcome == "aborted"
     assert shop.serves(second) and not shop.look().drift
 

@@ -70,7 +70,7 @@ def test_16_no_customer_is_sent_to_a_last_known_good_that_has_gone_bad(
         workshop.promote(release, workshop.staging)
     rot.touch()
     address = f"http://{workshop.staging.host}:{workshop.staging.port}"
-    replay = Replay(address, [CUSTOMER], 50)
+    replay = Replay([address], [CUSTOMER], 50)
     with replay.running(), pytest.raises(NotVerified) as refusal:
         workshop.rollback(workshop.staging)
     assert "its licence has expired" in refusal.value.why

@@ -5,23 +5,26 @@ from __future__ import annotations
 import http.server
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound
 
 from toolkit.release.errors import NotServing, PreconditionFailed, ReleaseFailed
+from toolkit.release.platforms.blame import of_the_machine
 from toolkit.release.platforms.docker import (
     ADDRESS,
     DIGEST,
     RELEASE,
     SLOT,
     SLOTS,
+    TRACK,
     DockerPlatform,
     exited,
     serving,
 )
+from toolkit.release.platforms.protocol import CONTROL, STABLE
 from toolkit.release.policy import Environment, Policy
 from toolkit.tests.workshop import free_port
 
@@ -80,9 +83,14 @@ def test_a_platform_connects_to_its_engine_once_and_only_when_needed(
     assert asked.count("/v1.44/_ping") == 1
 
 
-def container(slot: str, digest: str, created: str) -> dict[str, object]:
+def container(
+    slot: str, digest: str, created: str, labels: Mapping[str, str] | None = None
+) -> dict[str, object]:
     """Return a server that has crashed, as an engine describes it."""
-    labels = {SLOT: slot, RELEASE: digest, DIGEST: digest, ADDRESS: "127.0.0.1:8102", SLOTS: "2"}
+    labels = {
+        **{SLOT: slot, RELEASE: digest, DIGEST: digest, ADDRESS: "127.0.0.1:8102", SLOTS: "2"},
+        **(labels or {}),
+    }
     state = {"Status": "restarting", "Pid": 0, "StartedAt": "2026-11-29T12:00:00.1Z"}
     config = {"Labels": labels, "Tty": False}
     parts = {"State": state, "Config": config, "Created": created, "RestartCount": 7}
@@ -100,6 +108,20 @@ def test_servers_serve_since_the_newest_was_created_whenever_they_were_restarted
     assert platform.observe().since == "2026-11-29T09:00:00+00:00"
     Engine.containers["1"] = container("1", "b", "2026-11-29T10:00:00.1Z")
     assert platform.observe().since == ""
+
+
+def test_a_control_is_told_from_the_servers_of_an_earlier_version_beside_it(
+    asked: list[str], platform: DockerPlatform
+) -> None:
+    created = "2026-11-29T08:00:00.1Z"
+    Engine.containers |= {
+        "holder": container("holder", "", created),
+        "0": container("0", "a", created, {TRACK: CONTROL}),
+        "1": container("1", "a", created),
+    }
+    seen = platform.observe()
+    assert [one.track for one in seen.instances] == [CONTROL, STABLE]
+    assert seen.drift("a") == "servers of a canary run"
 
 
 def test_without_an_engine_nothing_can_be_observed(
@@ -127,6 +149,13 @@ def test_without_an_engine_nothing_can_be_observed(
 def test_no_error_of_the_engine_or_the_registry_is_the_release_s(error: Exception) -> None:
     with pytest.raises(NotServing) as refusal, serving("the image cannot be pulled"):
         raise error
+    assert not isinstance(refusal.value, ReleaseFailed)
+
+
+def test_a_control_that_does_not_start_says_nothing_of_the_release() -> None:
+    with pytest.raises(NotServing, match="control does not start: it exits") as refusal:
+        with of_the_machine():
+            raise ReleaseFailed("it exits at once")
     assert not isinstance(refusal.value, ReleaseFailed)
 
 
