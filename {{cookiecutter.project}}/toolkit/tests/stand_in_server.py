@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 PROBABILITY = 0.25
+# The second does not prove itself first, as servers of an earlier version do not.
+WRONG = (b"proven wrong", b"wrong predictions")
 # How long an answer takes, by what the model's name begins with.
 DELAYS_S = {b"steady": 0.02, b"slower": 0.2}
 STARTED, BREAKS_S = time.monotonic(), 3
@@ -75,8 +77,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 time.sleep(seconds * random.lognormvariate(0, 0.3))
         broken = self.model.startswith(b"breaks later") and time.monotonic() > STARTED + BREAKS_S
         status = 500 if broken else 200
-        wrong = self.model == b"wrong predictions"
-        self.answer(status, {"churn_probability": 0.9 if wrong else PROBABILITY})
+        self.answer(status, prediction(self.model))
         milliseconds = (time.perf_counter() - began) * 1000
         self.predictions.append((milliseconds / 1000, status))
         entry = {"event": "request", "path": self.path, "status": status, "ms": milliseconds}
@@ -94,6 +95,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *arguments: Any) -> None:
         """Keep the log for what goes wrong."""
+
+
+def prediction(model: bytes) -> dict[str, float]:
+    """Return what a model answers."""
+    return {"churn_probability": 0.9 if model in WRONG else PROBABILITY}
+
+
+def prove(bundle: Path, model: bytes) -> None:
+    """End where an answer is not the gated model's, as the real server does before it listens."""
+    for case in json.loads((bundle / "smoke.json").read_bytes())["cases"]:
+        if prediction(model) != case["response"]:
+            sys.exit(f"/predict answers {prediction(model)}, the gated model {case['response']}")
 
 
 def metrics(predictions: list[tuple[float, int]]) -> str:
@@ -143,6 +156,8 @@ def main() -> int:
     if Handler.model == b"crash at start":
         sys.exit("this model crashes at start")
     suffer(Handler.model)
+    if Handler.model.startswith(b"proven"):
+        prove(options.bundle, Handler.model)
     listeners = [socket.socket(fileno=number) for number in options.fd]
     if options.port:
         listeners.append(socket.create_server(("", options.port), backlog=128))

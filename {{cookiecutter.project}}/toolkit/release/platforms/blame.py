@@ -24,6 +24,9 @@ OWN_SIGNALS = (signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE)
 # not start the command.
 SIGNALLED = 128
 COMMAND_LOST = 125
+# Of a server that lives and has not answered in time. A time limit measures the machine, too, so
+# nobody is condemned by it.
+SILENT = "it has not answered at all: the machine is too busy, or the release hangs at its start"
 # What libraries and Python say when the system has refused something. No list is complete: the
 # other release, which must start, is the better witness.
 SYSTEM = re.compile(
@@ -82,7 +85,9 @@ def start_failed(
     if failure is None:
         return NotServing(trouble)
     code, beside = failure["code"], failure["beside"]
-    is_its_own = failure["refused"] if code is None else ended_by_itself(code, trouble)
+    if code is None and not failure["refused"]:
+        return NotServing(f"{trouble}\n{SILENT}")
+    is_its_own = code is None or ended_by_itself(code, trouble)
     if not is_its_own:
         return NotServing(trouble)
     if beside is not None and not _starts(beside, folder):

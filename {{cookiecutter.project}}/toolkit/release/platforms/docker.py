@@ -32,7 +32,7 @@ from ..policy import Environment, Policy
 from ..records import Record
 from ..smoke import BUSY, ask_over_http
 from . import protocol, socket_holder, socket_taker
-from .blame import ended_by_itself, of_the_machine
+from .blame import SILENT, ended_by_itself, of_the_machine
 from .process import exclusive, manifest_of, state_directory
 from .protocol import CANARY, CONNECTIONS, CONTROL, STABLE, Instance, Observation, Unseen
 
@@ -347,8 +347,8 @@ class DockerPlatform:
                     raise exited(server, manifest)
                 if time.monotonic() > deadline:
                     late = f"was not ready after {manifest['ready_timeout_s']} s"
-                    kind = ReleaseFailed if status else NotServing
-                    raise kind(f"release {manifest['release']} {late}\n{_tail(server)}")
+                    why = f"release {manifest['release']} {late}\n{_tail(server)}"
+                    raise ReleaseFailed(why) if status else NotServing(f"{why}\n{SILENT}")
                 time.sleep(POLL_S)
         except BaseException:
             server.remove(force=True)

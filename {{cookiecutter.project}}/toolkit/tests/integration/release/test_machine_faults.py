@@ -132,7 +132,7 @@ FAULTS: dict[str, tuple[Begin, str, str]] = {
     "server without files": (while_starting, "exit 1 Too many open files", "Too many open"),
     "no threads": (while_starting, "exit 1 can't start new thread", "can't start new thread"),
     "library missing": (while_starting, "exit 1 cannot open shared object file", "shared object"),
-    "too slow to start": (while_starting, "hang", "was not ready after 2 s"),
+    "too slow to start": (while_starting, "hang", "the release hangs at its start"),
 }
 
 
@@ -185,6 +185,7 @@ def test_a_fault_that_no_list_knows_is_the_machine_s_where_what_serves_meets_it_
         (b"never ready", "was not ready"),
         (b"wrong version", "/version has the digest"),
         (b"wrong predictions", "/predict answers"),
+        (b"proven wrong", "the gated model"),
     ],
 )
 def test_what_its_own_bytes_did_condemns_a_release(
