@@ -16,8 +16,10 @@ from .features import Matrix
 from .policy import TrainingPolicy
 
 # An estimator sees at most so many features: those that separate best by themselves. Of thousands
-# most are noise in any one table, and each costs every estimator time.
-MAX_FEATURES = 500
+# most are noise in any one table, and each costs every estimator time. With few customers for each,
+# noise looks like a signal: more than the first number are seen only with so many customers each.
+FEW_FEATURES, MAX_FEATURES = 200, 500
+ROWS_PER_FEATURE = 8
 
 # The threads of boosting wait for one another by spinning: where the cores are shared, as in CI,
 # a second of training takes minutes. One thread is fast enough for a million rows.
@@ -41,7 +43,7 @@ def fit(matrix: Matrix, labels: Labels, policy: TrainingPolicy) -> Pipeline:
 
     Nulls are imputed with the training's median before the owner's estimator sees them: every
     estimator treats a null the same way, also in a column that had none in training. Of more than
-    `MAX_FEATURES` features the estimator sees those with the highest F statistic in the training.
+    `most_features` features the estimator sees those with the highest F statistic in the training.
 
     Raises
     ------
@@ -49,8 +51,9 @@ def fit(matrix: Matrix, labels: Labels, policy: TrainingPolicy) -> Pipeline:
         The owner's estimator cannot be trained.
     """
     steps = [plugins.estimator(policy.package, policy.estimator, policy.seed)]
-    if matrix.shape[1] > MAX_FEATURES:
-        steps.insert(0, SelectKBest(f_classif, k=MAX_FEATURES))
+    most = most_features(len(matrix))
+    if matrix.shape[1] > most:
+        steps.insert(0, SelectKBest(f_classif, k=most))
     try:
         with one_thread_each():
             imputer = median_imputer(matrix)
@@ -59,6 +62,11 @@ def fit(matrix: Matrix, labels: Labels, policy: TrainingPolicy) -> Pipeline:
         why = f"{policy.estimator!r} cannot be trained"
         raise plugins.mistake(policy.package, *plugins.ESTIMATORS, why, cause=error) from None
     return make_pipeline(imputer, *rest.named_steps.values())
+
+
+def most_features(rows: int) -> int:
+    """Return how many features an estimator sees at most that is trained on so many customers."""
+    return max(FEW_FEATURES, min(MAX_FEATURES, rows // ROWS_PER_FEATURE))
 
 
 def median_imputer(matrix: Matrix) -> SimpleImputer:

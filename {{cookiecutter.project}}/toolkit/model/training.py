@@ -1,5 +1,6 @@
 """Training: quick for a pull request, full for a release. A hash of the id splits the customers."""
 
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -336,18 +337,18 @@ def _requests(holdout: Dataset, contract: Contract, count: int) -> list[dict[str
 
 def as_requests(dataset: Dataset, contract: Contract) -> list[dict[str, Any]]:
     """Return customers as the body of a request to /predict has them."""
-    return [
-        {
-            column.name: _as_json(dataset.columns[column.name][row], column.type)
-            for column in contract.features
-        }
-        for row in range(len(dataset))
-    ]
+    columns = {
+        column.name: [
+            _as_json(value, column.type) for value in dataset.columns[column.name].tolist()
+        ]
+        for column in contract.features
+    }
+    return [{name: values[row] for name, values in columns.items()} for row in range(len(dataset))]
 
 
 def _as_json(value: float | str | None, kind: str) -> float | int | str | None:
     if value is None or isinstance(value, str):
         return value
-    if np.isnan(value):
+    if math.isnan(value):
         return None
-    return int(value) if kind == "integer" else float(value)
+    return int(value) if kind == "integer" else value
