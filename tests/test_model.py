@@ -11,7 +11,7 @@ from living import Living
 
 from demo.repository import Repository
 
-ESTIMATORS = ("boosting", "logistic", "forest")
+ESTIMATORS = ("boosting", "logistic", "forest", "cautious", "voting", "large")
 
 
 def model_sha256(repository: Repository) -> str:
