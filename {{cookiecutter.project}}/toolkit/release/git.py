@@ -17,7 +17,7 @@ from pathlib import Path
 
 from . import signing_key
 from .errors import HeadMoved, PreconditionFailed
-from .login import PASSWORD, by_rule, login_in, without_credentials
+from .login import HIDDEN_LOGIN, by_rule, login_in, without_credentials
 
 REMOTE = "origin"
 ANSWER_TIMEOUT_S = 15
@@ -276,7 +276,7 @@ class Repository:
         except ValueError as error:
             raise GitFailed(str(error)) from None
         if login and self.version < WITH_LOGIN:
-            if not any(name.startswith(PASSWORD) for name in login):
+            if not any(name.startswith(HIDDEN_LOGIN) for name in login):
                 return {}
             raise GitFailed(
                 f"git {_dotted(self.version)} takes no login from the remote's address unseen: "

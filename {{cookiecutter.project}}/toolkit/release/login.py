@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 # The variables that hold a password begin so.
-PASSWORD = "RELEASE_PASSWORD_"
+HIDDEN_LOGIN = "RELEASE_PASSWORD_"
 
 
 def without_credentials(text: str) -> str:
@@ -71,7 +71,7 @@ def login_in(addresses: Mapping[tuple[str, str], str]) -> dict[str, str]:
         settings[f"url.{urlunsplit(parts._replace(netloc=place))}.{rule}"] = written
         where = f"credential.{parts.scheme}://{place}"
         if parts.password:
-            user, password = f"RELEASE_LOGIN_{len(logins)}", f"{PASSWORD}{len(logins)}"
+            user, password = f"RELEASE_LOGIN_{len(logins)}", f"{HIDDEN_LOGIN}{len(logins)}"
             helper = f"""!printf 'username=%s\\npassword=%s\\n' "${user}" "${password}";:"""
             settings[f"{where}.helper"] = helper
             logins |= {user: unquote(parts.username), password: unquote(parts.password)}
