@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from sklearn.feature_selection import SelectKBest, f_classif
@@ -35,6 +36,14 @@ def one_thread_each() -> Iterator[None]:
     with threadpool_limits(THREADS), warnings.catch_warnings():
         # A constant feature is not selected.
         warnings.filterwarnings("ignore", module="sklearn.feature_selection")
+        show = warnings.showwarning
+
+        def show_others(message: Warning | str, *where: Any, **more: Any) -> None:
+            # A forest clears the filters of all threads for a moment, and another one warns of it.
+            if "sklearn.utils.parallel.delayed" not in str(message):
+                show(message, *where, **more)
+
+        warnings.showwarning = show_others
         yield
 
 

@@ -1,5 +1,6 @@
 """Training gives the same bytes twice, and never sees the customers it is evaluated on."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -116,6 +117,13 @@ def test_smoke_cases_are_held_out_customers_as_requests(trained: Trained) -> Non
     assert list(cases[0]["request"]) == ["age", "tenure_months", "monthly_spend", "plan type"]
     assert isinstance(cases[0]["request"]["tenure_months"], int)
     assert cases[0]["response"].keys() == {"churn_probability", "churn"}
+
+
+def test_of_warnings_those_that_forests_cause_one_another_are_not_shown() -> None:
+    with pytest.warns(UserWarning) as shown, fitting.one_thread_each():
+        warnings.warn("`sklearn.utils.parallel.delayed` should be used with", stacklevel=1)
+        warnings.warn("of the owner's estimator", stacklevel=1)
+    assert [str(one.message) for one in shown] == ["of the owner's estimator"]
 
 
 @pytest.mark.parametrize(("rows", "most"), [(300, 200), (2400, 300), (4800, 500)])
