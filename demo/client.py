@@ -25,11 +25,14 @@ class Customers:
         ``host:port``.
     customer : dict
         The body that is sent.
+
+    `answers` counts the answers of each release, and `probabilities` keeps what they said.
     """
 
     address: str
     customer: dict[str, Any]
     answers: Counter[str] = field(default_factory=Counter)
+    probabilities: dict[str, set[float]] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -70,7 +73,10 @@ class Customers:
                 response = connection.getresponse()
                 said = response.read()
                 if response.status == 200 and "churn_probability" in json.loads(said):
-                    self.answers[response.headers["X-Release"]] += 1
+                    release = response.headers["X-Release"]
+                    self.answers[release] += 1
+                    probability = json.loads(said)["churn_probability"]
+                    self.probabilities.setdefault(release, set()).add(probability)
                 else:
                     self.failures.append(f"{response.status}: {said[:200]!r}")
             except (OSError, http.client.HTTPException, ValueError) as error:

@@ -8,101 +8,24 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from contextlib import ExitStack
 
-import docker
 import engine
 import image_index
 import pytest
-from docker.models.containers import Container
+from docker_host import LEASE_S, PATIENCE_S, Host, answer_the_contrary, release
 from faulty_registry import FaultyRegistry
-from living import Living, scan
+from living import Living
 from trivy_database import Database
 
 from demo.changes import learn_more_slowly
-from demo.client import Customers
-from demo.repository import Repository
 
-# The first test waits for an engine, its base image and three releases: beside other work, minutes each.
+# The first test waits for an engine, its base image and four releases: beside other work, minutes each.
 pytestmark = [pytest.mark.full, pytest.mark.timeout(2700)]
 
-DRIFTED, ROLLED_BACK, GONE = 3, 30, 41
-PATIENCE_S = 20
-
-
-@dataclass(frozen=True)
-class Host:
-    """A repository whose environments are on one Docker host, with two good releases and a bad one.
-
-    Parameters
-    ----------
-    repository : Repository
-    client : docker.DockerClient
-    registry : FaultyRegistry
-    first, second, bad : str
-        Versions; the bad one proved itself at its build, and does not serve where it is promoted.
-    customer : dict
-        Whom all of them can answer about.
-    """
-
-    repository: Repository
-    client: docker.DockerClient
-    registry: FaultyRegistry
-    first: str
-    second: str
-    bad: str
-    customer: dict[str, Any]
-
-    def promote(self, environment: str, version: str) -> None:
-        """Promote a release, approved where that is wanted."""
-        if environment == "prod":
-            self.repository.ask("approve", "--env", environment, "--version", version)
-        self.repository.ask("promote", "--env", environment, "--version", version, "--yes")
-
-    @property
-    def images(self) -> str:
-        """Where the releases' images are."""
-        return f"{self.registry.address}/models/churn-model"
-
-    def digest(self, version: str) -> str:
-        """Return the digest of a release's image, as its tag in git has it."""
-        kept = self.repository.git("show", f"release/{version}:image.json")
-        return str(json.loads(kept)["digest"])
-
-    def remove(self, version: str) -> None:
-        """Take a release's image off the host."""
-        image = self.client.images.get(f"{self.images}@{self.digest(version)}")
-        self.client.images.remove(str(image.id), force=True)
-
-    def would_promote(self, environment: str, version: str) -> str:
-        """Return what a promotion says before it does anything."""
-        done = self.repository.invoke(
-            *("promote", "--env", environment, "--version", version, "--dry-run")
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stderr
-
-    def customers(self) -> Customers:
-        """Return customers of prod who do not stop asking."""
-        return Customers(self.repository.address("prod"), self.customer)
-
-    def servers(self, environment: str) -> list[Container]:
-        """Return an environment's running servers."""
-        wanted = [f"release.environment={environment}", "release.version"]
-        return self.client.containers.list(filters={"label": wanted})
-
-
-def release(repository: Repository) -> str:
-    """Train, build, scan and push what is committed, and return its version."""
-    repository.ask("champion", "--env", "prod")
-    trained = repository.nox("-s", "train")
-    assert trained.returncode == 0, trained.stdout + trained.stderr
-    repository.ask("build", "--base", engine.BASE_IMAGE)
-    scan(repository)
-    built = repository.ask("build", "--push", "--base", engine.BASE_IMAGE)
-    version: str = built["record"]["version"]
-    return version
+DRIFTED, ROLLED_BACK, GONE, CRASH_RESIDUE = 3, 30, 41, 51
+# Of a promotion without a canary; in the third the servers are changed.
+STEPS, CHANGED_IN = 5, 3
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +36,7 @@ def host(
     known_holes: Database,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Host]:
-    """Return three releases in a registry; nothing is promoted."""
+    """Return four releases in a registry; nothing is promoted."""
     workspace = tmp_path_factory.mktemp("docker")
     repository = living.generate(
         workspace, platform="docker", registry=f"{registry.address}/models"
@@ -128,9 +51,13 @@ def host(
     )
     repository.commit("Serve, but not on a socket that is handed over")
     bad = release(repository)
+    repository.git("revert", "--no-edit", "HEAD")
+    answer_the_contrary(repository)
+    wrong = release(repository)
+    smoke = json.loads(repository.git("show", f"release/{second}:smoke.json"))
     yield Host(
-        *(repository, docker_engine.client, registry, first, second, bad),
-        living.customer(),
+        *(repository, docker_engine.client, registry, first, second, bad, wrong),
+        smoke["cases"][0],
     )
     for environment in ("staging", "prod"):
         repository.invoke("stop", "--env", environment, "--yes")
@@ -143,6 +70,19 @@ def sound_registry(host: Host) -> Iterator[None]:
     yield
     host.registry.mend()
     host.registry.upstream = upstream
+
+
+@pytest.fixture
+def short_lease(host: Host) -> Iterator[None]:
+    """Let a killed command lock its environment for seconds only, and a canary take no longer."""
+    path = host.repository.folder / "release.toml"
+    policy = path.read_text(encoding="utf-8")
+    with ExitStack() as stack:
+        stack.callback(path.write_text, policy, encoding="utf-8")
+        for setting, value in (("lease_s = 900", LEASE_S), ("windows = 10", 2), ("looks = 2", 1)):
+            name = setting.partition(" ")[0]
+            host.repository.replace("release.toml", f"\n{setting}\n", f"\n{name} = {value}\n")
+        yield
 
 
 def test_05_a_tag_that_has_moved_is_told_and_the_digest_wins(host: Host) -> None:
@@ -183,17 +123,125 @@ def test_a_release_is_promoted_by_digest_and_changed_without_a_lost_request(host
         assert server.attrs["HostConfig"]["CapDrop"] == ["ALL"]
 
 
-def test_13_a_release_that_does_not_serve_rolls_itself_back(host: Host) -> None:
+def test_a_drill_goes_back_and_comes_forward_without_a_lost_request(host: Host) -> None:
     with host.customers() as customers:
+        drill = host.repository.ask("drill", "--env", "prod", "--yes")
+        time.sleep(0.5)
+    assert (drill["release"], drill["target"]) == (host.second, host.first)
+    assert drill["requests"] > 0 and drill["unanswered"] == 0
+    assert customers.failures == []
+    assert customers.answers.keys() == {host.first, host.second}
+    assert host.serves("prod") == host.second
+    newest = host.repository.ask("history", "--env", "prod")[0]
+    assert (newest["kind"], newest["outcome"]) == ("drill", "noted")
+
+
+def test_13_a_release_that_does_not_serve_rolls_itself_back(host: Host) -> None:
+    with host.customers("staging") as customers:
         done = host.repository.invoke(
             *("promote", "--env", "staging", "--version", host.bad, "--yes")
         )
         time.sleep(0.5)
     assert done.returncode == ROLLED_BACK, done.stderr
     assert "not an inherited listening socket" in done.stderr
+    assert host.repository.ask("history", "--env", "staging")[0]["outcome"] == "rolled-back"
     assert customers.failures == []
     [status] = host.repository.ask("status", "--env", "staging", "--exit-code")
     assert status["release"] == host.second
+
+
+def test_what_serves_tells_a_fault_of_the_host_from_one_of_the_release(host: Host) -> None:
+    serves = host.serves("staging")
+    new = host.other(serves)
+    promote = ("promote", "--env", "staging", "--version", new, "--yes")
+    # A damaged disk: all containers read this file of the base image when they start.
+    with host.without("usr/lib/python3.11/argparse.py"), host.customers("staging") as customers:
+        done = host.repository.invoke(*promote)
+    assert done.returncode == ROLLED_BACK, done.stderr
+    assert "No module named 'argparse'" in done.stderr
+    assert f"no server of {serves}, which serves, starts either" in done.stderr
+    assert customers.failures == []
+    assert host.serves("staging") == serves
+    assert host.repository.ask("history", "--env", "staging")[0]["outcome"] == "aborted"
+    assert host.repository.invoke(*promote).returncode == 0
+
+
+def test_14_a_healthy_release_that_answers_wrongly_never_answers_a_customer(host: Host) -> None:
+    with host.customers("staging") as customers:
+        done = host.repository.invoke(
+            *("promote", "--env", "staging", "--version", host.wrong, "--yes")
+        )
+        time.sleep(0.5)
+    assert done.returncode == ROLLED_BACK, done.stderr
+    assert "the gated model answered" in done.stderr
+    assert host.repository.ask("history", "--env", "staging")[0]["outcome"] == "rolled-back"
+    assert customers.failures == [] and customers.total > 100
+    assert customers.probabilities.keys() == {host.second}
+    expected = host.case["response"]["churn_probability"]
+    assert abs(1 - 2 * expected) > 0.01, "the contrary would be the same"
+    answered = customers.probabilities[host.second]
+    assert [one for one in answered if abs(one - expected) > 1e-5] == []
+    assert host.serves("staging") == host.second
+
+
+@pytest.mark.usefixtures("short_lease")
+@pytest.mark.parametrize("step", range(1, STEPS + 1))
+def test_18_a_promotion_killed_after_any_step_is_ended(host: Host, step: int) -> None:
+    before = host.serves("staging")
+    new = host.other(before)
+    with host.customers("staging") as customers:
+        host.kill_promotion(
+            *("staging", new),
+            lambda line: f" {step + 1}/{STEPS} " in line or "recorded as" in line,
+        )
+        recovered = host.repository.invoke("recover", "--env", "staging")
+        time.sleep(0.5)
+    assert customers.failures == []
+    # Killed before the servers were changed it is undone, afterwards it is completed.
+    assert host.serves("staging") == (new if step >= CHANGED_IN else before)
+    newest = host.repository.ask("history", "--env", "staging")[0]
+    if step < STEPS - 1:
+        assert recovered.returncode == 0, recovered.stderr
+        outcome = "verified" if step >= CHANGED_IN else "aborted"
+        assert (newest["kind"], newest["outcome"]) == ("recover", outcome)
+    else:
+        # The kill may come after the event was written: then there is nothing to recover.
+        assert newest["outcome"] == "verified"
+
+
+@pytest.mark.usefixtures("short_lease")
+def test_18_a_promotion_killed_while_a_server_starts_is_undone(host: Host) -> None:
+    before = host.serves("staging")
+    new = host.other(before)
+    with host.customers("staging") as customers:
+        host.kill_promotion(
+            *("staging", new),
+            lambda line: f" {CHANGED_IN}/{STEPS} " in line and host.starts("staging", new),
+        )
+        refused = host.repository.invoke(
+            *("promote", "--env", "staging", "--version", new, "--yes")
+        )
+        recovered = host.repository.ask("recover", "--env", "staging")
+        time.sleep(0.5)
+    assert refused.returncode == CRASH_RESIDUE, refused.stderr
+    assert (recovered["kind"], recovered["outcome"]) == ("recover", "aborted")
+    assert customers.failures == []
+    assert host.serves("staging") == before
+
+
+@pytest.mark.usefixtures("short_lease")
+def test_18_a_canary_whose_command_was_killed_is_removed(host: Host) -> None:
+    before = host.serves("prod")
+    new = host.other(before)
+    with host.customers() as customers:
+        host.kill_promotion(
+            *("prod", new), lambda line: "3/6 canary" in line and host.starts("prod", new)
+        )
+        recovered = host.repository.ask("recover", "--env", "prod")
+        time.sleep(0.5)
+    assert (recovered["kind"], recovered["outcome"]) == ("recover", "aborted")
+    assert customers.failures == []
+    assert host.serves("prod") == before
 
 
 def test_36_a_tag_may_be_an_index_of_the_release_s_image_and_of_no_other(host: Host) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -146,17 +146,24 @@ class ClusterShop:
             own_bytes=1,
         )
 
-    def release(self, model: bytes = b"good") -> Record:
-        """Make a release whose image every node can pull."""
-        record = self.workshop.release(model, image=lambda one: self.image(one).to_json())
+    def release(self, model: bytes = b"good", others: Mapping[str, bytes] | None = None) -> Record:
+        """Make a release whose image every node can pull; ``others`` as in `Workshop.release`."""
+        record = self.workshop.release(
+            model, "passed", lambda one: self.image(one).to_json(), others
+        )
         answers = {
             "release": record.version,
             "digest": record.digest,
             "model_sha256": record.model_sha256,
-            "model": model.decode(),
+            "model": model.decode("utf-8", "replace"),
         }
         self.cluster.know(self.image(record).digest, answers)
         return record
+
+    def serve(self, record: Record, command: Sequence[str]) -> None:
+        """Let a release's pods run a real server on this machine."""
+        with self.cluster.state() as state:
+            state["releases"][self.image(record).digest]["command"] = list(command)
 
     def promote(self, record: Record) -> Event:
         """Promote a release to the cluster."""
@@ -216,5 +223,5 @@ def opened(folder: Path) -> Iterator[ClusterShop]:
     if real is None:
         pytest.skip("there is no kubectl here, which renders the manifests")
     cluster = Cluster.begin(folder, real)
-    with reached(cluster, folder / "bin"):
+    with reached(cluster, folder / "bin"), closing(cluster):
         yield ClusterShop.open(folder, cluster)

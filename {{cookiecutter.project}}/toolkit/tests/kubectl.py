@@ -14,12 +14,14 @@ import hashlib
 import json
 import os
 import random
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 from .server_side_apply import Conflict, applied, patched, updated
@@ -59,6 +61,7 @@ class Cluster:
         state = {
             "uid": CLUSTER,
             "real": real,
+            "folder": str(folder),
             "objects": {},
             "pods": {},
             "events": [],
@@ -158,6 +161,21 @@ class Cluster:
             reconcile(state)
             return {pod["spec"]["containers"][0]["image"] for pod in state["pods"].values()}
 
+    def endpoint(self) -> tuple[str, int]:
+        """Return where the Service leads a new connection: to a real server that is ready."""
+        with self.state() as state:
+            reconcile(state)
+            ports = [pod["port"] for pod in state["pods"].values() if is_ready(pod)]
+        if not ports:
+            raise ConnectionRefusedError("no pod is ready")
+        return "127.0.0.1", random.choice(ports)
+
+    def close(self) -> None:
+        """End the real servers of all pods."""
+        with self.state() as state:
+            for name in list(state["pods"]):
+                end(state, name)
+
     def calls(self, *words: str) -> list[list[str]]:
         """Return the commands that have all these words in them."""
         with self.state() as state:
@@ -200,7 +218,7 @@ def reconcile(state: Object) -> None:
     deployments = {name: one for name, one in state["objects"].items() if is_deployment(one)}
     for name, pod in list(state["pods"].items()):
         if pod["owner"] not in deployments:
-            del state["pods"][name]
+            end(state, name)
     for name, one in deployments.items():
         _roll_out(state, name, one)
 
@@ -238,13 +256,13 @@ def _roll_out(state: Object, owner: str, deployment: Object) -> None:
         new.append(name)
         tell(state, name, "Scheduled", f"assigned {name} to node-{number}")
     for name in new[wanted:]:
-        del state["pods"][name]
+        end(state, name)
     for name in new[:wanted]:
         _show(state, mine[name])
     ready = [name for name in new[:wanted] if is_ready(mine[name])]
     if len(ready) == wanted:
         for name in set(mine) - set(new):
-            del state["pods"][name]
+            end(state, name)
     left = [pod for pod in state["pods"].values() if pod["owner"] == owner]
     done = len(ready) == wanted == len(left)
     settled = f'ReplicaSet "{deployment["metadata"]["name"]}-{revision}" has progressed.'
@@ -295,10 +313,14 @@ def _show(state: Object, pod: Object) -> None:
         status["state"] = {"waiting": {"reason": "CrashLoopBackOff"}}
         status["lastState"] = {"terminated": {"exitCode": 1, "reason": "Error"}}
         status["restartCount"] = 2
+    elif "command" in release and (code := _real().run(pod, release, state["folder"])) is not None:
+        status["state"] = {"waiting": {"reason": "CrashLoopBackOff"}}
+        status["lastState"] = {"terminated": {"exitCode": code, "reason": "Error"}}
+        status["restartCount"] = 2
     else:
-        ready = model != "never ready"
+        ready = _real().is_ready(pod) if "pid" in pod else model != "never ready"
         status |= {"state": {"running": {}}, "started": ready, "imageID": f"{repository}@{runs}"}
-        if not ready:
+        if model == "never ready":
             tell(state, pod["metadata"]["name"], "Unhealthy", "Startup probe failed: 503")
     pod["status"] = {
         "phase": "Running",
@@ -307,8 +329,23 @@ def _show(state: Object, pod: Object) -> None:
     }
 
 
+def end(state: Object, name: str) -> None:
+    """Remove a pod, and end its server if that is a real one."""
+    pod = state["pods"].pop(name)
+    if "pid" in pod:
+        with suppress(ProcessLookupError):
+            os.killpg(pod["pid"], signal.SIGTERM)
+
+
 def is_ready(pod: Object) -> bool:
     return bool(pod["status"]["conditions"][0]["status"] == "True")
+
+
+def _real() -> ModuleType:
+    # Imported where it is needed: its libraries would make each of many starts slower.
+    from . import real_pods
+
+    return real_pods
 
 
 def tell(state: Object, pod: str, reason: str, message: str) -> None:
@@ -417,6 +454,10 @@ def delete(state: Object, arguments: Sequence[str]) -> None:
 
 
 def logs(state: Object, arguments: Sequence[str]) -> None:
+    log = Path(state["folder"]) / f"{arguments[1]}.log"
+    if log.exists():
+        print(log.read_text(encoding="utf-8"), end="")
+        return
     image = state["pods"][arguments[1]]["spec"]["containers"][0]["image"]
     release = state["releases"][image.partition("@")[2]]
     print(f"this model: {release['model']}")
@@ -437,6 +478,11 @@ def proxied(state: Object, path: str, body: bytes) -> str:
         pod = state["pods"][name]
     release = state["releases"][pod["spec"]["containers"][0]["image"].partition("@")[2]]
     model = release["model"]
+    if "pid" in pod:
+        try:
+            return _real().answer(pod, asked, body)
+        except OSError as error:
+            fail(f"Error from server (InternalError): {error}")
     if asked == "metrics":
         if state["faults"].get("metrics") == "down":
             fail("Error from server (ServiceUnavailable): error trying to reach service")
@@ -479,7 +525,8 @@ def main(where: str, given: Sequence[str]) -> None:
     path = Path(where)
     arguments = [one for one in given if not one.startswith(("--namespace=", "--context="))]
     if arguments[0] == "kustomize":
-        real = json.loads(path.read_text(encoding="utf-8"))["real"]
+        with Cluster(path).state() as state:
+            real = state["real"]
         os.execv(real, [real, *arguments])
     with Cluster(path).state() as state:
         state["calls"].append(list(given))

@@ -67,6 +67,11 @@ def ended_by_itself(code: int, log: str) -> bool:
     return is_its_own and not SYSTEM.search(log)
 
 
+def neither_starts(serves: str) -> str:
+    """Return what is wrong where no server of the release that serves starts any more."""
+    return f"no server of {serves}, which serves, starts either: the machine is at fault"
+
+
 def start_failed(
     trouble: str, failure: Mapping[str, Any] | None, folder: Path
 ) -> NotServing | ReleaseFailed:
@@ -91,8 +96,7 @@ def start_failed(
     if not is_its_own:
         return NotServing(trouble)
     if beside is not None and not _starts(beside, folder):
-        other = f"no server of {beside['release']}, which serves, starts either"
-        return NotServing(f"{trouble}\n{other}: the machine is at fault")
+        return NotServing(f"{trouble}\n{neither_starts(beside['release'])}")
     return ReleaseFailed(trouble)
 
 

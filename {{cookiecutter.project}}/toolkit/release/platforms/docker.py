@@ -32,7 +32,7 @@ from ..policy import Environment, Policy
 from ..records import Record
 from ..smoke import BUSY, ask_over_http
 from . import protocol, socket_holder, socket_taker
-from .blame import SILENT, ended_by_itself, of_the_machine
+from .blame import SILENT, ended_by_itself, neither_starts, of_the_machine
 from .process import exclusive, manifest_of, state_directory
 from .protocol import CANARY, CONNECTIONS, CONTROL, STABLE, Instance, Observation, Unseen
 
@@ -315,10 +315,26 @@ class DockerPlatform:
         here = [one for one in self._containers() if one.labels[SLOT] == str(slot)]
         right = [one for one in here if _serves(one, manifest)]
         if not right:
-            right = [self._start(slot, holder, manifest)]
+            right = [self._start_beside(here, slot, holder, manifest)]
         for one in here:
             if one.id != right[0].id:
                 _end(one)
+
+    def _start_beside(
+        self, here: Sequence[Container], slot: int, holder: Container, manifest: Mapping[str, Any]
+    ) -> Container:
+        """Start a server; a failure is its own only where another of what serves here starts."""
+        try:
+            return self._start(slot, holder, manifest)
+        except ReleaseFailed as failure:
+            for one in here:
+                if one.status == "running" and one.labels[DIGEST] != manifest["digest"]:
+                    try:
+                        _end(self._start(slot, holder, _again(one, manifest)))
+                    except NotServing:
+                        other = neither_starts(one.labels[RELEASE])
+                        raise NotServing(f"{failure}\n{other}") from None
+            raise
 
     def _start(self, slot: int, holder: Container, manifest: Mapping[str, Any]) -> Container:
         port, track = random.choice(OWN_PORTS), manifest.get("track", STABLE)
@@ -404,6 +420,18 @@ def _serves(container: Container, manifest: Mapping[str, Any]) -> bool:
         and container.image is not None
         and container.image.id == manifest["image_id"]
     )
+
+
+def _again(server: Container, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a manifest for another server like this one, with the time limit of a new one."""
+    return {
+        "image": server.attrs["Config"]["Image"],
+        "release": server.labels[RELEASE],
+        "digest": server.labels[DIGEST],
+        # What `_start` puts before and after it.
+        "serve": server.attrs["Config"]["Cmd"][5:-2],
+        "ready_timeout_s": manifest["ready_timeout_s"],
+    }
 
 
 def _instance(container: Container) -> Instance:
