@@ -480,9 +480,10 @@ def proxied(state: Object, path: str, body: bytes) -> str:
     model = release["model"]
     if "pid" in pod:
         try:
-            return _real().answer(pod, asked, body)
+            answer: str = _real().answer(pod, asked, body)
         except OSError as error:
             fail(f"Error from server (InternalError): {error}")
+        return answer
     if asked == "metrics":
         if state["faults"].get("metrics") == "down":
             fail("Error from server (ServiceUnavailable): error trying to reach service")
