@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,13 +26,12 @@ from urllib.error import URLError
 from benchmarks import wide_table
 from benchmarks.machine import machine
 from benchmarks.public_tables import TABLES, write
-from demo.repository import bake
+from demo.repository import TEMPLATE, bake, free_ports
 
 MOST_S = 60.0
 # What an owner runs on the adopted table next.
 AFTER = ("data", "features", "gate", "train")
 PATIENCE_S = 600
-TEMPLATE = Path(__file__).parents[1]
 # As the sessions of a repository run.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -72,8 +70,7 @@ def start_of_server(folder: Path) -> float:
     """Return the seconds until the server of the trained model has answered its first customer."""
     bundle = folder / "reports" / "model"
     case = json.loads((bundle / "smoke.json").read_bytes())["cases"][0]
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = str(probe.getsockname()[1])
+    port = str(free_ports(1)[0])
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/predict",
         json.dumps(case["request"]).encode(),
