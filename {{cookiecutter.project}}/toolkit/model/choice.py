@@ -9,8 +9,8 @@ takes as long, and shows which of them learns more where there is more to learn 
 """
 
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from scipy import stats
@@ -18,7 +18,6 @@ from scipy import stats
 from ..data import dataset as rows_of
 from ..data.contract import Contract
 from ..data.dataset import Dataset
-from ..data.progress import step
 from . import fitting, plugins, training
 from .comparison import compare_roc_auc, placements, sd_of_mean_placement
 from .evaluation import TAILS
@@ -168,17 +167,9 @@ def _trained_once(
             lambda other, _: fitting.probabilities(pipeline, other),
         )
 
-    evaluations = {}
-    pool = ThreadPoolExecutor(training.FOLDS_AT_ONCE)
-    try:
-        with fitting.one_thread_each():
-            begun = {name: pool.submit(evaluate, name) for name in names}
-            for name, one in begun.items():
-                with step(f"trying {name} on {len(train)} customers"):
-                    evaluations[name] = one.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-    return evaluations
+    steps = {name: f"trying {name} on {len(train)} customers" for name in names}
+    evaluations = fitting.at_once({text: partial(evaluate, name) for name, text in steps.items()})
+    return dict(zip(steps, evaluations, strict=True))
 
 
 def rows_for(features: int) -> int:

@@ -1,9 +1,10 @@
 """Fits the owner's estimator, and asks it: for a training, and for the test of its purity."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from sklearn.feature_selection import SelectKBest, f_classif
@@ -11,6 +12,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from threadpoolctl import threadpool_limits
 
+from ..data.progress import step
 from . import plugins
 from .evaluation import Labels, Probabilities
 from .features import Matrix
@@ -25,6 +27,10 @@ ROWS_PER_FEATURE = 8
 # The threads of boosting wait for one another by spinning: where the cores are shared, as in CI,
 # a second of training takes minutes. One thread is fast enough for a million rows.
 THREADS = 1
+# Unlike the threads of one training these wait for nothing but the last of them.
+AT_ONCE = 2
+
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -45,6 +51,21 @@ def one_thread_each() -> Iterator[None]:
 
         warnings.showwarning = show_others
         yield
+
+
+def at_once(trainings: Mapping[str, Callable[[], Result]]) -> list[Result]:
+    """Return what each training returns, `AT_ONCE` at a time, and show their names as progress."""
+    pool = ThreadPoolExecutor(AT_ONCE)
+    results = []
+    try:
+        with one_thread_each():
+            begun = {name: pool.submit(training) for name, training in trainings.items()}
+            for name, one in begun.items():
+                with step(name):
+                    results.append(one.result())
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return results
 
 
 def fit(matrix: Matrix, labels: Labels, policy: TrainingPolicy) -> Pipeline:

@@ -3,8 +3,8 @@
 import math
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,8 +32,6 @@ TIMED_CASES = 200
 LATENCY_QUANTILE = 0.95
 # The quick gate compares with the champion a model of at most so many customers, on as many.
 CHALLENGER_ROWS = 20_000
-# Unlike the threads of one training these wait for nothing but the last of them.
-FOLDS_AT_ONCE = 2
 
 
 @dataclass(frozen=True)
@@ -277,16 +275,9 @@ def fit_folds(dataset: Dataset, matrix: Matrix, policy: TrainingPolicy) -> FoldM
         others = fold_of != fold
         return fit(matrix[others], dataset.labels[others], policy)
 
-    pipelines = {}
-    pool = ThreadPoolExecutor(FOLDS_AT_ONCE)
-    try:
-        with fitting.one_thread_each():
-            trained = {fold: pool.submit(fit_one, fold) for fold in np.unique(fold_of).tolist()}
-            for fold, one in trained.items():
-                with step(f"fold {fold + 1} of {policy.folds}"):
-                    pipelines[fold] = one.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    names = {fold: f"fold {fold + 1} of {policy.folds}" for fold in np.unique(fold_of).tolist()}
+    trained = fitting.at_once({name: partial(fit_one, fold) for fold, name in names.items()})
+    pipelines = dict(zip(names, trained, strict=True))
     return FoldModels(fold_of, pipelines)
 
 
