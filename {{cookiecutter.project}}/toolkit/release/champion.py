@@ -15,6 +15,7 @@ from .git import REMOTE, GitFailed
 from .ledger import Ledger
 from .policy import Policy
 from .records import sha256
+from .releases import Release
 from .signing import counted
 
 SCHEMA = 2
@@ -75,15 +76,22 @@ def fetch(
 
 
 def fetch_of(
-    ledger: Ledger, policy: Policy, environment: str, when: datetime, folder: Path
+    ledger: Ledger, policy: Policy, environment: str, release: Release, folder: Path
 ) -> Champion:
-    """Write the release that an environment served at a time, or that there was none yet.
+    """Write the release that an environment served when another was tagged, or that none did.
+
+    Times are whole seconds, and a release can be promoted in the second of its tag: what names a
+    release has happened after its tag, and so has all that follows.
 
     Raises as `fetch`.
     """
-    history = _history(ledger, policy, environment)
-    event = _serving_at([one for one in history if _time(one) <= when], when)
-    return _write(ledger, environment, event, folder, when)
+    earlier: list[Event] = []
+    for event in reversed(_history(ledger, policy, environment)):
+        if event.release == release.record.version or _time(event) > release.tagged:
+            break
+        earlier.insert(0, event)
+    served = _serving_at(earlier, release.tagged)
+    return _write(ledger, environment, served, folder, release.tagged)
 
 
 def _write(

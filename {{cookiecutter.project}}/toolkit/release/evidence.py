@@ -13,7 +13,6 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -128,11 +127,11 @@ def verify_released(
         sources.write({f"model/{name}": one for name, one in own.model.items()}, Path(desk))
         sources.write(proofs, Path(desk))
         gated = read(Path(desk), source.commit, is_clean=True)
-    verify(gated, ledger, policy, source.folder, release.tagged)
+    verify(gated, ledger, policy, source.folder, release)
 
 
 def verify(
-    gated: Gated, ledger: Ledger, policy: Policy, source: Path, tagged: datetime | None = None
+    gated: Gated, ledger: Ledger, policy: Policy, source: Path, release: Release | None = None
 ) -> None:
     """Let the command of ``release.toml`` recompute what the evidence says.
 
@@ -145,8 +144,8 @@ def verify(
     ----------
     source : pathlib.Path
         A folder with the files of the commit.
-    tagged : datetime.datetime, optional
-        When the release was tagged, if it is there already: its champion is the one of that time.
+    release : Release, optional
+        The release, if it was tagged before: its champion is the one of that time.
 
     Raises
     ------
@@ -171,10 +170,10 @@ def verify(
         sources.write({f"model/{name}": one for name, one in gated.model.items()}, reports)
         sources.write(gated.proofs, reports)
         environment, folder = policy.environments[-1].name, reports / "champion"
-        if tagged is None:
+        if release is None:
             champions.fetch(ledger, policy, environment, 0, folder)
         else:
-            served = champions.fetch_of(ledger, policy, environment, tagged, folder).release
+            served = champions.fetch_of(ledger, policy, environment, release, folder).release
             _refuse(_compared_with_another(gated, served))
         _lend_environments(ledger.repository.root, source)
         done = subprocess.run(
