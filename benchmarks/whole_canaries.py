@@ -5,10 +5,10 @@
 
 Each canary is a whole promotion by the engine: git, servers, customers, verdict, and what follows from
 it. Both releases have one model and one server, which the template generates, trains and installs;
-the slower one keeps its processor for 30 % longer than each request took. Every setting of the table
-gets its turn: half of the customers keep their connections or none of them does; the canary is one of
-two servers or one of four; customers send enough requests for a verdict, or so few that held-out
-customers are replayed.
+the slower one takes 30 % longer for each request, and lets others pass meanwhile: with a queue behind
+each it would be slower than that. Every setting of the table gets its turn: half of the customers keep
+their connections or none of them does; the canary is one of two servers or one of four; customers
+send enough requests for a verdict, or so few that held-out customers are replayed.
 
 The machine that serves also asks: let nothing else run on it.
 """
@@ -60,12 +60,13 @@ EQUAL, SLOW = "equal", "slower"
 # The last: the machine was at fault, so that nothing was measured.
 PASSED, FAILED, UNDECIDED, ABORTED = "passed", "failed", "undecided", "aborted"
 OUTCOMES = (PASSED, FAILED, UNDECIDED, ABORTED)
-# The line of the server around which a slower one waits.
+# The line of the server after which a slower one waits; a loop's timer is late by up to a millisecond.
 SERVED = "            await self._app(scope, receive, observe)\n"
 SLOWED = f"""{SERVED}            until = started + {SLOWER} * (time.perf_counter() - started)
-            while time.perf_counter() < until:
-                pass
+            while (rest := until - time.perf_counter()) > 0:
+                await asyncio.sleep(max(0.0, rest - 0.002))
 """
+IMPORT = "import logging\n"
 
 
 @dataclass(frozen=True)
@@ -175,8 +176,9 @@ def slower(files: Mapping[str, bytes]) -> dict[str, bytes]:
         for entry in old.infolist():
             content = old.read(entry).decode("utf-8", "surrogateescape")
             if entry.filename == "toolkit/serving/observation.py":
-                assert content.count(SERVED) == 1, "the server has changed"
+                assert content.count(SERVED) == content.count(IMPORT) == 1, "the server has changed"
                 content = content.replace(SERVED, SLOWED)
+                content = content.replace(IMPORT, f"import asyncio\n{IMPORT}")
             elif entry.filename.endswith("/RECORD"):
                 content = re.sub(r"(?m)^(toolkit/serving/observation\.py),.*$", r"\1,,", content)
             new.writestr(entry, content.encode("utf-8", "surrogateescape"))
