@@ -57,6 +57,11 @@ class Host:
             self.repository.ask("approve", "--env", environment, "--version", version)
         self.repository.ask("promote", "--env", environment, "--version", version, "--yes")
 
+    def let_serve(self, environment: str, version: str) -> None:
+        """Promote a release unless it serves already: what a test before has left is not known."""
+        if self.serves(environment) != version:
+            self.promote(environment, version)
+
     @property
     def images(self) -> str:
         """Where the releases' images are."""

@@ -168,8 +168,7 @@ def test_what_serves_tells_a_fault_of_the_host_from_one_of_the_release(host: Hos
 
 def test_14_a_healthy_release_that_answers_wrongly_never_answers_a_customer(host: Host) -> None:
     # Its answer is known, and the contrary of it is another one.
-    if host.serves("staging") != host.second:
-        host.promote("staging", host.second)
+    host.let_serve("staging", host.second)
     with host.customers("staging") as customers:
         done = host.repository.invoke(
             *("promote", "--env", "staging", "--version", host.wrong, "--yes")
@@ -248,6 +247,7 @@ def test_18_a_canary_whose_command_was_killed_is_removed(host: Host) -> None:
 
 
 def test_36_a_tag_may_be_an_index_of_the_release_s_image_and_of_no_other(host: Host) -> None:
+    host.let_serve("staging", host.second)
     platform = image_index.platform(host.client)
     image_index.put(host.images, host.first, host.digest(host.first), platform)
     assert "warning" not in host.would_promote("staging", host.first)
@@ -259,6 +259,7 @@ def test_36_a_tag_may_be_an_index_of_the_release_s_image_and_of_no_other(host: H
 def test_a_registry_that_is_down_keeps_no_promotion_of_an_image_that_is_here(
     host: Host, fault: str
 ) -> None:
+    host.let_serve("staging", host.second)
     setattr(host.registry, fault, True)
     began = time.monotonic()
     said = host.would_promote("staging", host.first)
@@ -268,6 +269,7 @@ def test_a_registry_that_is_down_keeps_no_promotion_of_an_image_that_is_here(
 
 def test_26_an_image_that_is_gone_is_found_out_before_anything_is_touched(host: Host) -> None:
     for environment in ("staging", "prod"):
+        host.let_serve(environment, host.second)
         # The container that holds the port runs from the release that served first.
         host.repository.invoke("stop", "--env", environment, "--yes")
         host.repository.ask("deploy", "--env", environment)
