@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from .canary.answers import warning
 from .canary.traffic import TIMEOUT_S, Replay
@@ -48,6 +49,8 @@ class Analysis:
     policy : CanaryPolicy
     warning : str
         How the answers differ from those of the release before, or empty.
+    first : Analysis or None
+        That of the first servers, if these are others.
     """
 
     judgement: Judgement
@@ -56,19 +59,29 @@ class Analysis:
     warm_up: int
     policy: CanaryPolicy
     warning: str = ""
+    first: Analysis | None = None
 
     def __str__(self) -> str:
         text = f"{self.judgement.verdict}: {'; '.join(self.judgement.reasons)}"
         text += " (replayed requests)" if self.synthetic else ""
-        return f"{text}; warning: {self.warning}" if self.warning else text
+        text += f"; warning: {self.warning}" if self.warning else ""
+        return f"{text}; on other servers before: {self.first}" if self.first else text
+
+    @property
+    def is_slower(self) -> bool:
+        """Whether it failed for its latencies alone, which other servers may contradict."""
+        return self.judgement.verdict == FAIL and self.judgement.is_of_tails
 
     def to_json(self) -> bytes:
         """Write everything that a later reader needs: counts, thresholds, margins, quantiles."""
+        return (json.dumps(self._document(), indent=2, sort_keys=True) + "\n").encode()
+
+    def _document(self) -> dict[str, Any]:
         sides = {
             "baseline": _all_of(self.windows, "baseline"),
             "canary": _all_of(self.windows, "canary"),
         }
-        document = {
+        return {
             "schema": SCHEMA,
             "verdict": self.judgement.verdict,
             "reasons": self.judgement.reasons,
@@ -85,8 +98,8 @@ class Analysis:
                 for window in self.windows
             ],
             "quantiles_ms": {name: quantiles(side.latencies_ms) for name, side in sides.items()},
+            "first": self.first._document() if self.first else None,
         }
-        return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()
 
 
 def quantiles(latencies_ms: tuple[float, ...]) -> list[float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .canary.verdict import Rules
@@ -15,6 +15,8 @@ MERGED_SINCE = 2
 
 # The most windows of a canary that pass until both sides are steady, and do not count.
 WARM_UP = 4
+# Over all looks at the second servers of a canary; at each a twentieth, with the two by default.
+ALPHA_AGAIN = 0.1
 
 # What `invoke propose` does with a release: open an issue, or promote it at once.
 PROPOSE, PROMOTE = "propose", "promote"
@@ -64,6 +66,15 @@ class CanaryPolicy(Rules):
     def longest_s(self) -> int:
         """The seconds that it may take, with the first window, which only counts requests."""
         return (1 + WARM_UP + self.looks * self.windows) * self.window_s
+
+    @property
+    def again(self) -> CanaryPolicy:
+        """The rules for other servers of a release that was slower on the first.
+
+        Most that are not slower would have failed by chance at the first; one that is has to be
+        found a second time.
+        """
+        return replace(self, alpha=ALPHA_AGAIN)
 
 
 @dataclass(frozen=True)

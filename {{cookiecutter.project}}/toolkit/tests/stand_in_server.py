@@ -19,6 +19,7 @@ import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ PROBABILITY = 0.25
 # The second does not prove itself first, as servers of an earlier version do not.
 WRONG = (b"proven wrong", b"wrong predictions")
 # How long an answer takes, by what the model's name begins with.
-DELAYS_S = {b"steady": 0.02, b"slower": 0.2}
+DELAYS_S = {b"steady": 0.02, b"slower": 0.2, b"unlucky": 0.02}
+UNLUCKY_S = 0.2
 STARTED, BREAKS_S = time.monotonic(), 3
 
 
@@ -36,6 +38,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     record: dict[str, Any] = {}
     model = b""
+    # Of a server that is slow for what the system does with it.
+    slow_s = 0.0
     # Seconds and status of every prediction.
     predictions: list[tuple[float, int]] = []
 
@@ -74,7 +78,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.read()
         for name, seconds in DELAYS_S.items():
             if self.model.startswith(name):
-                time.sleep(seconds * random.lognormvariate(0, 0.3))
+                time.sleep((self.slow_s or seconds) * random.lognormvariate(0, 0.3))
         broken = self.model.startswith(b"breaks later") and time.monotonic() > STARTED + BREAKS_S
         status = 500 if broken else 200
         self.answer(status, prediction(self.model))
@@ -144,6 +148,15 @@ def suffer(model: bytes) -> None:
         sys.exit(int(code))
 
 
+def be_unlucky(model: bytes) -> None:
+    """Be slow as the first server of a model ``unlucky|FILE``, which makes that file."""
+    kind, _, path = model.decode("utf-8", "replace").partition("|")
+    if kind == "unlucky":
+        with suppress(FileExistsError):
+            Path(path).open("x").close()
+            Handler.slow_s = UNLUCKY_S
+
+
 def main() -> int:
     """Serve until SIGTERM."""
     parser = argparse.ArgumentParser()
@@ -156,6 +169,7 @@ def main() -> int:
     if Handler.model == b"crash at start":
         sys.exit("this model crashes at start")
     suffer(Handler.model)
+    be_unlucky(Handler.model)
     if Handler.model.startswith(b"proven"):
         prove(options.bundle, Handler.model)
     listeners = [socket.socket(fileno=number) for number in options.fd]

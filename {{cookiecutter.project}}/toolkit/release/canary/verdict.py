@@ -132,11 +132,16 @@ class Judgement:
         Those of this verdict.
     figures : dict
         All figures that it was computed from, for the record; can be written as JSON.
+    is_of_tails : bool
+        Whether a comparison of both sides' latencies is all that it rests on. The servers, and
+        where the system has put them, differ too, and in every window in the same way: only other
+        servers can tell them from the releases.
     """
 
     verdict: str
     reasons: tuple[str, ...]
     figures: dict[str, Any]
+    is_of_tails: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,6 +149,7 @@ class _Finding:
     verdict: str
     reason: str = ""
     figures: dict[str, Any] = field(default_factory=dict)
+    is_of_tails: bool = False
 
 
 def guardrail(windows: Sequence[Window], rules: Rules) -> str:
@@ -190,8 +196,10 @@ def judge(windows: Sequence[Window], rules: Rules) -> Judgement:
     figures: dict[str, Any] = {"rules": asdict(rules)}
     for finding in findings:
         figures |= finding.figures
-    reasons = (finding.reason for finding in findings if finding.verdict == verdict)
-    return Judgement(verdict, tuple(reason for reason in reasons if reason), figures)
+    deciding = [finding for finding in findings if finding.verdict == verdict]
+    reasons = tuple(finding.reason for finding in deciding if finding.reason)
+    of_tails = all(finding.is_of_tails for finding in deciding)
+    return Judgement(verdict, reasons, figures, of_tails)
 
 
 def _counts(windows: Sequence[Window]) -> _Finding:
@@ -266,7 +274,7 @@ def _slowdown(windows: Sequence[Window], rules: Rules) -> _Finding:
     }
     seen = f"p95 of the canary is {new / old:.2f} times the baseline's, {_ms(new)} to {_ms(old)} ms"
     if slower.p_slower <= rules.fail_alpha and new > (1 + rules.max_slowdown) * old:
-        return _Finding(FAIL, f"{seen}, p {slower.p_slower:.2g}", figures)
+        return _Finding(FAIL, f"{seen}, p {slower.p_slower:.2g}", figures, is_of_tails=True)
     if len(ours) < FEWEST_REQUESTS:
         few = f"the canary has {len(ours)} requests, of the {FEWEST_REQUESTS} that a pass needs"
         return _Finding(INCONCLUSIVE, few, figures)

@@ -67,7 +67,39 @@ def test_38_a_release_that_is_slower_is_rolled_back(workshop: Workshop) -> None:
     assert serving(shop, shop.staging) == first.version
     newest = shop.ledger().history("staging")[0]
     assert (newest.outcome, newest.canary[:5]) == ("rolled-back", "fail:")
-    assert shop.ledger().analysis(newest.sha)["verdict"] == "fail"
+    assert "; on other servers before: fail: p95" in newest.canary
+    analysis = shop.ledger().analysis(newest.sha)
+    assert (analysis["verdict"], analysis["first"]["verdict"]) == ("fail", "fail")
+
+
+def test_38_a_release_whose_first_server_alone_is_slower_passes_on_others(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    """Where the system has put a server can make it slower, in every window."""
+    shop = with_canary(workshop)
+    first = shop.release(b"steady one")
+    unlucky = shop.release(f"unlucky|{tmp_path / 'started'}".encode())
+    shop.promote(first, shop.staging)
+    event = shop.promote(unlucky, shop.staging)
+    assert event.canary.startswith("pass: ")
+    assert "; on other servers before: fail: p95 of the canary is" in event.canary
+    analysis = shop.ledger().analysis(event.sha)
+    assert (analysis["verdict"], analysis["first"]["verdict"]) == ("pass", "fail")
+    assert serving(shop, shop.staging) == unlucky.version
+
+
+def test_a_lease_that_leaves_no_time_for_other_servers_ends_a_slow_canary_at_once(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    shop = with_canary(workshop)
+    policy = replace(shop.machine.policy, lease_s=30)
+    shop = replace(shop, machine=replace(shop.machine, policy=policy))
+    first = shop.release(b"steady one")
+    unlucky = shop.release(f"unlucky|{tmp_path / 'started'}".encode())
+    shop.promote(first, shop.staging)
+    with pytest.raises(RolledBack, match="failed in staging, rolled back"):
+        shop.promote(unlucky, shop.staging)
+    assert shop.ledger().analysis(shop.ledger().history("staging")[0].sha)["first"] is None
 
 
 def test_a_release_that_begins_to_fail_is_rolled_back_at_once(workshop: Workshop) -> None:
