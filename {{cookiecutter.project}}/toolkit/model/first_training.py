@@ -56,7 +56,7 @@ def run(dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> FirstTr
     chosen = choice.choose(dataset, contract, policy)
     policy = replace(policy, estimator=chosen.estimator)
     part = dataset.select(rows_of.quick_rows(dataset, TRAINED_ROWS))
-    trained = training.train(part, contract, policy)
+    trained = training.train(part, contract, policy, chosen.evaluation)
     held_out = round(policy.holdout_share * len(dataset))
     rules = thresholds.propose(
         chosen.quick.predictions, chosen.evaluation.predictions, trained, held_out, policy

@@ -4,9 +4,11 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.feature_selection import SelectKBest, f_classif
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -68,8 +70,27 @@ def at_once(trainings: Mapping[str, Callable[[], Result]]) -> list[Result]:
     return results
 
 
-def fit(matrix: Matrix, labels: Labels, policy: TrainingPolicy) -> Pipeline:
-    """Return the pipeline, trained on features [n, k] with NaN for nulls, and labels [n].
+@dataclass(frozen=True)
+class Prepared:
+    """Customers as the owner's estimators see them, whichever of them is fitted.
+
+    Attributes
+    ----------
+    steps
+        The fitted steps that make `matrix` of features: they begin the pipeline.
+    matrix
+        The features without nulls, and of many the best, [n, m].
+    labels
+        [n]
+    """
+
+    steps: tuple[Any, ...]
+    matrix: Matrix
+    labels: Labels
+
+
+def prepare(matrix: Matrix, labels: Labels, policy: TrainingPolicy) -> Prepared:
+    """Return what an estimator is fitted to, of features [n, k] with NaN for nulls, and labels [n].
 
     Nulls are imputed with the training's median before the owner's estimator sees them: every
     estimator treats a null the same way, also in a column that had none in training. Of more than
@@ -78,20 +99,54 @@ def fit(matrix: Matrix, labels: Labels, policy: TrainingPolicy) -> Pipeline:
     Raises
     ------
     ConfigurationError
+        The owner's features cannot be trained on.
+    """
+    with _the_owners(policy):
+        imputer = median_imputer(matrix)
+        imputed = imputer.transform(matrix)
+        most = most_features(len(matrix))
+        if matrix.shape[1] <= most:
+            return Prepared((imputer,), imputed, labels)
+        selector = SelectKBest(f_classif, k=most)
+        selected = selector.fit_transform(imputed, labels)
+        return Prepared((imputer, selector), selected, labels)
+
+
+def fit_prepared(prepared: Prepared, policy: TrainingPolicy) -> Pipeline:
+    """Return the pipeline of the steps that prepared the features, and of the fitted estimator.
+
+    Raises
+    ------
+    ConfigurationError
         The owner's estimator cannot be trained.
     """
-    steps = [plugins.estimator(policy.package, policy.estimator, policy.seed)]
-    most = most_features(len(matrix))
-    if matrix.shape[1] > most:
-        steps.insert(0, SelectKBest(f_classif, k=most))
+    estimator = plugins.estimator(policy.package, policy.estimator, policy.seed)
+    with _the_owners(policy):
+        # Copies: another estimator sees the same, whatever this one does with it.
+        estimator.fit(np.array(prepared.matrix), np.array(prepared.labels))
+    return make_pipeline(*prepared.steps, estimator)
+
+
+def fit(matrix: Matrix, labels: Labels, policy: TrainingPolicy) -> Pipeline:
+    """Return the pipeline, trained on features [n, k] with NaN for nulls, and labels [n].
+
+    Raises
+    ------
+    ConfigurationError
+        The owner's estimator cannot be trained.
+    """
+    return fit_prepared(prepare(matrix, labels, policy), policy)
+
+
+@contextmanager
+def _the_owners(policy: TrainingPolicy) -> Iterator[None]:
+    """Train inside, and blame the owner's estimator for what goes wrong."""
     try:
         with one_thread_each():
-            imputer = median_imputer(matrix)
-            rest = make_pipeline(*steps).fit(imputer.transform(matrix), labels)
+            yield
     except Exception as error:  # The owner's code may raise anything.
         why = f"{policy.estimator!r} cannot be trained"
         raise plugins.mistake(policy.package, *plugins.ESTIMATORS, why, cause=error) from None
-    return make_pipeline(imputer, *rest.named_steps.values())
 
 
 def most_features(rows: int) -> int:
@@ -111,6 +166,15 @@ def median_imputer(matrix: Matrix) -> SimpleImputer:
     low, high = np.take_along_axis(ordered, np.minimum(middle, len(matrix) - 1), axis=0)
     medians = (low + high) / 2
     return SimpleImputer(strategy="median", keep_empty_features=True).fit(medians[np.newaxis])
+
+
+def seen(pipeline: Pipeline) -> npt.NDArray[np.bool_]:
+    """Return which features the estimator of a pipeline is given, [k]: all, or the selected."""
+    for one in pipeline.named_steps.values():
+        if isinstance(one, SelectKBest):
+            chosen: npt.NDArray[np.bool_] = one.get_support()
+            return chosen
+    return np.ones(pipeline.n_features_in_, dtype=np.bool_)
 
 
 def probabilities(pipeline: Pipeline, matrix: Matrix) -> Probabilities:

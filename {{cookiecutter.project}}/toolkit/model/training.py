@@ -2,28 +2,25 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.pipeline import Pipeline
 
 from ..data import dataset as rows_of
 from ..data.contract import Contract
 from ..data.dataset import Dataset
 from ..data.progress import step
 from . import fitting
-from .evaluation import Labels, Predictions, Probabilities, best_threshold
+from .evaluation import Predictions, Probabilities, best_threshold
 from .export import export
 from .features import Features, Matrix
 from .fitting import fit as fit  # The owner's tests fit an estimator with it.
+from .folds import FoldModels, Positions, fit_folds, predict_out_of_fold
 from .policy import TrainingPolicy
 from .predictor import Predictor
-
-Positions = npt.NDArray[np.int64]
 
 SMOKE_CASES = 8
 REPLAY_CASES = 100
@@ -49,12 +46,19 @@ class Evaluation:
     predict
         From other features [m, k] of some customers, and the positions of these [m], to
         probabilities [m]: by a model that was not trained on them.
+    seen
+        Which features the models look at, [k]; None where that is not known.
     """
 
     customers: Dataset
     predictions: Predictions
     rows: dict[str, int]
     predict: Callable[[Matrix, Positions], Probabilities]
+    seen: npt.NDArray[np.bool_] | None = None
+
+    def sees(self, places: Sequence[int]) -> bool:
+        """Return whether another value of one of these features may change a prediction."""
+        return self.seen is None or bool(self.seen[places].any())
 
 
 @dataclass(frozen=True)
@@ -104,10 +108,15 @@ def cross_validate(
     matrix = Features(contract).matrix(customers.columns)
     with step(progress):
         models = fit_folds(customers, matrix, policy)
-    y_prob = models.predict(matrix, np.arange(len(customers)))
-    predictions = predict_out_of_fold(customers.labels, y_prob, models.fold_of)
-    rows = {"table": len(dataset), "evaluated": len(customers)}
-    return Evaluation(customers, predictions, rows, models.predict)
+    return out_of_fold(customers, models, len(dataset))
+
+
+def out_of_fold(customers: Dataset, models: FoldModels, table_rows: int) -> Evaluation:
+    """Return the evaluation of customers by the models of all their folds."""
+    predictions = predict_out_of_fold(customers.labels, models.y_prob, models.fold_of)
+    rows = {"table": table_rows, "evaluated": len(customers)}
+    seen = np.any([fitting.seen(one) for one in models.pipelines.values()], axis=0)
+    return Evaluation(customers, predictions, rows, models.predict, seen)
 
 
 def train_challenger(
@@ -140,14 +149,15 @@ def train(
     dataset: Dataset,
     contract: Contract,
     policy: TrainingPolicy,
-    progress: str = "cross-validation",
+    cross_validated: Evaluation | None = None,
 ) -> Trained:
     """Train on all but the held-out customers, export, and evaluate the exported model on those.
 
     Parameters
     ----------
-    progress
-        The name of the step that is shown while a cross-validation chooses the threshold.
+    cross_validated
+        An evaluation out of fold under this policy: of the very customers to train on it chooses
+        the threshold, and they are not cross-validated again.
 
     Raises
     ------
@@ -157,9 +167,11 @@ def train(
         The ONNX model predicts otherwise than the pipeline.
     """
     train, holdout = _parts(dataset, contract, policy)
-    with step(progress):
-        models = fit_folds(train.customers, train.matrix, policy)
-    y_prob = models.predict(train.matrix, np.arange(len(train.customers)))
+    if cross_validated and np.array_equal(cross_validated.customers.ids, train.customers.ids):
+        y_prob = cross_validated.predictions.y_prob
+    else:
+        with step("cross-validation"):
+            y_prob = fit_folds(train.customers, train.matrix, policy).y_prob
     threshold = best_threshold(train.customers.labels, y_prob)
     sizes = f"{len(train.customers)} customers, {len(holdout.customers)} are held out"
     with step(f"training on {sizes}"):
@@ -167,7 +179,7 @@ def train(
     count = len(holdout.customers)
     with step(f"exporting to ONNX, and comparing the predictions for {count} customers"):
         model = export(pipeline, contract, threshold, holdout.matrix)
-    return _evaluated(model, train, holdout, contract)
+    return _evaluated(model, train, holdout, contract, fitting.seen(pipeline))
 
 
 def of_model(model: bytes, dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> Trained:
@@ -198,7 +210,13 @@ def _parts(dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> tupl
     return train, holdout
 
 
-def _evaluated(model: bytes, train: _Part, holdout: _Part, contract: Contract) -> Trained:
+def _evaluated(
+    model: bytes,
+    train: _Part,
+    holdout: _Part,
+    contract: Contract,
+    seen: npt.NDArray[np.bool_] | None = None,
+) -> Trained:
     predictor = Predictor(contract, model)
 
     def probabilities(matrix: Matrix) -> Probabilities:
@@ -214,7 +232,9 @@ def _evaluated(model: bytes, train: _Part, holdout: _Part, contract: Contract) -
     rows = {"table": trained + held_out, "trained": trained, "held_out": held_out}
     customers = holdout.customers
     return Trained(
-        holdout=Evaluation(customers, on_holdout, rows, lambda matrix, _: probabilities(matrix)),
+        holdout=Evaluation(
+            *(customers, on_holdout, rows, lambda matrix, _: probabilities(matrix)), seen
+        ),
         model=model,
         smoke=smoke_cases(customers, contract, predictor),
         train=on_train,
@@ -229,65 +249,6 @@ def _split(dataset: Dataset, policy: TrainingPolicy) -> tuple[Dataset, Dataset]:
     rows_of.require_both_labels(train.labels, "the training data")
     rows_of.require_both_labels(holdout.labels, "the holdout")
     return train, holdout
-
-
-@dataclass(frozen=True)
-class FoldModels:
-    """The models of a cross-validation.
-
-    Attributes
-    ----------
-    fold_of
-        Each customer's fold, [n].
-    pipelines
-        By fold, each trained on all the other folds.
-    """
-
-    fold_of: Positions
-    pipelines: dict[int, Pipeline]
-
-    def predict(self, matrix: Matrix, rows: Positions) -> Probabilities:
-        """Return out-of-fold probabilities, [m].
-
-        Parameters
-        ----------
-        matrix
-            Features, [m, k].
-        rows
-            The positions of their customers, [m]: each is predicted by the model that was not
-            trained on that customer.
-        """
-        y_prob = np.full(len(rows), np.nan)
-        fold_of = self.fold_of[rows]
-        for fold in np.unique(fold_of):
-            inside = fold_of == fold
-            y_prob[inside] = fitting.probabilities(self.pipelines[int(fold)], matrix[inside])
-        return y_prob
-
-
-def fit_folds(dataset: Dataset, matrix: Matrix, policy: TrainingPolicy) -> FoldModels:
-    """Train a model for each fold, on all the others; the matrix is [n, k]."""
-    fold_of = rows_of.folds(dataset, policy.folds)
-    for fold in range(policy.folds):
-        rows_of.require_both_labels(dataset.labels[fold_of != fold], f"all folds but {fold + 1}")
-
-    def fit_one(fold: int) -> Pipeline:
-        others = fold_of != fold
-        return fit(matrix[others], dataset.labels[others], policy)
-
-    names = {fold: f"fold {fold + 1} of {policy.folds}" for fold in np.unique(fold_of).tolist()}
-    trained = fitting.at_once({name: partial(fit_one, fold) for fold, name in names.items()})
-    pipelines = dict(zip(names, trained, strict=True))
-    return FoldModels(fold_of, pipelines)
-
-
-def predict_out_of_fold(y_true: Labels, y_prob: Probabilities, fold_of: Positions) -> Predictions:
-    """Predict each fold at the threshold that is best on the others: no row chooses its own."""
-    y_pred = np.zeros(len(y_true), dtype=np.int64)
-    for fold in np.unique(fold_of):
-        inside = fold_of == fold
-        y_pred[inside] = y_prob[inside] >= best_threshold(y_true[~inside], y_prob[~inside])
-    return Predictions(y_true, y_prob, y_pred)
 
 
 def smoke_cases(holdout: Dataset, contract: Contract, predictor: Predictor) -> dict[str, object]:

@@ -2,19 +2,23 @@
 
 import warnings
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
 
 from toolkit.data import dataset as datasets
 from toolkit.data.contract import Contract
 from toolkit.data.dataset import Dataset
 from toolkit.errors import DataError
-from toolkit.model import fitting, training
+from toolkit.model import fitting, folds, training
 from toolkit.model.evaluation import Predictions, best_threshold
+from toolkit.model.features import Features
 from toolkit.model.policy import Policy
 from toolkit.model.training import Trained
+from toolkit.tests.example.estimators import ESTIMATORS
 
 
 def test_the_same_data_give_the_same_bytes(
@@ -82,16 +86,56 @@ def test_each_customer_is_predicted_by_a_model_of_other_folds(
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, len(dataset))
     matrix = rng.normal(size=(len(dataset), 5)).astype(np.float32)
-    models = training.fit_folds(replace(dataset, labels=labels), matrix, policy.training)
+    models = folds.fit_folds(replace(dataset, labels=labels), matrix, policy.training)
     y_prob = models.predict(matrix, np.arange(len(dataset)))
     assert abs(np.corrcoef(y_prob, labels)[0, 1]) < 0.2
+
+
+def test_estimators_that_are_trained_together_learn_what_each_would_alone(
+    dataset: Dataset, contract: Contract, policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Careless(LogisticRegression):
+        def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "Careless":
+            super().fit(X, y)
+            X[:], y[:] = 0, 0
+            return self
+
+    monkeypatch.setitem(ESTIMATORS, "careless", lambda seed: Careless())
+    matrix = Features(contract).matrix(dataset.columns)
+    both = folds.Folds(dataset, matrix, policy.training)
+    some = both.fit(["careless", "boosting"], [0, 1])["boosting"]
+    every = some | both.fit(["boosting"], [2])["boosting"]
+    alone = folds.fit_folds(dataset, matrix, replace(policy.training, estimator="boosting"))
+    np.testing.assert_array_equal(every.y_prob, alone.y_prob)
+    np.testing.assert_array_equal(every.predict(matrix, np.arange(len(dataset))), alone.y_prob)
+    assert np.isnan(some.y_prob).sum() == (both.fold_of > 1).sum()
+
+
+def test_a_cross_validation_of_the_very_customers_is_not_done_again(
+    dataset: Dataset,
+    contract: Contract,
+    policy: Policy,
+    trained: Trained,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = dataset.select(~datasets.is_held_out(dataset, policy.training.holdout_share))
+    everybody = replace(policy.training, quick_rows=len(dataset))
+    done = training.cross_validate(known, contract, everybody)
+    others = training.cross_validate(dataset, contract, everybody)
+    assert training.train(dataset, contract, everybody, others).model == trained.model
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("cross-validated again")
+
+    monkeypatch.setattr(training, "fit_folds", refuse)
+    assert training.train(dataset, contract, everybody, done).model == trained.model
 
 
 def test_no_customer_helps_to_choose_the_threshold_of_its_own_prediction() -> None:
     # Noise: the best threshold of all rows looks better on them than one chosen on others.
     rng = np.random.default_rng(3)
     y_true, y_prob = rng.integers(0, 2, 60), rng.random(60)
-    out_of_fold = training.predict_out_of_fold(y_true, y_prob, np.arange(60) % 3)
+    out_of_fold = folds.predict_out_of_fold(y_true, y_prob, np.arange(60) % 3)
     chosen_on_all = Predictions.at_threshold(y_true, y_prob, best_threshold(y_true, y_prob))
     assert out_of_fold.metrics()["f1"] < chosen_on_all.metrics()["f1"]
     for fold in range(3):
@@ -138,7 +182,9 @@ def test_of_thousands_of_features_the_estimator_sees_those_that_separate_best(
     pipeline = training.fit(matrix, labels, logistic)
     selected = pipeline.named_steps["selectkbest"].get_support()
     assert (selected.sum(), selected[700]) == (most, True)
+    np.testing.assert_array_equal(fitting.seen(pipeline), selected)
     narrow = training.fit(matrix[:, :most], labels, logistic)
+    assert fitting.seen(narrow).all() and len(fitting.seen(narrow)) == most
     assert "selectkbest" not in narrow.named_steps
 
 
