@@ -63,6 +63,8 @@ class Features:
             *(name for one_hot in self._categories for name in one_hot.names),
             *(derived.name for derived in self._derived),
         )
+        self._one_hot_of = {one_hot.column: one_hot for one_hot in self._categories}
+        self._places = self._places_of_columns()
 
     def matrix(self, columns: Mapping[str, Sequence[Any] | npt.NDArray[Any]]) -> Matrix:
         """Return the features of n customers, [n, k].
@@ -83,14 +85,54 @@ class Features:
         blocks += [np.asarray(values)[:, np.newaxis] for values in self.derived(columns).values()]
         return np.concatenate(blocks, axis=1, dtype=np.float32, casting="same_kind")
 
+    def altered(self, matrix: Matrix, columns: Mapping[str, npt.NDArray[Any]], name: str) -> Matrix:
+        """Return the features of n customers who differ from others in one column, [n, k].
+
+        Parameters
+        ----------
+        matrix
+            The features of the others, [n, k].
+        columns
+            The columns of the n customers, as `matrix` takes them.
+        name
+            The column in which they differ.
+        """
+        altered = matrix.copy()
+        one_hot = self._one_hot_of.get(name)
+        values = columns[name]
+        block = one_hot.block(values) if one_hot else np.asarray(values)[:, np.newaxis]
+        altered[:, self._places[name]] = block
+        first = len(self.names) - len(self._derived)
+        for place, derived in enumerate(self._derived, first):
+            if name in derived.inputs:
+                altered[:, place] = _compute(derived, columns)
+        return altered
+
+    def places_of(self, name: str) -> list[int]:
+        """Return the positions in the matrix of all features that are computed from a column."""
+        first = len(self.names) - len(self._derived)
+        derived = (place for place, one in enumerate(self._derived, first) if name in one.inputs)
+        return [*range(len(self.names))[self._places[name]], *derived]
+
+    def _places_of_columns(self) -> dict[str, slice]:
+        """Return by column the positions of its own features: one, or one a category."""
+        places = {name: slice(place, place + 1) for place, name in enumerate(self._numbers)}
+        start = len(self._numbers)
+        for one_hot in self._categories:
+            places[one_hot.column] = slice(start, start := start + len(one_hot.names))
+        return places
+
     def derived(self, columns: Mapping[str, Sequence[Any] | npt.NDArray[Any]]) -> dict[str, Vector]:
         """Return the features that are computed from columns, by name, [n] each."""
-        return {
-            derived.name: derived.compute(
-                *(np.asarray(columns[name], dtype=np.float64) for name in derived.inputs)
-            )
-            for derived in self._derived
-        }
+        return {derived.name: _compute(derived, columns) for derived in self._derived}
+
+
+def _compute(
+    derived: DerivedFeature, columns: Mapping[str, Sequence[Any] | npt.NDArray[Any]]
+) -> Vector:
+    return derived.compute(
+        *(np.asarray(columns[name], dtype=np.float64) for name in derived.inputs)
+    )
 
 
 def _derived(contract: Contract, taken: Collection[str]) -> tuple[DerivedFeature, ...]:

@@ -5,12 +5,10 @@ and the features that are derived from a column are computed again. Two features
 hide each other's importance.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
@@ -18,7 +16,7 @@ from ..data.contract import Contract
 from ..data.dataset import quick_rows
 from .comparison import Placements, placements, sd_of_mean_placement
 from .evaluation import TAILS
-from .features import Features
+from .features import Features, Matrix
 from .fitting import THREADS
 from .training import Evaluation
 
@@ -87,24 +85,28 @@ def permutation_importance(
     if min(churned.sum(), (~churned).sum()) < 2:
         return PermutationImportance(len(rows), repeats, ())
     features = Features(contract)
+    matrix = features.matrix(chosen.columns)
 
-    def placed(*tables: dict[str, npt.NDArray[Any]]) -> list[Placements]:
+    def placed(*matrices: Matrix) -> list[Placements]:
         # In one call: most of the time of a call is its own, not that of its rows.
-        matrix = np.concatenate([features.matrix(columns) for columns in tables])
-        y_prob = evaluation.predict(matrix, np.tile(rows, len(tables)))
-        return [placements(churned, part) for part in np.split(y_prob, len(tables))]
+        every = np.concatenate(matrices) if len(matrices) > 1 else matrices[0]
+        y_prob = evaluation.predict(every, np.tile(rows, len(matrices)))
+        return [placements(churned, part) for part in np.split(y_prob, len(matrices))]
+
+    def shuffled(name: str) -> Iterator[Matrix]:
+        for order in orders:
+            columns = chosen.columns | {name: chosen.columns[name][order]}
+            yield features.altered(matrix, columns, name)
 
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(len(rows)) for _ in range(repeats)]
     with threadpool_limits(THREADS):
-        (unshuffled,) = placed(chosen.columns)
+        (unshuffled,) = placed(matrix)
         found = [
-            _importance(
-                name,
-                unshuffled,
-                placed(*(chosen.columns | {name: chosen.columns[name][order]} for order in orders)),
-            )
-            for name in (column.name for column in contract.features)
+            _importance(column.name, unshuffled, placed(*shuffled(column.name)))
+            if evaluation.sees(features.places_of(column.name))
+            else Importance(column.name, 0.0, 0.0, 0.0)
+            for column in contract.features
         ]
     found.sort(key=lambda one: -one.decrease)
     return PermutationImportance(len(rows), repeats, tuple(found))

@@ -67,3 +67,18 @@ def test_a_customer_alone_has_the_same_features_as_in_a_table(
 def test_an_unknown_category_is_an_error(contract: Contract) -> None:
     with pytest.raises(KeyError, match="gold"):
         Features(contract).matrix({**COLUMNS, "plan type": ["gold", "full"]})
+
+
+@pytest.mark.parametrize("name", ["age", "tenure_months", "monthly_spend", "plan type"])
+def test_customers_who_differ_in_one_column_have_its_features_altered(
+    contract: Contract, dataset: Dataset, name: str
+) -> None:
+    features = Features(contract)
+    matrix = features.matrix(dataset.columns)
+    before = matrix.copy()
+    columns = dataset.columns | {name: dataset.columns[name][::-1]}
+    altered = features.altered(matrix, columns, name)
+    np.testing.assert_array_equal(altered, features.matrix(columns))
+    np.testing.assert_array_equal(matrix, before)
+    changed = np.flatnonzero(~((altered == matrix) | (np.isnan(altered) & np.isnan(matrix))).all(0))
+    assert features.places_of(name) == changed.tolist()

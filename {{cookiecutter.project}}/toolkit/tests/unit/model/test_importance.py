@@ -1,6 +1,7 @@
 """Permutation importance is measured of the contract's columns, on customers not trained on."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -126,6 +127,28 @@ def test_of_many_customers_some_are_predicted(
     )
     assert found.rows == 200
     assert asked == [1000, 200, *4 * [importance.REPEATS * 200]]
+
+
+def test_a_feature_that_the_model_is_not_given_is_not_asked_about(contract: Contract) -> None:
+    asked = []
+
+    def watch(matrix: Matrix) -> np.ndarray:
+        asked.append(len(matrix))
+        return spend_and_tenure(contract)(matrix)
+
+    one = evaluation(customers(300, 1), contract, watch)
+    features = Features(contract)
+    seen = np.zeros(len(features.names), dtype=np.bool_)
+    # Tenure has no feature of its own here, but one that is derived from it.
+    seen[[features.names.index(name) for name in ("monthly_spend", "spend_per_tenure_month")]] = (
+        True
+    )
+    asked.clear()
+    every = by_name(permutation_importance(one, contract, seed=1).features)
+    times = len(asked)
+    some = by_name(permutation_importance(replace(one, seen=seen), contract, seed=1).features)
+    assert some == every
+    assert len(asked) - times == times - 2
 
 
 def test_of_many_features_each_is_shuffled_less_often(
