@@ -5,7 +5,8 @@ All files are planned before the first is written, so an unusable table changes 
 
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,17 +15,17 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..errors import ConfigurationError, DataError
-from ..model import first_training, policy_file, rehearsal
+from ..model import consistency, first_training, policy_file, rehearsal
 from ..model.first_training import FirstTraining
+from ..model.other_process import OtherProcess
 from ..places import Places
 from ..reports import files as reports
-from . import acceptance, adoption_text, reference, table
+from . import acceptance, adoption_text, examination, reference, table
 from . import contract as contracts
 from . import dataset as datasets
 from .column_inference import Inferred, infer, review_leaks
 from .companions import Companions
 from .contract import Column, Contract
-from .examination import load_training_data
 from .probe import Probe, Rows
 from .progress import say
 from .source import SHOWN, Answers, Source, read, require_column
@@ -117,38 +118,75 @@ def plan(places: Places, request: Request) -> dict[Path, bytes]:
         # Every file is loaded once before it is written to the repository.
         draft = Path(scratch)
         (draft / name).symlink_to(request.file.resolve())
-        described = (name, package, source.dialect, columns, len(source.text))
-        contract_text = adoption_text.contract(*described, max_copies=1)
-        (draft / places.contract.name).write_text(contract_text, encoding="utf-8")
-        contract = contracts.load(draft / places.contract.name)
-        adopted = table.read(contract)
-        share = len(copies(adopted, contract)) / len(adopted)
-        contract_text = adoption_text.contract(*described, max_copies=_allowed_copies(share))
-        (draft / places.contract.name).write_text(contract_text, encoding="utf-8")
-        contract = contracts.load(draft / places.contract.name)
-        if findings := validate(adopted, contract):
-            sentences = "\n".join(f"{request.file}: {finding}" for finding in findings)
-            raise DataError(sentences, "fix the table: nothing was changed")
-        dataset = datasets.from_table(adopted, contract)
-        trained = first_training.run(
-            dataset, contract, policy_file.load(places.quality, package).training
+        contract_text, contract, adopted = _contract(
+            request, source, columns, package, draft / places.contract.name
         )
-        for sentence in trained.choice.sentences():
-            say(sentence)
-        quality_text = _quality(places.quality.read_text(encoding="utf-8"), trained)
-        (draft / places.quality.name).write_text(quality_text, encoding="utf-8")
-        made = acceptance.first(reference.make(adopted, dataset, contract))
-        reports.write_bytes(contract.reference, reference.to_json(made))
-        _rehearse(adopted, contract, draft / places.quality.name, trained)
+        dataset = datasets.from_table(adopted, contract)
+        # Two trainings at a time leave a part of two cores idle: the reference needs no model.
+        with OtherProcess() as other, ThreadPoolExecutor(1) as beside:
+            making = beside.submit(reference.make, adopted, dataset, contract)
+            trained = first_training.run(
+                dataset, contract, policy_file.load(places.quality, package).training
+            )
+            given = consistency.give(other, dataset, contract, trained.policy)
+            for sentence in trained.choice.sentences():
+                say(sentence)
+            quality_text = _quality(places.quality.read_text(encoding="utf-8"), trained)
+            (draft / places.quality.name).write_text(quality_text, encoding="utf-8")
+            made = acceptance.first(making.result())
+            reference_text = reference.to_json(made)
+            reports.write_bytes(contract.reference, reference_text)
+            policy = policy_file.load(draft / places.quality.name, package)
+            inspected = examination.of_reference(made, adopted, dataset, contract)
+            data = examination.load_training_data(contract, policy, inspected)
+            _require_passed(rehearsal.failures(data, policy, trained, other, given))
         summary = adoption_text.summary(name, source, columns, trained, dataset, contract)
     return {
         folder / name: source.content,
         folder / SAMPLE: source.content if name == SAMPLE else _sample(source, dataset),
-        folder / contract.reference.name: reference.to_json(made),
+        folder / contract.reference.name: reference_text,
         places.quality: quality_text.encode(),
         folder / SUMMARY: summary.encode(),
         places.contract: contract_text.encode(),
     }
+
+
+def _contract(
+    request: Request, source: Source, columns: Sequence[Inferred], package: str, path: Path
+) -> tuple[str, Contract, table.Table]:
+    """Write the contract beside its table; return its text, the contract, and the table as read.
+
+    Raises
+    ------
+    DataError
+        The table violates it.
+    """
+
+    def write(max_copies: float) -> tuple[str, Contract]:
+        text = adoption_text.contract(
+            *(request.file.name, package, source.dialect, columns, len(source.text)), max_copies
+        )
+        path.write_text(text, encoding="utf-8")
+        return text, contracts.load(path)
+
+    # How many copies there are is known when it is read.
+    _, draft = write(1.0)
+    adopted = table.read(draft)
+    text, contract = write(_allowed_copies(len(copies(adopted, draft)) / len(adopted)))
+    if findings := validate(adopted, contract):
+        sentences = "\n".join(f"{request.file}: {finding}" for finding in findings)
+        raise DataError(sentences, "fix the table: nothing was changed")
+    return text, contract, adopted
+
+
+def _require_passed(failures: Iterable[str]) -> None:
+    """Refuse a table whose own checks would fail on what is about to be written."""
+    if sentences := "\n".join(failures):
+        raise DataError(
+            sentences,
+            "mend the table, or the rule in quality.toml that is not for it, and adopt again: "
+            "nothing was changed",
+        )
 
 
 def _quality(text: str, trained: FirstTraining) -> str:
@@ -156,26 +194,6 @@ def _quality(text: str, trained: FirstTraining) -> str:
     policy = trained.policy
     text = adoption_text.set_training(text, policy.estimator, policy.quick_rows)
     return adoption_text.quality(text, trained.rules)
-
-
-def _rehearse(
-    adopted: table.Table, contract: Contract, quality: Path, trained: FirstTraining
-) -> None:
-    """Refuse a table whose own checks would fail on what is about to be written.
-
-    Raises
-    ------
-    DataError
-        With every reason.
-    """
-    policy = policy_file.load(quality, contract.package)
-    data = load_training_data(contract, policy, adopted)
-    if failures := list(rehearsal.failures(data, policy, trained.quick, trained.trained)):
-        raise DataError(
-            "\n".join(failures),
-            "mend the table, or the rule in quality.toml that is not for it, and adopt again: "
-            "nothing was changed",
-        )
 
 
 def _read(request: Request) -> Source:

@@ -1,7 +1,10 @@
 """Whether a table may be trained on: its validation and its drift from the reference."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
 
 from ..errors import DataError
 from ..model.policy import Policy
@@ -78,13 +81,66 @@ class Examination:
         return [str(cause) for cause in causes(self.drifts) if cause.level == level]
 
 
-def examine(contract: Contract, policy: Policy, current: Table | None = None) -> Examination:
+@dataclass(frozen=True)
+class Inspected:
+    """A table, and what is measured of it before it is compared with the reference.
+
+    Attributes
+    ----------
+    y_prob
+        The predictions of the reference's model, [n]; None where the table lacks a feature.
+    profile
+        In the bins of the reference.
+    dataset
+        None where there are findings.
+    """
+
+    table: Table
+    y_prob: npt.NDArray[np.float32] | None
+    profile: Profile
+    findings: tuple[Finding, ...]
+    dataset: Dataset | None
+
+
+def inspect(contract: Contract, accepted: Reference) -> Inspected:
+    """Read the contract's table, and measure it."""
+    current = table.read(contract)
+    y_prob = None
+    if reference_model.has_features(current, contract):
+        y_prob = reference_model.predict(current, contract, accepted.model)
+    profile = reference.measure(current, contract, accepted, y_prob)
+    findings = tuple(validation.validate(current, contract))
+    customers = None
+    if not findings and y_prob is not None:
+        customers = dataset.from_table(current, contract)
+    return Inspected(current, y_prob, profile, findings, customers)
+
+
+def of_reference(
+    made: Reference, current: Table, customers: Dataset, contract: Contract
+) -> Inspected:
+    """Return what `inspect` does of the table that a reference was made of: nothing is new there.
+
+    Parameters
+    ----------
+    current, customers
+        This table, without findings, and its dataset.
+    """
+    y_prob = reference_model.predict(current, contract, made.model)
+    profile, relation = made.profile, made.profile.relation
+    if relation is not None:
+        # That of the reference says how good its model is for others; a later table has none.
+        profile = replace(profile, relation=replace(relation, optimism=0.0))
+    return Inspected(current, y_prob, profile, (), customers)
+
+
+def examine(contract: Contract, policy: Policy, inspected: Inspected | None = None) -> Examination:
     """Compare the contract's table with the contract and the reference.
 
     Parameters
     ----------
-    current
-        The table, where it is read already.
+    inspected
+        The table, where it was measured already.
 
     Raises
     ------
@@ -96,33 +152,29 @@ def examine(contract: Contract, policy: Policy, current: Table | None = None) ->
     """
     accepted = reference.load(contract)
     bounds.require_near(contract, accepted.profile)
-    current = table.read(contract) if current is None else current
-    y_prob = None
-    if reference_model.has_features(current, contract):
-        y_prob = reference_model.predict(current, contract, accepted.model)
-    profile = reference.measure(current, contract, accepted, y_prob)
-    findings = tuple(validation.validate(current, contract))
-    customers = held_out = None
-    if not findings and y_prob is not None:
-        customers = dataset.from_table(current, contract)
+    found = inspected or inspect(contract, accepted)
+    held_out = None
+    if found.dataset is not None and found.y_prob is not None:
+        share = policy.training.holdout_share
         held_out = holdout.measure(
-            current, customers, y_prob, contract, accepted, policy.training.holdout_share
+            *(found.table, found.dataset, found.y_prob), contract, accepted, share
         )
     others = holdout.effects(held_out, contract, policy.drift) if held_out else ()
-    compared = drift.compare(profile, accepted.profile, contract, policy.drift, others)
+    compared = drift.compare(found.profile, accepted.profile, contract, policy.drift, others)
+    suspects = reference.distrust(
+        *(accepted, contract, found.table, found.profile, policy.drift.min_rows)
+    )
     return Examination(
         contract=contract,
-        table=current,
-        profile=profile,
+        table=found.table,
+        profile=found.profile,
         reference=accepted,
-        findings=findings,
+        findings=found.findings,
         drifts=tuple(compared),
         doubts=tuple(reference.doubts(accepted, contract)),
-        distrust=tuple(
-            reference.distrust(accepted, contract, current, profile, policy.drift.min_rows)
-        ),
+        distrust=tuple(suspects),
         holdout=held_out,
-        dataset=customers,
+        dataset=found.dataset,
     )
 
 
@@ -146,14 +198,14 @@ class TrainingData:
 
 
 def load_training_data(
-    contract: Contract, policy: Policy, current: Table | None = None
+    contract: Contract, policy: Policy, inspected: Inspected | None = None
 ) -> TrainingData:
     """Return the contract's table if it passes the data check.
 
     Parameters
     ----------
-    current
-        The table, where it is read already.
+    inspected
+        The table, where it was measured already.
 
     Raises
     ------
@@ -162,7 +214,7 @@ def load_training_data(
     ConfigurationError
         As `examine` does.
     """
-    examination = examine(contract, policy, current)
+    examination = examine(contract, policy, inspected)
     if examination.failures or examination.dataset is None:
         next_step = (
             "look at what changed: nox -s data, then reports/data.html; "

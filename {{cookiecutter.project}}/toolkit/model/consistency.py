@@ -79,7 +79,8 @@ def check(places: Places, other: OtherProcess) -> bool:
         contract = contracts.load(places.contract)
         policy = policy_file.load(places.quality, contract.package)
         data = load_training_data(contract, policy)
-        compared = compare(data, policy.training, other)
+        given = give(other, data.dataset, contract, policy.training)
+        compared = compare(data, policy.training, other, given)
         document |= asdict(compared)
         document["reasons"] = list(compared.differences)
         document["verdict"] = "failed" if compared.differences else "passed"
@@ -100,13 +101,27 @@ def check(places: Places, other: OtherProcess) -> bool:
     return not compared.differences
 
 
-def compare(data: TrainingData, policy: TrainingPolicy, other: OtherProcess) -> Consistency:
+def give(
+    other: OtherProcess, dataset: Dataset, contract: Contract, policy: TrainingPolicy
+) -> purity.Given:
+    """Let the owner's code run once more in another process, and return what it is given there."""
+    few = dataset.select(quick_rows(dataset, policy.quick_rows))
+    chosen = few.select(purity.few_of_each(few.labels))
+    folder = contract.data.resolve().parent
+    given = purity.Given(chosen.ids, chosen.columns, chosen.labels, contract, policy, folder)
+    other.give(given)
+    return given
+
+
+def compare(
+    data: TrainingData, policy: TrainingPolicy, other: OtherProcess, given: purity.Given
+) -> Consistency:
     """Train quickly, and compare the contract, the model and the server with one another.
 
     Parameters
     ----------
-    other
-        The process in which the owner's code runs once more, which was given nothing yet.
+    other, given
+        The process in which the owner's code runs once more, and what it was given.
 
     Raises
     ------
@@ -116,8 +131,6 @@ def compare(data: TrainingData, policy: TrainingPolicy, other: OtherProcess) -> 
     dataset, contract = data.dataset, data.contract
     features, schema = Features(contract), CustomerSchema(contract)
     few = dataset.select(quick_rows(dataset, policy.quick_rows))
-    given = _given(few, contract, policy)
-    other.give(given)
     matrix = features.matrix(few.columns)
     pipeline = fitting.fit(matrix, few.labels, policy)
     predictor = Predictor(contract, export(pipeline, contract, ANY_THRESHOLD, matrix))
@@ -143,12 +156,6 @@ def compare(data: TrainingData, policy: TrainingPolicy, other: OtherProcess) -> 
             (_largest(one.probabilities - trained[one.rows]) for one in served), default=0.0
         ),
     )
-
-
-def _given(few: Dataset, contract: Contract, policy: TrainingPolicy) -> purity.Given:
-    given = few.select(purity.few_of_each(few.labels))
-    folder = contract.data.resolve().parent
-    return purity.Given(given.ids, given.columns, given.labels, contract, policy, folder)
 
 
 def _largest(difference: npt.NDArray[Any]) -> float:

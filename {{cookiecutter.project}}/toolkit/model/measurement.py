@@ -85,21 +85,16 @@ def _slices(
     """Measure every slice; of one that is too small, only its size."""
     found = []
     for one in slices_of(evaluation.customers, contract, reference, policy.slices.bands):
-        part = evaluation.predictions.select(one.rows)
-        found.append(
-            {
-                "name": one.name,
-                "rows": len(part),
-                "churned": int(part.y_true.sum()),
-                "metrics": _metrics(part, policy) if _is_large(part, policy.slices) else None,
-            }
-        )
+        rows, churned = int(one.rows.sum()), int(evaluation.predictions.y_true[one.rows].sum())
+        metrics = None
+        if _is_large(rows, churned, policy.slices):
+            metrics = _metrics(evaluation.predictions.select(one.rows), policy)
+        found.append({"name": one.name, "rows": rows, "churned": churned, "metrics": metrics})
     return found
 
 
-def _is_large(part: Predictions, policy: SlicePolicy) -> bool:
-    churned = int(part.y_true.sum())
-    return len(part) >= policy.min_rows and min(churned, len(part) - churned) >= policy.min_of_each
+def _is_large(rows: int, churned: int, policy: SlicePolicy) -> bool:
+    return rows >= policy.min_rows and min(churned, rows - churned) >= policy.min_of_each
 
 
 def _fairness(evaluation: Evaluation, policy: FairnessPolicy) -> list[dict[str, Any]]:
@@ -147,7 +142,7 @@ def compare_with_champion(
         for one in slices_of(evaluation.customers, contract, reference, policy.slices.bands):
             rows = one.rows[scored]
             part = ours.select(rows)
-            if _is_large(part, policy.slices):
+            if _is_large(len(part), int(part.y_true.sum()), policy.slices):
                 auc = compare_roc_auc(part, theirs.select(rows))
                 by_slices.append({"name": one.name, "comparisons": [asdict(auc)]})
     document: Document = jsonable(

@@ -7,9 +7,11 @@ from ..data.examination import TrainingData
 from ..data.progress import step
 from . import consistency, gates, measurement
 from .champion import NONE_YET, Champion
+from .first_training import FirstTraining
 from .other_process import OtherProcess
 from .policy import Policy
-from .training import Evaluation, Trained
+from .purity import Given
+from .training import Evaluation
 
 # Each column has several slices, and each slice takes a hundredth of a second.
 MAX_COLUMNS_IN_SLICES = 100
@@ -17,7 +19,11 @@ NEVER = 10**9
 
 
 def failures(
-    data: TrainingData, policy: Policy, quick: Evaluation, trained: Trained
+    data: TrainingData,
+    policy: Policy,
+    trained: FirstTraining,
+    other: OtherProcess,
+    given: Given,
 ) -> Iterator[str]:
     """Yield why ``nox -s features``, ``gate`` or ``train`` would fail, a sentence each.
 
@@ -27,8 +33,10 @@ def failures(
         That has passed the data check.
     policy
         With the thresholds and the estimator of the adoption.
-    quick, trained
-        The quick gate's cross-validation and a full training, under this policy.
+    trained
+        Under this policy.
+    other, given
+        The process that tests the purity of the owner's code, and what it was given.
 
     Notes
     -----
@@ -36,14 +44,14 @@ def failures(
     """
     if len(data.contract.features) > MAX_COLUMNS_IN_SLICES:
         policy = replace(policy, slices=replace(policy.slices, min_rows=NEVER))
-    with step("rehearsing the features"), OtherProcess() as other:
-        compared = consistency.compare(data, policy.training, other)
+    with step("rehearsing the features"):
+        compared = consistency.compare(data, policy.training, other, given)
     yield from (f"features: {one}" for one in compared.differences)
     with step("rehearsing the gate"):
-        yield from (f"gate: {one}" for one in _reasons("quick", quick, {}, data, policy))
+        yield from (f"gate: {one}" for one in _reasons("quick", trained.quick, {}, data, policy))
     with step("rehearsing the training's gate"):
-        figures = measurement.of_the_model(trained)
-        found = _reasons("full", trained.holdout, figures, data, policy)
+        figures = measurement.of_the_model(trained.trained)
+        found = _reasons("full", trained.trained.holdout, figures, data, policy)
         yield from (f"train: {one}" for one in found)
 
 

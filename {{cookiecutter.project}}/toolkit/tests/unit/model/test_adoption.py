@@ -7,18 +7,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import create_autospec
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from toolkit.__main__ import main
-from toolkit.data import adoption_text
+from toolkit.data import adoption, adoption_text
 from toolkit.data import contract as contracts
 from toolkit.data import table
 from toolkit.data.contract import MAX_NULL_RATE
 from toolkit.data.validation import copies, validate
 from toolkit.model import first_training, rehearsal
+from toolkit.model.other_process import OtherProcess
 from toolkit.model.policy import Rule
 from toolkit.tests import customers
 
@@ -92,6 +94,8 @@ def not_rehearsed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     """Spare other adoptions their rehearsals, of seconds each: they are about something else."""
     if "rehearsed" not in request.fixturenames:
         monkeypatch.setattr(rehearsal, "failures", lambda *given: iter(()))
+        silent = create_autospec(OtherProcess, instance=True)
+        monkeypatch.setattr(adoption, "OtherProcess", lambda: silent)
 
 
 def contents(repository: Path) -> dict[str, bytes]:

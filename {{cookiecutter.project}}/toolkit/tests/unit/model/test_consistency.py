@@ -14,6 +14,7 @@ from toolkit.data.contract import Contract
 from toolkit.data.dataset import Dataset
 from toolkit.data.examination import TrainingData
 from toolkit.model import consistency, purity
+from toolkit.model.consistency import Consistency
 from toolkit.model.other_process import OtherProcess
 from toolkit.model.policy import Policy
 from toolkit.model.predictor import Predictor
@@ -36,9 +37,14 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> OtherProcess:
     return stand_in
 
 
+def compare(data: TrainingData, policy: Policy, other: OtherProcess) -> Consistency:
+    given = consistency.give(other, data.dataset, data.contract, policy.training)
+    return consistency.compare(data, policy.training, other, given)
+
+
 def test_training_and_serving_compute_the_same(data: TrainingData, policy: Policy) -> None:
     with OtherProcess() as other:
-        compared = consistency.compare(data, policy.training, other)
+        compared = compare(data, policy, other)
     assert compared.differences == ()
     assert compared.rows == 400
     assert compared.feature_difference == 0
@@ -73,7 +79,7 @@ def test_a_prediction_that_differs_in_serving_is_named(
         ]
 
     monkeypatch.setattr(Predictor, "answer", too_low)
-    differences = consistency.compare(data, policy.training, silent).differences
+    differences = compare(data, policy, silent).differences
     assert len(differences) >= 2
     assert differences[0].startswith("predictions: customer customer ")
     assert "from the trained pipeline" in differences[0] and "1e-05 is allowed" in differences[0]
@@ -119,7 +125,7 @@ def test_what_the_server_makes_of_a_prediction_is_compared(
             super().__init__(change(content) if isinstance(content, list) else content, *arguments)
 
     monkeypatch.setattr(api, "JSONResponse", Response)
-    [difference] = consistency.compare(data, policy.training, silent).differences
+    [difference] = compare(data, policy, silent).differences
     assert expected in difference
 
 
@@ -133,7 +139,7 @@ def test_a_server_that_fails_for_a_customer_alone_is_named(
         return answer(self, customers)
 
     monkeypatch.setattr(Predictor, "answer", fail)
-    [difference] = consistency.compare(data, policy.training, silent).differences
+    [difference] = compare(data, policy, silent).differences
     assert difference.startswith("/predict: status 500 for customer customer 0, asked alone")
 
 
@@ -146,7 +152,7 @@ def test_a_null_that_is_filled_before_serving_is_named(
         return np.nan_to_num(matrix(self, customers), nan=-1)
 
     monkeypatch.setattr(Predictor, "matrix", fill)
-    differences = consistency.compare(data, policy.training, silent).differences
+    differences = compare(data, policy, silent).differences
     assert differences[0].startswith("feature age: 2 of 400 customers differ: customer customer 5")
     assert "has nan in training, -1 in serving" in differences[0]
 

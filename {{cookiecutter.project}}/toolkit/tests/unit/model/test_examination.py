@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from toolkit.data import contract as contracts
@@ -69,6 +70,20 @@ def test_the_accepted_table_has_neither_a_failure_nor_a_warning(examine: Examine
     assert {("holdout", "churn rate"), ("holdout", "difficulty"), ("name", "ids")} <= {
         (one.column, one.aspect) for one in examined.drifts
     }
+
+
+def test_the_table_of_a_reference_is_measured_with_it(here: Contract) -> None:
+    read = table.read(here)
+    customers_read = datasets.from_table(read, here)
+    made = references.make(read, customers_read, here)
+    known = examination.of_reference(made, read, customers_read, here)
+    found = examination.inspect(here, references.load(here))
+    assert known.profile == found.profile
+    assert (known.findings, found.findings) == ((), ())
+    np.testing.assert_array_equal(known.y_prob, found.y_prob)
+    assert known.dataset is not None and found.dataset is not None
+    np.testing.assert_array_equal(known.dataset.groups, found.dataset.groups)
+    pd.testing.assert_frame_equal(known.table.values, found.table.values)
 
 
 def test_a_reference_of_the_older_schema_is_read_and_what_it_does_not_know_is_told(
