@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,10 @@ class FoldModels:
         y_prob = np.where(np.isnan(self.y_prob), other.y_prob, self.y_prob)
         return FoldModels(self.fold_of, self.pipelines | other.pipelines, y_prob)
 
+    @cached_property
+    def _narrowed(self) -> dict[int, tuple[npt.NDArray[np.bool_], Pipeline]]:
+        return {fold: fitting.narrowed(one) for fold, one in self.pipelines.items()}
+
     def predict(self, matrix: Matrix, rows: Positions) -> Probabilities:
         """Return out-of-fold probabilities, [m].
 
@@ -56,7 +60,8 @@ class FoldModels:
         fold_of = self.fold_of[rows]
         for fold in np.unique(fold_of):
             inside = fold_of == fold
-            y_prob[inside] = fitting.probabilities(self.pipelines[int(fold)], matrix[inside])
+            mask, pipeline = self._narrowed[int(fold)]
+            y_prob[inside] = fitting.probabilities(pipeline, matrix[np.ix_(inside, mask)])
         return y_prob
 
 

@@ -183,6 +183,11 @@ def test_of_thousands_of_features_the_estimator_sees_those_that_separate_best(
     selected = pipeline.named_steps["selectkbest"].get_support()
     assert (selected.sum(), selected[700]) == (most, True)
     np.testing.assert_array_equal(fitting.seen(pipeline), selected)
+    matrix[rng.random(matrix.shape) < 0.1] = np.nan
+    mask, smaller = fitting.narrowed(pipeline)
+    np.testing.assert_array_equal(
+        fitting.probabilities(smaller, matrix[:, mask]), fitting.probabilities(pipeline, matrix)
+    )
     narrow = training.fit(matrix[:, :most], labels, logistic)
     assert fitting.seen(narrow).all() and len(fitting.seen(narrow)) == most
     assert "selectkbest" not in narrow.named_steps
