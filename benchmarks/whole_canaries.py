@@ -35,6 +35,7 @@ from dataclasses import asdict, dataclass, replace
 from io import BytesIO, StringIO
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from toolkit.release import wheel
 from toolkit.release.canary.exact_tests import binomial_at_most
@@ -97,13 +98,23 @@ class Setting:
 
 @dataclass(frozen=True)
 class Result:
-    """One canary: its setting, whether the release was slower, and what came of it."""
+    """One canary: its setting, whether the release was slower, and what came of it.
+
+    Parameters
+    ----------
+    ratio : float or None
+        The canary's p95 to its control's, on the servers that were measured last.
+    again : bool
+        Whether these were the second ones, because the release was slower on the first.
+    """
 
     setting: str
     release: str
     outcome: str
     text: str
     seconds: float
+    ratio: float | None = None
+    again: bool = False
 
 
 def settings(platform: str) -> list[Setting]:
@@ -295,9 +306,20 @@ class Place:
         except CanaryInconclusive as error:
             text, outcome = error.why, UNDECIDED
         seconds = time.monotonic() - began
+        measured = self.measured()
         if record is self.slow and outcome == PASSED:
             self.promote_without_canary(other)
-        return Result(str(self.setting), kind, outcome, text.partition("\n")[0], seconds)
+        return Result(
+            *(str(self.setting), kind, outcome, text.partition("\n")[0], seconds),
+            ratio=measured.get("figures", {}).get("ratio"),
+            again=measured.get("first") is not None,
+        )
+
+    def measured(self) -> dict[str, Any]:
+        """Return what the canary of the newest event has recorded, empty where there was none."""
+        ledger = self.shop.ledger()
+        [newest, *_] = ledger.history(self.environment.name)
+        return ledger.analysis(newest.sha)
 
     def promote_without_canary(self, record: Record) -> None:
         """Let an equal release serve again."""
@@ -326,13 +348,15 @@ def report(results: Sequence[Result]) -> None:
     """Print a table, a row for each setting, and the sums."""
     print(
         "\n| platform | connections | canary | requests | release | canaries | passed | failed | "
-        "undecided | aborted |\n" + "| --- " * 10 + "|"
+        "undecided | aborted | measured twice |\n" + "| --- " * 11 + "|"
     )
     keys = sorted({(one.setting, one.release) for one in results})
     for key in keys:
-        outcomes = [one.outcome for one in results if (one.setting, one.release) == key]
+        these = [one for one in results if (one.setting, one.release) == key]
+        outcomes = [one.outcome for one in these]
         counts = " | ".join(str(outcomes.count(one)) for one in OUTCOMES)
-        print(f"| {' | '.join(key)} | {len(outcomes)} | {counts} |")
+        again = sum(one.again for one in these)
+        print(f"| {' | '.join(key)} | {len(these)} | {counts} | {again} |")
     alike = [one.outcome for one in results if one.release == EQUAL]
     slow = [one.outcome for one in results if one.release == SLOW]
     if alike:
@@ -348,6 +372,13 @@ def report(results: Sequence[Result]) -> None:
             f"slower by 30 %: {found} of {len(slow)} failed ({found / len(slow):.0%}), "
             f"{slow.count(UNDECIDED)} undecided, {slow.count(PASSED)} passed"
         )
+    for kind in (EQUAL, SLOW):
+        ratios = sorted(one.ratio for one in results if one.release == kind and one.ratio)
+        if ratios:
+            middle = ratios[len(ratios) // 2]
+            print(
+                f"{kind}: p95 {middle:.2f} times the control's, {ratios[0]:.2f} to {ratios[-1]:.2f}"
+            )
     if results:
         seconds = sorted(one.seconds for one in results)
         print(f"a canary took {seconds[len(seconds) // 2]:.0f} s, the longest {seconds[-1]:.0f} s")
