@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from pathlib import Path
 
 from . import rules
@@ -85,12 +86,11 @@ def fetch_of(
 
     Raises as `fetch`.
     """
-    earlier: list[Event] = []
-    for event in reversed(_history(ledger, policy, environment)):
-        if event.release == release.record.version or _time(event) > release.tagged:
-            break
-        earlier.insert(0, event)
-    served = _serving_at(earlier, release.tagged)
+    earlier = takewhile(
+        lambda event: event.release != release.record.version and _time(event) <= release.tagged,
+        reversed(_history(ledger, policy, environment)),
+    )
+    served = _serving_at([*earlier][::-1], release.tagged)
     return _write(ledger, environment, served, folder, release.tagged)
 
 

@@ -64,7 +64,7 @@ class CanaryPolicy(Rules):
 
     @property
     def longest_s(self) -> int:
-        """The seconds that it may take, with the first window, which only counts requests."""
+        """The seconds that it may take on its first servers, with a window to count requests."""
         return (1 + WARM_UP + self.looks * self.windows) * self.window_s
 
     @property
