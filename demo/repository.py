@@ -140,6 +140,7 @@ class Repository:
         return {name: value for name, value in os.environ.items() if name not in FOREIGN} | {
             "PATH": f"{self.programs}{os.pathsep}{os.environ['PATH']}",
             "XDG_STATE_HOME": str(self.state),
+            "SNAPSHOT_CACHE": str(self.state / "snapshots"),
             # The laptop's own: no server gets it, see `changes.depend_on_a_laptop`.
             "FEATURE_STORE": "the warehouse",
             "GIT_CONFIG_GLOBAL": os.devnull,
@@ -173,6 +174,16 @@ class Repository:
         if done.returncode:
             raise CommandFailed(f"git {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout.strip()
+
+    def git_bytes(self, *arguments: str) -> bytes:
+        """Run git and return the bytes that it printed; `CommandFailed` if it fails."""
+        command = ("git", *arguments)
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, check=False
+        )
+        if done.returncode:
+            raise CommandFailed(f"{' '.join(command)}: {done.stderr.decode().strip()}")
+        return done.stdout
 
     def nox(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run nox and return its exit code and what it printed."""

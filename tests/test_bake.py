@@ -29,6 +29,7 @@ data/contract.toml
 data/make_sample.py
 data/reference.json
 data/sample.csv
+data/source.toml
 docs/CODEOWNERS
 docs/ci.md
 docs/data.md
@@ -45,6 +46,7 @@ release.toml
 requirements/checks.txt
 requirements/model.txt
 requirements/serving.txt
+requirements/source.txt
 requirements/template.txt
 requirements/toolkit.txt
 requirements/tools.txt

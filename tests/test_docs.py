@@ -30,7 +30,8 @@ LINES_OF_A_PAGE = 120
 START_S = 60
 # What only exists once something was run, or is an owner's choice: reports, releases, and these.
 LATER = re.compile(
-    r"(reports|dist|\.venv|\.nox)/.*|data/adoption\.md|\.cruft\.json|allowed_signers"
+    r"(reports|dist|\.venv|\.nox)/.*|\.cruft\.json|allowed_signers"
+    r"|data/(adoption\.md|(snapshot|erased)\.json|customers\.csv)"
     r"|(gate|quick-gate|model_card|nightly|proposal|scanned)\.(json|md)"
     r"|(release|image|sbom|canary)\.json|checksums\.txt|licences\.md"
 )

@@ -113,10 +113,6 @@ def test_the_blank_charges_of_new_customers_are_seen_and_named(telco: Repository
     columns = summary.partition("\n## Columns\n")[2]
     [row] = [line for line in columns.splitlines() if line.startswith("| TotalCharges ")]
     assert f"0.16%: {lines}; exactly where tenure is 0" in row
-    assert telco.nox("-s", "data").returncode == 0
-    report = (telco.folder / "reports" / "data.md").read_text(encoding="utf-8")
-    [row] = [line for line in report.splitlines() if line.startswith("| TotalCharges ")]
-    assert lines in row
 
 
 def test_a_second_adoption_changes_nothing(telco: Repository) -> None:
@@ -138,14 +134,6 @@ def sell_an_unseen_contract(rows: list[Row]) -> None:
     rows[6]["Contract"] = "Three year"
 
 
-def swap_two_columns(rows: list[Row]) -> None:
-    for place, row in enumerate(rows):
-        names = list(row)
-        left, right = names.index("Partner"), names.index("Dependents")
-        names[left], names[right] = names[right], names[left]
-        rows[place] = {name: row[name] for name in names}
-
-
 def swap_the_values_of_two_columns(rows: list[Row]) -> None:
     for row in rows:
         row["Partner"], row["PaperlessBilling"] = row["PaperlessBilling"], row["Partner"]
@@ -156,12 +144,8 @@ def swap_the_values_of_two_columns(rows: list[Row]) -> None:
     ("damage", "expected"),
     [
         (shift_a_column, ["MonthlyCharges: distribution drift: mean 72.26, reference 64.76"]),
-        (lose_two_percent, ["MonthlyCharges: nulls: 2.00%", "first lines 2, 52, 102"]),
-        (sell_an_unseen_contract, ["Contract: category: Three year; expected:", "line 8)"]),
-        (
-            swap_two_columns,
-            ["Dependents: order: in the place", "Partner: order: in the place"],
-        ),
+        (lose_two_percent, ["MonthlyCharges: nulls: 2.00%; expected: at most 1.00%"]),
+        (sell_an_unseen_contract, ["Contract: category: 1 rows (0.01%); expected: one of Month"]),
         (
             swap_the_values_of_two_columns,
             ["Partner: distribution drift", "PaperlessBilling: distribution drift"],
@@ -173,18 +157,20 @@ def test_a_fault_in_the_table_is_caught_with_its_name(
     rows: list[Row],
     damage: Callable[[list[Row]], None],
     expected: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     damage(rows)
-    table = telco.folder / "data" / TABLE.name
+    table = tmp_path / TABLE.name
+    monkeypatch.setenv("CUSTOMERS", str(table))
     with table.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    done = telco.nox("-s", "data")
+    done = telco.nox("-s", "snapshot")
     assert done.returncode != 0
     for text in expected:
         assert text in done.stdout + done.stderr
-    assert json.loads((telco.folder / "reports" / "data.json").read_bytes())["verdict"] == "failed"
 
 
 def test_a_table_that_cannot_be_used_leaves_the_repository_as_it_was(

@@ -115,6 +115,12 @@ def adopt(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def snapshot(session: nox.Session) -> None:
+    """Take a snapshot of the table from data/source.toml; -- --push, --verify and others."""
+    sessions.model(session, "snapshot", lock="source")
+
+
+@nox.session(default=False)
 def reference(session: nox.Session) -> None:
     """Accept the data as it is now: drift is measured against it from then on."""
     sessions.model(session, "reference")

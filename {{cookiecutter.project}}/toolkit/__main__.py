@@ -2,6 +2,8 @@
 
 import argparse
 import sys
+from dataclasses import fields
+from datetime import date
 from importlib import import_module
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from .places import Places
 # Each command's module, which is imported when it is asked for: a data check needs no training.
 DATA, MODEL = "toolkit.data.commands", "toolkit.model.commands"
 FEATURES = "toolkit.model.features_command"
+SNAPSHOT = "toolkit.data.snapshot.commands"
 COMMANDS = {
     "data": (DATA, "check_data", "check the data against its contract and the reference"),
     "reference": (DATA, "accept_reference", "make the current data the reference for drift"),
@@ -19,6 +22,7 @@ COMMANDS = {
     "train": (MODEL, "train", "train on all data, export the model, and check it"),
     "nightly": (MODEL, "nightly", "train, and tell whether the model beats an earlier one"),
     "verify": (MODEL, "verify", "measure and decide again what a release's evidence says"),
+    "snapshot": (SNAPSHOT, "snapshot", "take a snapshot of the table from its source"),
     "adopt": (DATA, "adopt", "replace the sample data with your own table"),
 }
 # What a table does not say about itself; each may be given more than once.
@@ -33,6 +37,14 @@ ANSWERS = (
     ("--ignore", "COLUMN", "a column to leave out"),
 )
 
+SNAPSHOT_OPTIONS = (
+    ("--twice", "pull two times, and refuse a source that does not repeat itself"),
+    ("--push", "put the bytes of the snapshot at the remote"),
+    ("--verify", "pull the day of the snapshot again, and compare; brings back lost bytes"),
+    ("--prune", "list old bytes that no branch and no release needs; with --yes remove them"),
+    ("--yes", "with --prune: remove them"),
+)
+
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Return the parsed command line; a usage error exits with 2."""
@@ -43,6 +55,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         command.add_argument("--contract", type=Path, default=Path("data/contract.toml"))
         command.add_argument("--quality", type=Path, default=Path("quality.toml"))
         command.add_argument("--reports", type=Path, default=Path("reports"))
+        if name == "snapshot":
+            _add_snapshot_options(command)
     # The last of them is adopt's.
     command.add_argument("file", type=Path, metavar="FILE", help="CSV, also compressed, or Parquet")
     command.add_argument("--target", required=True, metavar="COLUMN", help="the churn label")
@@ -51,6 +65,15 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     for option, name, text in ANSWERS:
         command.add_argument(option, action="append", default=[], metavar=name, help=text)
     return parser.parse_args(arguments)
+
+
+def _add_snapshot_options(command: argparse.ArgumentParser) -> None:
+    text = "the cut-off, as 2026-11-30; default: today, in UTC"
+    command.add_argument("--as-of", type=date.fromisoformat, metavar="DAY", help=text)
+    for option, text in SNAPSHOT_OPTIONS:
+        command.add_argument(option, action="store_true", help=text)
+    command.add_argument("--forget", metavar="CONTENT", help="erase a snapshot everywhere")
+    command.add_argument("--reason", default="", metavar="TEXT", help="why it is erased")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -69,6 +92,12 @@ def main(arguments: list[str] | None = None) -> int:
             who = (options.target, options.id, options.positive)
             run(places, Request(options.file, *who, answers))
             return 0
+        if options.command == "snapshot":
+            from .data.snapshot.commands import Options
+
+            names = [field.name for field in fields(Options)]
+            chosen = Options(**{name: getattr(options, name) for name in names})
+            return 0 if run(places, chosen) else 1
         return 0 if run(places) else 1
     except ToolkitError as error:
         print(f"{error}\nNext: {error.next_step}.", file=sys.stderr)

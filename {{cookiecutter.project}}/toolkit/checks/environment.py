@@ -17,6 +17,7 @@ ENVIRONMENTS = Path(".nox")
 SOURCES = {
     "toolkit": ("--group", "toolkit", "pyproject.toml"),
     "model": ("--group", "model", "pyproject.toml"),
+    "source": ("--group", "source", "pyproject.toml"),
     "serving": ("pyproject.toml",),
     "checks": ("--group", "pyproject.toml:checks"),
     "tools": ("--group", "pyproject.toml:tools"),

@@ -36,9 +36,9 @@ def tests(session: nox.Session) -> None:
     results.run(session, environment.activate(session, "model"), session.posargs)
 
 
-def model(session: nox.Session, command: str) -> None:
+def model(session: nox.Session, command: str, lock: str = "model") -> None:
     """Run a command of `python -m toolkit`, which leaves its own reports."""
-    programs = environment.activate(session, "model")
+    programs = environment.activate(session, lock)
     session.run(
         *(str(programs / "python"), *run.module("toolkit", command, *session.posargs)),
         external=True,

@@ -4,6 +4,7 @@ All files are planned before the first is written, so an unusable table changes 
 """
 
 import math
+import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,14 +21,18 @@ from ..model.first_training import FirstTraining
 from ..model.other_process import OtherProcess
 from ..places import Places
 from ..reports import files as reports
-from . import acceptance, adoption_text, examination, reference, table
+from . import acceptance, adoption_text, examination, reference, synthetic, table
 from . import contract as contracts
 from . import dataset as datasets
 from .column_inference import Inferred, infer, review_leaks
 from .companions import Companions
-from .contract import Column, Contract
+from .contract import POINTER_FILE, Column, Contract
+from .origin import ORIGIN_FILE
 from .probe import Probe, Rows
 from .progress import say
+from .snapshot import content, store
+from .snapshot import pointer as pointers
+from .snapshot.pointer import Pointer
 from .source import SHOWN, Answers, Source, read, require_column
 from .validation import copies, validate
 
@@ -77,7 +82,13 @@ def adopt(places: Places, request: Request) -> list[Path]:
     ConfigurationError
         The request names a column that the table lacks, or the repository is not fresh.
     """
-    files = plan(places, request)
+    sample = places.contract.with_name(SAMPLE)
+    if request.file.resolve() == sample.resolve():
+        raise ConfigurationError(
+            f"{request.file}: is where the synthetic sample of your table goes",
+            "move your table to another place, out of this repository, and adopt it from there",
+        )
+    files, snapshot = plan(places, request)
     changed = [path for path, content in files.items() if not _holds(path, content)]
     generator = places.contract.with_name(GENERATOR)
     if changed and not generator.exists():
@@ -87,6 +98,7 @@ def adopt(places: Places, request: Request) -> list[Path]:
             "edit these files and accept new data with nox -s reference, or start from a fresh "
             "repository",
         )
+    store.keep(snapshot)
     for path in changed:
         reports.write_bytes(path, files[path])
     # Last: as long as it exists, an interrupted adoption can be repeated.
@@ -98,8 +110,10 @@ def _holds(path: Path, content: bytes) -> bool:
     return path.is_file() and path.read_bytes() == content
 
 
-def plan(places: Places, request: Request) -> dict[Path, bytes]:
-    """Return the content of every file that an adoption writes, the contract last; write nothing.
+def plan(places: Places, request: Request) -> tuple[dict[Path, bytes], bytes]:
+    """Return the content of every file that an adoption writes, the contract last, and a snapshot.
+
+    Nothing is written. No customer is in the files, which are for git; all are in the snapshot.
 
     Raises
     ------
@@ -117,10 +131,15 @@ def plan(places: Places, request: Request) -> dict[Path, bytes]:
     with tempfile.TemporaryDirectory() as scratch:
         # Every file is loaded once before it is written to the repository.
         draft = Path(scratch)
-        (draft / name).symlink_to(request.file.resolve())
         contract_text, contract, adopted = _contract(
             request, source, columns, package, draft / places.contract.name
         )
+        canonical = content.canonical(adopted, contract)
+        snapshot = content.to_parquet(canonical)
+        contract = replace(contract, data=draft / "snapshot.parquet")
+        contract.data.write_bytes(snapshot)
+        # What every later check reads, in its order.
+        adopted = replace(table.read(contract), sha256=content.digest(canonical))
         dataset = datasets.from_table(adopted, contract)
         # Two trainings at a time leave a part of two cores idle: the reference needs no model.
         with OtherProcess() as other, ThreadPoolExecutor(1) as beside:
@@ -140,21 +159,47 @@ def plan(places: Places, request: Request) -> dict[Path, bytes]:
             inspected = examination.of_reference(made, adopted, dataset, contract)
             data = examination.load_training_data(contract, policy, inspected)
             _require_passed(rehearsal.failures(data, policy, trained, other, given))
-        summary = adoption_text.summary(name, source, columns, trained, dataset, contract)
-    return {
-        folder / name: source.content,
-        folder / SAMPLE: source.content if name == SAMPLE else _sample(source, dataset),
+        [customer] = synthetic.requests(contract, made, 1)
+        summary = adoption_text.summary(name, source, columns, trained, dataset, customer)
+    source_text = adoption_text.SOURCE.encode()
+    pointer = pointers.make(adopted.sha256, snapshot, len(adopted), contract, source_text)
+    files = {
+        **_ignored(places.root, request.file),
+        folder / ORIGIN_FILE: source_text,
+        folder / POINTER_FILE: _pointed(folder / POINTER_FILE, pointer),
+        folder / SAMPLE: synthetic.table(contract, made, SAMPLE_ROWS),
         folder / contract.reference.name: reference_text,
         places.quality: quality_text.encode(),
         folder / SUMMARY: summary.encode(),
         places.contract: contract_text.encode(),
     }
+    return files, snapshot
+
+
+def _pointed(file: Path, pointer: Pointer) -> bytes:
+    """Return the pointer's file: the one that is there, where it names the same customers."""
+    if file.exists() and pointers.load(file).content_sha256 == pointer.content_sha256:
+        return file.read_bytes()
+    return pointers.to_json(pointer)
+
+
+def _ignored(root: Path, file: Path) -> dict[Path, bytes]:
+    """Return a .gitignore that keeps git from a table that lies in the repository."""
+    place = file.resolve()
+    if not place.is_relative_to(root.resolve()):
+        return {}
+    ignore = root / ".gitignore"
+    text = ignore.read_text(encoding="utf-8") if ignore.exists() else ""
+    name = re.sub(r"([\\*?\[])", r"\\\1", place.relative_to(root.resolve()).as_posix())
+    if f"/{name}" not in text.splitlines():
+        text += f"\n# The table that was adopted: no customer belongs in git.\n/{name}\n"
+    return {ignore: text.encode()}
 
 
 def _contract(
     request: Request, source: Source, columns: Sequence[Inferred], package: str, path: Path
 ) -> tuple[str, Contract, table.Table]:
-    """Write the contract beside its table; return its text, the contract, and the table as read.
+    """Write the contract into a draft; return its text, the contract, and the table as read.
 
     Raises
     ------
@@ -171,7 +216,7 @@ def _contract(
 
     # How many copies there are is known when it is read.
     _, draft = write(1.0)
-    adopted = table.read(draft)
+    adopted = table.parse(request.file, source.content, draft)
     text, contract = write(_allowed_copies(len(copies(adopted, draft)) / len(adopted)))
     if findings := validate(adopted, contract):
         sentences = "\n".join(f"{request.file}: {finding}" for finding in findings)
@@ -334,20 +379,3 @@ def _allowed_copies(share: float) -> float:
             "them alike, keep them (no such rows stand on both sides of a split)"
         )
     return max(FEW_COPIES, min(1.0, math.ceil(150 * share) / 100))
-
-
-def _sample(source: Source, dataset: datasets.Dataset) -> bytes:
-    """Return a sample of the rows for tests, in the format of the table."""
-    few = source.text.iloc[datasets.quick_rows(dataset, SAMPLE_ROWS)]
-    dialect = source.dialect
-    text = few.to_csv(
-        index=False,
-        # At once: pandas takes the fewer rows at a time the more columns there are.
-        chunksize=SAMPLE_ROWS,
-        header=list(source.header),
-        sep=dialect.sep,
-        quotechar=dialect.quotechar,
-        escapechar=dialect.escapechar,
-        lineterminator="\n",
-    )
-    return text.encode(dialect.encoding)

@@ -4,16 +4,14 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
-
-import numpy as np
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from ..model.first_training import QUICK_OF_EACH, TRAINED_ROWS, FirstTraining
 from ..model.policy import Rule
-from ..model.training import as_requests
 from ..reports.files import table
 from .column_inference import MAX_CATEGORIES, MOST_CATEGORIES, ROWS_PER_CATEGORY, Inferred
-from .contract import MAX_COPIES, MAX_NULL_RATE, Column, Contract, Csv
+from .contract import MAX_COPIES, MAX_NULL_RATE, Column, Csv
 from .dataset import Dataset
 from .source import Source
 
@@ -24,6 +22,23 @@ FIRST_RULE = "[[rule]]"
 TRAINING = re.compile(r"^\[training\].*\n", re.MULTILINE)
 NEXT_TABLE = re.compile(r"^(?=\[)", re.MULTILINE)
 # The rules that do not depend on the table.
+SOURCE = """\
+# Where the table of customers comes from. `nox -s snapshot` takes it from there: docs/data.md.
+
+schema = 1
+
+# files: CSV or Parquet, a file or a folder, also at s3://, gs:// or abfs://;
+# sql: a database that is asked with `query`; command: a script of this folder that brings a file.
+kind = "files"
+
+# The variable that holds the path or the URL of the table: neither is in git.
+url_from = "CUSTOMERS"
+
+# Where everybody else, and CI, gets the snapshot's bytes: nox -s snapshot -- --push
+# [remote]
+# url = "s3://bucket/churn"
+# keep_days = 90
+"""
 KEPT = re.compile('^metric = "(latency_ms|model_mb)"$', re.MULTILINE)
 
 
@@ -72,7 +87,6 @@ def contract(
 # and nowhere else.
 
 schema = 1
-file = {_quoted(file)}
 package = {_quoted(package)}   # the folder in src/ with features, estimators and metrics
 """
     if ignored:
@@ -165,15 +179,20 @@ def summary(
     columns: Sequence[Inferred],
     trained: FirstTraining,
     dataset: Dataset,
-    adopted: Contract,
+    customer: Mapping[str, Any],
 ) -> str:
-    """Return data/adoption.md."""
+    """Return data/adoption.md: it is kept in git, and shows no row of the table.
+
+    Parameters
+    ----------
+    customer
+        Of the example request.
+    """
     rules, chosen = trained.rules, trained.choice
     kept = [one for one in columns if one.column is not None]
     ignored = [one for one in columns if one.column is None]
     noted = [one for one in kept if one.note]
-    target = adopted.target
-    [customer] = as_requests(dataset.select(np.arange(1)), adopted)
+    [target] = [one.column for one in kept if one.column and one.column.role == "target"]
     share, label = dataset.labels.mean(), f"`{target.name}` is `{target.positive}`"
     example = shlex.quote(json.dumps(customer, ensure_ascii=False))
     of_how_many = ""
@@ -183,7 +202,8 @@ def summary(
 # Adoption of {file}
 
 Written once by `nox -s adopt`. The decisions are in `contract.toml`, `reference.json` and
-`sample.csv` in this folder, and in `quality.toml`: edit those, not this page.
+`source.toml` in this folder, and in `quality.toml`: edit those, not this page. No customer is in
+any of them: `sample.csv` is made up, and the table lies in the cache of `snapshot.json`.
 
 {len(dataset)} customers, of whom {share:.1%} churned: {label}.
 
@@ -244,11 +264,8 @@ $ curl --json {example} http://127.0.0.1:8000/predict
 
 def _readings(source: Source) -> str:
     return table(
-        ("column", "read as", "example", "value", "nulls besides the empty field"),
-        (
-            (name, one.kind, one.example, one.value, ", ".join(one.na_values))
-            for name, one in source.readings.items()
-        ),
+        ("column", "read as", "nulls besides the empty field"),
+        ((name, one.kind, ", ".join(one.na_values)) for name, one in source.readings.items()),
     )
 
 

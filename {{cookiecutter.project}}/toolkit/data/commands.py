@@ -5,6 +5,7 @@ A command that cannot finish leaves a failed report too, and raises the error.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError, ToolkitError
@@ -98,6 +99,6 @@ def adopt(places: Places, request: Request) -> None:
 
     changed = adoption.adopt(places, request)
     for path in changed:
-        say(f"wrote {path}")
+        say(f"wrote {os.path.relpath(path)}")
     if not changed:
         say(f"{request.file} is already adopted: nothing has changed")

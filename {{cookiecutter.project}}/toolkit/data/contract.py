@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ConfigurationError
-from . import document
+from . import document, origin
 from .document import Range, Section
+from .origin import ORIGIN_FILE
 
 SCHEMA = 1
 TYPES_OF_ROLE = {
@@ -43,6 +44,8 @@ RANGES = {
 # Between thousands in French, Polish, Swedish: spaces at which no line breaks.
 WIDE_SPACES = "\u00a0\u202f"
 REFERENCE_FILE = "reference.json"
+# Names in git the snapshot of a table that is not in git itself.
+POINTER_FILE = "snapshot.json"
 
 # The syntax that a rule's expression may use: no calls, attributes, subscripts or anything else.
 BACKTICKED = re.compile("`([^`]+)`")
@@ -166,7 +169,7 @@ class Contract:
     package
         The owner's Python package, with features, estimators and metrics.
     data
-        The table's file: CSV (also .gz) or Parquet.
+        The table's file in git, CSV (also .gz) or Parquet; or the pointer to its snapshot.
     csv
         The format of a CSV table.
     min_rows, max_rows
@@ -234,7 +237,7 @@ def load(path: Path) -> Contract:
         path=path,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         package=_package(top),
-        data=path.parent / top.take("file", str),
+        data=_table(path, top),
         csv=_csv(top.table_or_empty("csv")),
         min_rows=rows.take("min", int),
         max_rows=rows.take_or("max", int, None),
@@ -250,6 +253,16 @@ def load(path: Path) -> Contract:
         raise rows.refuse("max", "is below min")
     _refuse_wrong_set(top, contract)
     return contract
+
+
+def _table(path: Path, top: Section) -> Path:
+    """Return the table's file: as an older contract or source.toml says, else the pointer."""
+    if "file" in top:
+        return path.parent / top.take("file", str)
+    source = path.with_name(ORIGIN_FILE)
+    # Beside a bundle's contract there is none: a server reads no table.
+    in_git = origin.load(source).in_git if source.is_file() else None
+    return in_git or path.with_name(POINTER_FILE)
 
 
 def _package(top: Section) -> str:

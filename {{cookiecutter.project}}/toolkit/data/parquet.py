@@ -35,10 +35,25 @@ def is_parquet(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-def read_parquet(
-    path: Path, content: bytes, wanted: Callable[[str], bool]
+def open_parquet(path: Path, content: bytes) -> pa.Table:
+    """Return the table in a Parquet file.
+
+    Raises
+    ------
+    DataError
+        The file is not Parquet.
+    """
+    try:
+        return pq.read_table(io.BytesIO(content))
+    except (ValueError, OSError, NotImplementedError, KeyError) as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"{path}: not valid Parquet: {reason}", f"restore {path}") from None
+
+
+def read_columns(
+    path: Path, table: pa.Table, wanted: Callable[[str], bool]
 ) -> tuple[tuple[str, ...], pd.DataFrame]:
-    """Return the header of a Parquet file, and its columns named by their position.
+    """Return the header of a table of Arrow, and its columns named by their position.
 
     Numbers have a numeric type, flags and times their own; all else is text. A column of a type
     that cannot be read is refused where its name is wanted, else it is null.
@@ -46,13 +61,8 @@ def read_parquet(
     Raises
     ------
     DataError
-        The file is not Parquet, or a wanted column is of a type that cannot be read.
+        A wanted column is of a type that cannot be read.
     """
-    try:
-        table = pq.read_table(io.BytesIO(content))
-    except (ValueError, OSError, NotImplementedError, KeyError) as error:
-        reason = str(error).partition("\n")[0]
-        raise DataError(f"{path}: not valid Parquet: {reason}", f"restore {path}") from None
     places = [
         place for place, name in enumerate(table.column_names) if not UNNAMED_INDEX.fullmatch(name)
     ]

@@ -25,7 +25,7 @@ from .column_reading import (
 from .contract import Csv
 from .dialect import parse_options, read_unknown
 from .number_marks import find_marks
-from .parquet import is_parquet, read_parquet
+from .parquet import is_parquet, open_parquet, read_columns
 from .words import words_of
 
 SHOWN = 5  # rows or names in a message
@@ -126,7 +126,8 @@ def read(path: Path, answers: Answers, unread: Sequence[str]) -> Source:
     given = parse_options(answers.csv)
     content = table.read_bytes(path)
     if is_parquet(path):
-        header, frame = read_parquet(path, content, lambda name: name not in answers.ignored)
+        arrow = open_parquet(path, content)
+        header, frame = read_columns(path, arrow, lambda name: name not in answers.ignored)
         frame.index += 1
         values = frame.apply(lambda column: column if is_typed(column) else table.as_text(column))
         for name in unread:

@@ -5,16 +5,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from ..errors import DataError
-from .contract import LARGEST, Column, Contract, Csv
+from .contract import LARGEST, POINTER_FILE, Column, Contract, Csv
 from .csv_text import FIRST_LINE, Positions, decode, find_lines, read_csv, read_header
 from .number_text import to_number
-from .parquet import is_parquet, read_parquet
+from .parquet import is_parquet, open_parquet, read_columns
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Table:
     Attributes
     ----------
     path, sha256
-        The file, and the sha256 of its bytes.
+        The file, and the sha256 of its bytes; of a snapshot its pointer, and its content's digest.
     header
         The names of all columns, in the order of the file.
     values
@@ -50,7 +51,8 @@ class Table:
     @property
     def unit(self) -> str:
         """What a row's place counts: ``line`` in CSV, ``row`` in Parquet, which has no lines."""
-        return "row" if is_parquet(self.path) else "line"
+        has_lines = not is_parquet(self.path) and self.path.name != POINTER_FILE
+        return "line" if has_lines else "row"
 
     def places(self, positions: Positions) -> tuple[int, ...]:
         """Return the first lines of rows in a CSV file, or their numbers from 1 in Parquet."""
@@ -74,18 +76,59 @@ def read(contract: Contract) -> Table:
     DataError
         The file is missing, empty, being written, in another encoding, or not a table.
     """
-    content = read_bytes(contract.data)
+    if contract.data.name == POINTER_FILE:
+        # Imported here: a table in git needs no store of snapshots.
+        from .snapshot import reading
+
+        return reading.read(contract)
+    return parse(contract.data, read_bytes(contract.data), contract)
+
+
+def parse(path: Path, content: bytes, contract: Contract) -> Table:
+    """Read the contract's columns of a table in the bytes of a file.
+
+    Raises
+    ------
+    DataError
+        As `read` does.
+    """
     sha256 = hashlib.sha256(content).hexdigest()
-    ragged: Positions = ()
-    line_of = None
-    if is_parquet(contract.data):
-        names = {column.name for column in contract.columns}
-        header, frame = read_parquet(contract.data, content, names.__contains__)
-    else:
-        text = decode(contract.data, content, contract.csv)
-        header = read_header(contract.data, text, contract.csv)
-        frame = read_csv(contract.data, text, contract.csv, header, contract.columns)
-        line_of, ragged = find_lines(contract.data, text, contract.csv, frame)
+    if is_parquet(path):
+        return from_arrow(path, sha256, open_parquet(path, content), contract)
+    text = decode(path, content, contract.csv)
+    header = read_header(path, text, contract.csv)
+    frame = read_csv(path, text, contract.csv, header, contract.columns)
+    line_of, ragged = find_lines(path, text, contract.csv, frame)
+    return _converted(path, sha256, header, frame, contract, ragged, line_of)
+
+
+def from_arrow(path: Path, sha256: str, arrow: Any, contract: Contract) -> Table:
+    """Read the contract's columns of a table of Arrow.
+
+    Parameters
+    ----------
+    path, sha256
+        The file that it is from, and the digest that the table goes by.
+
+    Raises
+    ------
+    DataError
+        One of these columns is of a type that cannot be read.
+    """
+    names = {column.name for column in contract.columns}
+    header, frame = read_columns(path, arrow, names.__contains__)
+    return _converted(path, sha256, header, frame, contract)
+
+
+def _converted(
+    path: Path,
+    sha256: str,
+    header: tuple[str, ...],
+    frame: pd.DataFrame,
+    contract: Contract,
+    ragged: Positions = (),
+    line_of: npt.NDArray[np.int64] | None = None,
+) -> Table:
     count_of = Counter(header)
     position_of = {name: position for position, name in enumerate(header)}
     columns: dict[str, pd.Series] = {}
@@ -97,7 +140,7 @@ def read(contract: Contract) -> Table:
             if len(wrong):
                 unreadable[column.name] = as_text(wrong)
     values = pd.DataFrame(columns, index=frame.index)
-    return Table(contract.data, sha256, header, values, unreadable, ragged, line_of)
+    return Table(path, sha256, header, values, unreadable, ragged, line_of)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -136,6 +179,8 @@ def convert(raw: pd.Series, column: Column, dialect: Csv) -> tuple[pd.Series, pd
             unfit |= np.modf(numbers)[0] != 0
         if (unfit | missing).any():
             values = values.mask(unfit | missing)
+    elif column.type == "date" and pd.api.types.is_datetime64_any_dtype(raw):
+        values = pd.to_datetime(raw, utc=True)
     elif column.type == "date":
         pattern = column.format or "ISO8601"
         values = pd.to_datetime(values, format=pattern, errors="coerce", utc=True)

@@ -7,7 +7,8 @@ from ..data.contract import Contract
 from ..data.expectation import EXPECTATION_FILE
 from ..data.reference import Reference, expectation
 from ..reports import files
-from .predictor import CONTRACT_FILE, MODEL_FILE
+from . import smoke_cases
+from .predictor import CONTRACT_FILE, MODEL_FILE, Predictor
 from .predictor import SMOKE_FILE as SMOKE_FILE  # The owner's tests read the file with it.
 from .training import Trained
 
@@ -22,10 +23,12 @@ def write(folder: Path, trained: Trained, contract: Contract, reference: Referen
     folder
         Is made where it is missing; the four files of an earlier training are replaced.
     reference
-        Of the same contract: what a server compares its requests with.
+        Of the same contract: what a server compares its requests with, and what the smoke cases are
+        drawn from.
     """
     files.write_bytes(folder / MODEL_FILE, trained.model)
     files.write_bytes(folder / CONTRACT_FILE, contract.path.read_bytes())
-    files.write_json(folder / SMOKE_FILE, trained.smoke)
+    cases = smoke_cases.make(contract, reference, Predictor(contract, trained.model))
+    files.write_json(folder / SMOKE_FILE, cases)
     expected = expectation(reference, contract, trained.holdout.predictions.y_prob)
     files.write_json(folder / EXPECTATION_FILE, asdict(expected))

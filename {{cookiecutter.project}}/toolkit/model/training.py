@@ -22,9 +22,6 @@ from .folds import FoldModels, Positions, fit_folds, predict_out_of_fold
 from .policy import TrainingPolicy
 from .predictor import Predictor
 
-SMOKE_CASES = 8
-REPLAY_CASES = 100
-SMOKE_TOLERANCE = 1e-5
 TIMED_CASES = 200
 LATENCY_QUANTILE = 0.95
 # The quick gate compares with the champion a model of at most so many customers, on as many.
@@ -71,8 +68,6 @@ class Trained:
         The model's predictions for the held-out customers.
     model
         The ONNX file.
-    smoke
-        Held-out customers as requests, and the model's answers.
     train
         The model's predictions for the customers that it was trained on.
     latency_ms
@@ -81,7 +76,6 @@ class Trained:
 
     holdout: Evaluation
     model: bytes
-    smoke: dict[str, object]
     train: Predictions
     latency_ms: float
 
@@ -236,7 +230,6 @@ def _evaluated(
             *(customers, on_holdout, rows, lambda matrix, _: probabilities(matrix)), seen
         ),
         model=model,
-        smoke=smoke_cases(customers, contract, predictor),
         train=on_train,
         latency_ms=latency_ms(customers, contract, predictor),
     )
@@ -249,24 +242,6 @@ def _split(dataset: Dataset, policy: TrainingPolicy) -> tuple[Dataset, Dataset]:
     rows_of.require_both_labels(train.labels, "the training data")
     rows_of.require_both_labels(holdout.labels, "the holdout")
     return train, holdout
-
-
-def smoke_cases(holdout: Dataset, contract: Contract, predictor: Predictor) -> dict[str, object]:
-    """Return a few held-out customers as requests, each with the answer that /predict must give.
-
-    More requests follow without an answer, for a canary to replay.
-    """
-    replay = _requests(holdout, contract, REPLAY_CASES)
-    requests = replay[:SMOKE_CASES]
-    answers = predictor.answer(requests)
-    return {
-        "tolerance": SMOKE_TOLERANCE,
-        "cases": [
-            {"request": request, "response": answer}
-            for request, answer in zip(requests, answers, strict=True)
-        ],
-        "replay": replay,
-    }
 
 
 def latency_ms(holdout: Dataset, contract: Contract, predictor: Predictor) -> float:

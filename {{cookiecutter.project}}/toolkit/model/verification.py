@@ -13,18 +13,29 @@ from pathlib import Path
 from typing import Any
 
 from ..data import contract as contracts
-from ..data.contract import Contract
+from ..data import reference as references
+from ..data.contract import POINTER_FILE, Contract
 from ..data.examination import TrainingData, load_training_data
 from ..data.expectation import EXPECTATION_FILE
 from ..data.reference import expectation
+from ..data.snapshot import pointer
 from ..errors import ToolkitError
 from ..places import Places
 from ..reports import gate_report, model_card
-from . import bundle, champion, evidence, gates, measurement, policy_file, predictor, training
+from . import (
+    bundle,
+    champion,
+    evidence,
+    gates,
+    measurement,
+    policy_file,
+    predictor,
+    smoke_cases,
+    training,
+)
 from .bundle import SMOKE_FILE
 from .policy import Policy
 from .predictor import CONTRACT_FILE, MODEL_FILE
-from .training import SMOKE_TOLERANCE
 
 SCHEMA = 1
 # Of the evidence, what follows from the rest of it.
@@ -65,10 +76,11 @@ def differences(places: Places) -> Iterator[str]:
         _policy_changes(document, places),
         _pages(document, places),
         _files(document, places),
-        _smoke(places),
+        _smoke(places, contract),
     ]
-    # A table that is not in git has only its digest in the evidence.
-    if contract.data.is_file():
+    # An older repository may keep its table out of git without a pointer: then only the evidence
+    # knows its digest.
+    if contract.data.is_file() or contract.data.name == POINTER_FILE:
         checks.append(_figures(document, places, contract, policy))
     for check in checks:
         try:
@@ -91,10 +103,14 @@ def _inputs(document: Document, places: Places, contract: Contract) -> Iterator[
         (places.quality, document["policy_sha256"]),
         (Path(evidence.LOCK), document["environment"]["lock_sha256"]),
     ]
-    if contract.data.is_file():
-        inputs.append((contract.data, document["data_sha256"]))
-    for path, named in inputs:
-        found = evidence.sha256(places.root / path)
+    read = [(path, named, evidence.sha256(places.root / path)) for path, named in inputs]
+    if contract.data.name == POINTER_FILE:
+        read.append(
+            (contract.data, document["data_sha256"], pointer.load(contract.data).content_sha256)
+        )
+    elif contract.data.is_file():
+        read.append((contract.data, document["data_sha256"], evidence.sha256(contract.data)))
+    for path, named, found in read:
         if found is None or found != named:
             yield f"the evidence is of another {path}: it names {named}, the commit has {found}"
 
@@ -136,16 +152,20 @@ def _files(document: Document, places: Places) -> Iterator[str]:
         yield f"reports/model/{CONTRACT_FILE} is not {places.contract}"
 
 
-def _smoke(places: Places) -> Iterator[str]:
-    """Score the smoke cases with the model, by the code of the commit."""
+def _smoke(places: Places, contract: Contract) -> Iterator[str]:
+    """Score the smoke cases with the model, by the code of the commit, and draw them again."""
     smoke = json.loads((places.model / SMOKE_FILE).read_bytes())
     expected = [case["response"] for case in smoke["cases"]]
-    answers = predictor.load(places.model).answer([one["request"] for one in smoke["cases"]])
-    if not expected or not 0 <= smoke["tolerance"] <= SMOKE_TOLERANCE:
-        yield f"reports/model/{SMOKE_FILE} has no case, or a tolerance above {SMOKE_TOLERANCE}"
-    for path in _apart(answers, expected, SMOKE_TOLERANCE, "answer"):
+    model, tolerance = predictor.load(places.model), smoke_cases.TOLERANCE
+    answers = model.answer([one["request"] for one in smoke["cases"]])
+    if not expected or not 0 <= smoke["tolerance"] <= tolerance:
+        yield f"reports/model/{SMOKE_FILE} has no case, or a tolerance above {tolerance}"
+    for path in _apart(answers, expected, tolerance, "answer"):
         yield f"the model does not predict what reports/model/{SMOKE_FILE} says: {path}"
         return
+    again = smoke_cases.make(contract, references.load(contract), model)
+    if apart := list(_apart(smoke, again, TOLERANCE, "")):
+        yield f"reports/model/{SMOKE_FILE} is not what model and reference give: {_listed(apart)}"
 
 
 def _figures(
@@ -166,7 +186,6 @@ def _figures(
     expected = expectation(data.reference, contract, trained.holdout.predictions.y_prob)
     for name, said, computed in (
         ("gate.json", {key: document[key] for key in again}, again),
-        (f"model/{SMOKE_FILE}", _json(places.model / SMOKE_FILE), trained.smoke),
         (f"model/{EXPECTATION_FILE}", _json(places.model / EXPECTATION_FILE), asdict(expected)),
     ):
         apart = list(_apart(said, json.loads(json.dumps(computed)), TOLERANCE, ""))

@@ -6,6 +6,8 @@ from pathlib import Path
 from toolkit.data import dataset as datasets
 from toolkit.data import reference, table
 from toolkit.data.contract import Contract
+from toolkit.model import smoke_cases
+from toolkit.model.predictor import Predictor
 from toolkit.model.training import Trained
 from toolkit.reports import files as reports
 
@@ -18,4 +20,5 @@ def write(folder: Path, contract: Contract, trained: Trained) -> None:
     reports.write_bytes(folder / "model.onnx", trained.model)
     reports.write_bytes(folder / "contract.toml", contract.path.read_bytes())
     reports.write_json(folder / "expectation.json", asdict(expected))
-    reports.write_json(folder / "smoke.json", trained.smoke)
+    cases = smoke_cases.make(contract, made, Predictor(contract, trained.model))
+    reports.write_json(folder / "smoke.json", cases)

@@ -1,4 +1,4 @@
-"""Keeps every test away from the git settings and the forge of the user who runs it."""
+"""Keeps every test away from the git settings, forge and snapshots of the user who runs it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,14 @@ def own_git_settings() -> Iterator[None]:
             patch.delenv(name)
         patch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
         patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_snapshots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the snapshots of tests out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SNAPSHOT_CACHE", str(tmp_path_factory.mktemp("snapshots")))
         yield
 
 

@@ -8,7 +8,7 @@ import io
 import lzma
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -240,7 +240,7 @@ def adopted(path: Path, answers: Answers = NOTHING) -> tuple[list[Inferred], Tab
     )
     contract_file = path.with_name("contract.toml")
     contract_file.write_text(text, encoding="utf-8")
-    contract = contracts.load(contract_file)
+    contract = replace(contracts.load(contract_file), data=path)
     current = table.read(contract)
     # Random customers of a few coarse columns are alike.
     findings = [one for one in validate(current, contract) if one.check != "copies"]

@@ -26,8 +26,8 @@ from toolkit.tests import customers
 
 ADOPT = ("adopt", "bank.csv", "--target", "gone", "--id", "account")
 WRITTEN = (
-    *("data/bank.csv", "data/sample.csv", "data/reference.json", "quality.toml"),
-    *("data/adoption.md", "data/contract.toml"),
+    *("data/source.toml", "data/snapshot.json", "data/sample.csv", "data/reference.json"),
+    *("quality.toml", "data/adoption.md", "data/contract.toml", ".gitignore"),
 )
 
 
@@ -103,6 +103,33 @@ def contents(repository: Path) -> dict[str, bytes]:
     files = (path for path in repository.rglob("*") if path.is_file())
     content_of = {str(path.relative_to(repository)): path.read_bytes() for path in files}
     return {path: content_of[path] for path in content_of if not path.startswith("reports/")}
+
+
+def everything(repository: Path) -> dict[str, bytes]:
+    """Return every file of the repository, its reports too."""
+    files = (path for path in repository.rglob("*") if path.is_file())
+    return {str(path.relative_to(repository)): path.read_bytes() for path in files}
+
+
+def distinctive() -> pd.DataFrame:
+    """Return customers who can be found again: each has an id and numbers that no other one has."""
+    frame = bank()
+    rng = np.random.default_rng(3)
+    for name in ("balance", "debt"):
+        frame[name] = (1000 + 8000 * rng.random(len(frame))).round(7)
+    frame["account"] = [
+        f"distinct-{number:x}-id" for number in rng.integers(2**40, 2**44, len(frame))
+    ]
+    columns = [*(one for one in frame if one != "gone"), "gone"]
+    return frame[columns]
+
+
+def found_rows(content: bytes, frame: pd.DataFrame) -> list[int]:
+    """Return the rows of which the id, or two numbers of nine digits and more, are in a file."""
+    numbers = {float(text) for text in re.findall(rb"[0-9]+\.[0-9]{5,}", content)}
+    known = frame["balance"].isin(numbers).astype(int) + frame["debt"].isin(numbers)
+    named = np.array([one.encode() in content for one in frame["account"]])
+    return [*map(int, np.flatnonzero((known.to_numpy() > 1) | named))]
 
 
 @pytest.mark.usefixtures("rehearsed")
@@ -261,12 +288,39 @@ def test_a_second_adoption_changes_nothing(
 ) -> None:
     assert main([*ADOPT]) == 0
     before = contents(repository)
-    (repository / "bank.csv").unlink()
-    assert main(["adopt", "data/bank.csv", "--target", "gone", "--id", "account"]) == 0
-    assert "data/bank.csv is already adopted: nothing has changed" in capsys.readouterr().err
-    assert contents(repository) == {
-        path: content for path, content in before.items() if path != "bank.csv"
-    }
+    assert main([*ADOPT]) == 0
+    assert "bank.csv is already adopted: nothing has changed" in capsys.readouterr().err
+    assert contents(repository) == before
+
+
+def test_no_row_of_the_table_is_in_a_file_that_git_is_given(repository: Path) -> None:
+    frame = distinctive()
+    frame.to_csv("bank.csv", index=False)
+    assert main([*ADOPT]) == 0
+    for command in ("data", "features", "gate", "train"):
+        main([command])  # Whatever the gate says about them.
+    files = {path: one for path, one in everything(repository).items() if path != "bank.csv"}
+    assert {"data/sample.csv", "reports/model/smoke.json", "reports/gate.html"} <= set(files)
+    for path, content in files.items():
+        assert found_rows(content, frame) == [], path
+    assert "/bank.csv" in files[".gitignore"].decode().splitlines()
+
+
+def test_a_row_is_found_where_there_is_one(repository: Path) -> None:
+    frame = distinctive()
+    row = frame.iloc[7]
+    assert found_rows(f"{row['balance']}, {row['debt']}".encode(), frame) == [7]
+    assert found_rows(frame["account"].iloc[3].encode(), frame) == [3]
+
+
+def test_a_table_in_the_place_of_the_sample_is_refused(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bank().to_csv("data/sample.csv", index=False)
+    before = contents(repository)
+    assert main(["adopt", "data/sample.csv", "--target", "gone", "--id", "account"]) == 2
+    assert "is where the synthetic sample of your table goes" in capsys.readouterr().err
+    assert contents(repository) == before
 
 
 def test_an_edited_file_is_not_overwritten(

@@ -26,7 +26,6 @@ def test_the_same_data_give_the_same_bytes(
 ) -> None:
     again = training.train(dataset, contract, policy.training)
     assert again.model == trained.model
-    assert again.smoke == trained.smoke
 
 
 def test_one_training_customer_less_gives_another_model(
@@ -152,15 +151,6 @@ def test_customers_with_the_same_label_cannot_be_trained_on(
     assert callable(train)
     with pytest.raises(DataError, match="must contain churned and retained customers"):
         train(retained, contract, policy.training)
-
-
-def test_smoke_cases_are_held_out_customers_as_requests(trained: Trained) -> None:
-    cases = trained.smoke["cases"]
-    assert isinstance(cases, list)
-    assert len(cases) == training.SMOKE_CASES
-    assert list(cases[0]["request"]) == ["age", "tenure_months", "monthly_spend", "plan type"]
-    assert isinstance(cases[0]["request"]["tenure_months"], int)
-    assert cases[0]["response"].keys() == {"churn_probability", "churn"}
 
 
 def test_of_warnings_those_that_forests_cause_one_another_are_not_shown() -> None:
