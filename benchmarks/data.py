@@ -19,7 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 from toolkit.data import drift
@@ -38,6 +38,7 @@ TEXTS = {"customer_id": "str", "churned": "str"}
 COLUMNS = ["customer_id", "age", "tenure_months", "monthly_spend", "churned"]
 
 Check = Callable[[], object]
+Measured = TypeVar("Measured")
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ def under_contract(generated: Generated, file: str) -> Contract:
     return replace(generated.contract, data=data, max_rows=100 * ROWS, max_copies=1.0)
 
 
-def alone(measure: Callable[[Path, str], Timing], workspace: Path, file: str) -> Timing:
+def alone(measure: Callable[[Path, str], Measured], workspace: Path, file: str) -> Measured:
     """Measure in a process of its own, so that the memory is its own too."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=context) as process:

@@ -35,7 +35,7 @@ LATER = re.compile(
     r"|(gate|quick-gate|model_card|nightly|proposal|scanned)\.(json|md)"
     r"|(release|image|sbom|canary)\.json|checksums\.txt|licences\.md"
 )
-REFERENCES = re.compile(r"(env|release|approval|origin|refs)/.*")
+REFERENCES = re.compile(r"(env|release|approval|origin|refs|snapshot)/.*")
 PATH = re.compile(r"[\w.{*-]+(/[\w.*<>{}-]*)*")
 ENDINGS = {".md", ".toml", ".py", ".json", ".csv", ".txt", ".yml", ".yaml", ".html", ".baseline"}
 # Programs that a guide may name without a test that runs them here.

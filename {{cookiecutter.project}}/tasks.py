@@ -1,6 +1,7 @@
 """The release commands: `invoke --list` lists them, `invoke --help TASK` explains one.
 
-To release: champion, build, promote, approve, propose, diff. To go back: rollback, hold, unhold.
+To release: pin, champion, build, promote, approve, propose, diff. To go back: rollback, hold,
+unhold.
 To look: status, history, audit. To repair and practise: recover, deploy, drill, stop, prune.
 To set up: protect. docs/releases.md is the runbook.
 """

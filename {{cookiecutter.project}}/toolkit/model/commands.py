@@ -12,6 +12,7 @@ from typing import Any
 from ..data import contract as contracts
 from ..data.examination import TrainingData, load_training_data
 from ..data.progress import say, step
+from ..data.snapshot import pointer
 from ..errors import ToolkitError
 from ..places import Places
 from ..reports import files as reports
@@ -164,6 +165,7 @@ def _check(places: Places, kind: str, name: str, measure: Measure) -> Document:
         "commit": evidence.commit(places.root),
         "tree_clean": evidence.tree_is_clean(places.root),
         "data_sha256": None,
+        "data_as_of": None,
         "contract_sha256": evidence.sha256(places.contract),
         "policy_sha256": evidence.sha256(places.quality),
         "model_sha256": None,
@@ -186,7 +188,7 @@ def _check(places: Places, kind: str, name: str, measure: Measure) -> Document:
         contract = contracts.load(places.contract)
         policy = policy_file.load(places.quality, contract.package)
         data = load_training_data(contract, policy)
-        document["data_sha256"] = data.sha256
+        document["data_sha256"], document["data_as_of"] = data.sha256, pointer.as_of(contract)
         document["data_warnings"] = list(data.warnings)
         document |= measure(data, policy)
         verdict = gates.decide(document, policy)

@@ -89,4 +89,6 @@ def to_markdown(decision: Decision, document: Mapping[str, Any]) -> str:
         "model sha256": document["model_sha256"],
         "data sha256": document["data_sha256"],
     }
+    if document.get("data_as_of"):
+        facts["data as of"] = document["data_as_of"]
     return page + table(("evidence", "value"), facts.items())

@@ -110,6 +110,8 @@ def _inputs(document: Document, places: Places, contract: Contract) -> Iterator[
         )
     elif contract.data.is_file():
         read.append((contract.data, document["data_sha256"], evidence.sha256(contract.data)))
+    if document.get("data_as_of") != (day := pointer.as_of(contract)):
+        yield f"the evidence is of {document.get('data_as_of')}, {contract.data} of {day}"
     for path, named, found in read:
         if found is None or found != named:
             yield f"the evidence is of another {path}: it names {named}, the commit has {found}"

@@ -110,6 +110,7 @@ def _build(
             if options.push:
                 require_key(ledger, policy)
             evidence.require_champion(gated, ledger, policy, reports)
+        snapshot = evidence.require_snapshot(gated, ledger, policy, source)
     with progress.step("compute again what the evidence says"):
         evidence.verify(gated, ledger, policy, source.folder)
     with progress.step("build the wheel"):
@@ -127,6 +128,7 @@ def _build(
             artifacts=checksums,
             evidence={name: sha256(content) for name, content in gated.proofs.items()},
             gate=gated.evidence["verdict"],
+            data_as_of=snapshot.as_of if snapshot else "",
         )
         files = artifacts | gated.proofs | {FILE_NAME: record.to_json()}
         _check_size(files, policy)

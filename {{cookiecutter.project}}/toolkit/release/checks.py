@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from . import completeness
+from . import completeness, snapshots
 from .approvals import weigh
 from .errors import (
     ApprovalMissing,
@@ -186,12 +186,19 @@ def _merged(candidate: Candidate) -> str:
         return "on the default branch"
     if candidate.environment.unmerged:
         return "not yet, which this environment permits"
+    next_step = (
+        "merge it, then build the release of the merged commit; "
+        "a first environment may have unmerged = true in release.toml"
+    )
+    if snapshots.is_pin(ledger.repository, commit, ledger.anchor):
+        if candidate.environment != candidate.policy.environments[-1]:
+            return "of the default branch, with a newer snapshot"
+        next_step = "merge the branch of its snapshot by a merge commit, not squashed"
     raise PreconditionFailed(
         f"the commit of release {candidate.record.version} is not on the default branch",
         why=f"{commit[:12]} is not part of {(ledger.anchor or 'nothing')[:12]}, the newest there",
         state=candidate.unchanged,
-        next_step="merge it, then build the release of the merged commit; "
-        "a first environment may have unmerged = true in release.toml",
+        next_step=next_step,
     )
 
 

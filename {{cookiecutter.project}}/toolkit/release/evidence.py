@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from . import champion as champions
-from . import sources
+from . import snapshots, sources
 from .errors import BuildFailed, ConfigurationError, GateRefused, PreconditionFailed
 from .ledger import Ledger
 from .policy import Policy
 from .records import EVIDENCE_NAME, PROOFS, sha256
 from .releases import Release
+from .snapshots import Snapshot
 from .sources import Source
 
 SCHEMA = 2
@@ -279,6 +280,37 @@ def _compared_with_another(
     if compared == serves:
         return []
     return [f"{told} {serves or 'nothing'}, the comparison was with {compared or 'nothing'}"]
+
+
+def require_snapshot(
+    gated: Gated, ledger: Ledger, policy: Policy, source: sources.Source
+) -> Snapshot | None:
+    """Return the snapshot that a commit names; None where its table is in git.
+
+    Raises
+    ------
+    GateRefused
+        The training has read other customers.
+    PreconditionFailed
+        The last environment's model was trained on a newer snapshot.
+    """
+    snapshot = snapshots.of_commit(ledger.repository, source.commit)
+    if snapshot is None or not source.is_clean:
+        return snapshot
+    named = gated.evidence["data_sha256"]
+    if named != snapshot.content:
+        _refuse([f"it is of the customers {named}, the commit's snapshot has {snapshot.content}"])
+    environment = policy.environments[-1].name
+    serves = champions.serving_release(ledger, policy, environment)
+    newest = ledger.record(serves).data_as_of if serves else ""
+    if snapshot.as_of < newest:
+        raise PreconditionFailed(
+            f"the snapshot is older than that of the model that {environment} serves",
+            why=f"{snapshots.FILE} is of {snapshot.as_of}, release {serves} of {newest}",
+            state="no release was made",
+            next_step="nox -s snapshot, invoke pin, then nox -s train",
+        )
+    return snapshot
 
 
 def _other_champion(

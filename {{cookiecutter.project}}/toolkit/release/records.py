@@ -58,6 +58,8 @@ class Record:
         File name to SHA-256, of the files to serve with and of the evidence.
     gate : str
         The gate's verdict.
+    data_as_of : str
+        The cut-off of the table's snapshot, a day; empty where the table is in git.
     """
 
     version: str
@@ -68,12 +70,14 @@ class Record:
     artifacts: Mapping[str, str]
     evidence: Mapping[str, str]
     gate: str
+    data_as_of: str = ""
 
     def to_json(self) -> bytes:
         """Write the record; the same record gives the same bytes."""
-        return (
-            json.dumps({"schema": SCHEMA} | asdict(self), indent=2, sort_keys=True) + "\n"
-        ).encode()
+        document = {"schema": SCHEMA} | asdict(self)
+        if not self.data_as_of:  # As before there were snapshots.
+            del document["data_as_of"]
+        return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()
 
     def served(self, files: Mapping[str, bytes]) -> dict[str, bytes]:
         """Return what of a release's files a server gets: those that its digest covers, no other.
@@ -98,6 +102,7 @@ def parse(content: bytes, where: str) -> Record:
         document: dict[str, Any] = json.loads(content)
         if document.pop("schema") != SCHEMA:
             raise ValueError(f"schema is not {SCHEMA}")
+        document.setdefault("data_as_of", "")
         if set(document) != {field.name for field in fields(Record)}:
             raise ValueError("its keys are not those of a release record")
         record = Record(**document)

@@ -21,6 +21,7 @@ from toolkit.release import build as building
 from toolkit.release import champion as champions
 from toolkit.release import difference, policy, policy_file, signing_key
 from toolkit.release import drill as drills
+from toolkit.release import pin as pinning
 from toolkit.release import proposal as proposals
 from toolkit.release import prune as pruning
 from toolkit.release import status as looking
@@ -83,6 +84,23 @@ def champion(c: Context, env: str, days_ago: int = 0, json: bool = False) -> cha
     when = f"{days_ago} days ago" if days_ago else "now"
     say(f"{env} serves {found.release or 'nothing'} ({when}): see {folder}")
     return found
+
+
+@task(
+    auto_shortflags=False,
+    help={"push": "push the branch of the snapshot to origin", "json": JSON},
+)
+@command
+def pin(c: Context, push: bool = False, json: bool = False) -> pinning.Pinned:
+    """Commit data/snapshot.json, and nothing else, on the branch snapshot/DAY."""
+    refuse_dry(c, "pin")
+    pinned = pinning.pin(Repository.containing(Path.cwd()), push)
+    if pinned.branch:
+        done = "pushed" if pinned.is_pushed else "not pushed yet: invoke pin --push"
+        say(f"{pinned.branch} is {pinned.commit[:12]}, {done}")
+    else:
+        say("the snapshot of HEAD is that of data/snapshot.json: nothing to pin")
+    return pinned
 
 
 @task(
@@ -365,9 +383,10 @@ def audit(c: Context, html: bool = False, json: bool = False) -> Any:
         "environments": found.proofs,
         "tags": found.strays,
         "unreachable": found.unreachable,
+        "erased": found.erased,
     }
     if not json:
-        for line in (*found.proofs, *found.strays):
+        for line in (*found.proofs, *found.strays, *found.erased):
             print(line)
         if not found.proofs:
             print("no release yet")

@@ -179,9 +179,10 @@ def facts(document: Document) -> list[tuple[str, str]]:
         *(
             (name.replace("_", " "), str(document[name]))
             for name in (
-                *("commit", "tree_clean", "data_sha256", "contract_sha256", "policy_sha256"),
-                *("model_sha256", "created", "seconds"),
+                *("commit", "tree_clean", "data_sha256", "data_as_of", "contract_sha256"),
+                *("policy_sha256", "model_sha256", "created", "seconds"),
             )
+            if document.get(name) is not None or name != "data_as_of"
         ),
         *((name.replace("_", " "), str(value)) for name, value in document["environment"].items()),
     ]

@@ -137,6 +137,12 @@ def front_matter(words: Words, document: Document) -> dict[str, Any]:
     }
 
 
+def _as_of(document: Document) -> str:
+    """Return the day of the table's snapshot; a table in git has none."""
+    day = document.get("data_as_of")
+    return f", as of {day}," if day else ""
+
+
 def sections(words: Words, document: Document) -> list[tuple[str, list[Part]]]:
     """Return the card's sections: each a heading, with its texts and tables in order."""
     rows, commit = document["rows"], document["commit"] or "the code, which was not committed,"
@@ -164,8 +170,8 @@ def sections(words: Words, document: Document) -> list[tuple[str, list[Part]]]:
             [
                 f"The model was trained on {rows['trained']} customers. {rows['held_out']} others "
                 f"were held out by a hash of their id; {document['churned']} of them churned. "
-                f"The sha256 of the table is {document['data_sha256']}, that of its contract "
-                f"{document['contract_sha256']}."
+                f"The sha256 of the table{_as_of(document)} is {document['data_sha256']}, that of "
+                f"its contract {document['contract_sha256']}."
             ],
         ),
         (

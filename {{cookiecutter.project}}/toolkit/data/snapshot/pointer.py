@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from ...errors import ConfigurationError
-from ..contract import Contract
+from ..contract import POINTER_FILE, Contract
 
 SCHEMA = 1
 AGAIN = "nox -s snapshot"
@@ -129,6 +129,11 @@ def load(path: Path) -> Pointer:
         why = f"schema: is {pointer.schema}, but this version of the toolkit reads {SCHEMA}"
         raise ConfigurationError(f"{path}: {why}", f"take a snapshot: {AGAIN}")
     return pointer
+
+
+def as_of(contract: Contract) -> str | None:
+    """Return the cut-off of a contract's table, a day; None where the table is in git."""
+    return load(contract.data).as_of if contract.data.name == POINTER_FILE else None
 
 
 def to_json(pointer: Pointer) -> bytes:

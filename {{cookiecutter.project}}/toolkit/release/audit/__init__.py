@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
+from .. import snapshots
 from ..errors import HistoryCorrupt, PreconditionFailed, PushFailed, ReleaseError
 from ..git import REMOTE, GitFailed
 from ..ledger import Ledger
@@ -39,7 +40,7 @@ Doubts = Callable[[str], list[str]]
 
 # The rules that say whether a release may serve at all, and not when.
 DECIDING = (
-    *("object", "record", "bundle", "gate", "merged", "signature", "order", "approval"),
+    *("object", "record", "bundle", "gate", "data", "merged", "signature", "order", "approval"),
     *("manifest", "cause", "release", "state"),
 )
 
@@ -89,12 +90,16 @@ class Audit:
         may have meant them to.
     unreachable : str
         Why the remote could not be reached, or empty.
+    erased : tuple of str
+        A sentence for each release whose customers were erased since: its training cannot be
+        repeated, and that is no finding.
     """
 
     proofs: tuple[Proof, ...]
     chains: Mapping[str, Chain]
     strays: tuple[Finding, ...]
     unreachable: str
+    erased: tuple[str, ...] = ()
 
     @property
     def findings(self) -> list[Finding]:
@@ -149,8 +154,18 @@ def audit(ledger: Ledger, policy: Policy) -> Audit:
                 proofs.append(Proof(name, 0, 0, "not compared", (unreadable[name],)))
             else:
                 proofs.append(_audit(lookup, branch, lookup.chains[name]))
-        found = strays(lookup)
-    return Audit(tuple(proofs), lookup.chains, found, ledger.unreachable)
+        found, erased = strays(lookup), tuple(_erased(lookup))
+    return Audit(tuple(proofs), lookup.chains, found, ledger.unreachable, erased)
+
+
+def _erased(lookup: Lookup) -> Iterator[str]:
+    """Yield which releases were trained on a snapshot that the default branch says is erased."""
+    ledger = lookup.ledger
+    known = snapshots.erasures(ledger.repository, ledger.anchor or ledger.repository.head())
+    for version in sorted({one for chain in lookup.chains.values() for one in chain.deployments}):
+        record = lookup.release(version).record
+        if record and record.data_sha256 in known:
+            yield f"{version}: its customers were erased on {known[record.data_sha256]}"
 
 
 @contextmanager

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from .. import completeness
+from .. import completeness, snapshots
 from ..checks import hold_of
+from ..errors import ReleaseError
 from ..event import Event
 from ..git import GitFailed
 from ..platforms import claims
@@ -90,6 +91,26 @@ def _gate(deployment: Deployment) -> str:
     return deployment.lookup.release(deployment.record.version).ungated
 
 
+def _data(deployment: Deployment) -> str:
+    """The customers that a release was trained on must be those that its commit names."""
+    record = deployment.record
+    try:
+        named = snapshots.of_commit(deployment.lookup.ledger.repository, record.commit)
+    except (GitFailed, ReleaseError) as error:
+        return f"its snapshot cannot be read: {error}"
+    if named is None:
+        return f"its record has a snapshot of {record.data_as_of}, its commit none" * bool(
+            record.data_as_of
+        )
+    if (named.content, named.as_of) == (record.data_sha256, record.data_as_of):
+        return ""
+    day = record.data_as_of or "no day"
+    return (
+        f"it was trained on the snapshot {record.data_sha256[:12]} of {day}, its commit names "
+        f"{named.content[:12]} of {named.as_of}"
+    )
+
+
 def _manifest(deployment: Deployment) -> str:
     lookup, record = deployment.lookup, deployment.record
     checked, policy = lookup.release(record.version), lookup.policy_of(record)
@@ -109,6 +130,10 @@ def _merged(deployment: Deployment) -> str:
     is_asked = lookup.policy_of(record).schema >= MERGED_SINCE
     is_fine = record.commit in lookup.merged or (environment and environment.unmerged)
     if is_fine or not is_asked:
+        return ""
+    repository, anchor = lookup.ledger.repository, lookup.ledger.anchor
+    is_last = environment in (None, lookup.policy_of(record).environments[-1])
+    if not is_last and snapshots.is_pin(repository, record.commit, anchor):
         return ""
     return f"its commit {record.commit[:12]} is not on the default branch"
 
@@ -203,7 +228,7 @@ def _freeze(deployment: Deployment) -> str:
 
 
 Rules = tuple[tuple[str, Callable[[Deployment], str]], ...]
-OF_THE_RELEASE: Rules = (("bundle", _bundle), ("gate", _gate))
+OF_THE_RELEASE: Rules = (("bundle", _bundle), ("gate", _gate), ("data", _data))
 OF_A_PROMOTION: Rules = (
     ("manifest", _manifest),
     ("merged", _merged),

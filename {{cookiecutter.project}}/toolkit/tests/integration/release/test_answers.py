@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -156,8 +157,7 @@ def test_an_error_is_printed_as_json_too(
 
 
 def test_an_answer_with_a_field_too_many_or_too_few_does_not_fit(workshop: Workshop) -> None:
-    record = json.loads(workshop.release().to_json())
-    del record["schema"]
+    record = asdict(workshop.release())
     fit("deploy", record)
     with pytest.raises(ValidationError):
         fit("deploy", record | {"surprise": 1})

@@ -32,6 +32,9 @@ PLANTED = {
     "CI_JOB_TOKEN": f"glcbt-{MARK}",
     "RELEASE_SIGNING_KEY": f"{BEGIN}OPENSSH PRIVATE KEY-----\n{MARK}\n",
     "DOCKER_HOST": f"tcp://ada:{MARK}@127.0.0.1:9",
+    "CUSTOMERS": f"postgresql://ada:{MARK}@127.0.0.1:9/customers",
+    "AWS_ACCESS_KEY_ID": "ada",
+    "AWS_SECRET_ACCESS_KEY": MARK,
 }
 TASKS = {task.name: task for task in vars(tasks).values() if isinstance(task, Task)}
 STAGING = ("--env", "staging")
