@@ -139,12 +139,6 @@ def toolkit_tests(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
-def cluster(session: nox.Session) -> None:
-    """Release to the Kubernetes cluster of KUBECONFIG, in a namespace that is removed again."""
-    sessions.cluster(session)
-
-
-@nox.session(default=False)
 def dev(session: nox.Session) -> None:
     """Fill .venv with everything that is locked, for your editor."""
     sessions.develop(session)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -115,25 +114,12 @@ def toolkit_tests(session: nox.Session) -> None:
             ("mypy", "--config-file", str(SETTINGS), "toolkit"): findings.MYPY,
         }
         findings.run(session, programs, tools)
-    pytest(session, *session.posargs)
-
-
-def pytest(session: nox.Session, *arguments: str) -> None:
-    """Run tests of the toolkit."""
-    programs = environment.activate(session, "toolkit")
     # Many tests wait for processes: three at a time keep two cores busy.
-    chosen = arguments or ("--numprocesses", "3", "--dist", "worksteal")
+    chosen = tuple(session.posargs) or ("--numprocesses", "3", "--dist", "worksteal")
     if not any(argument.startswith(f"{TOOLKIT}/") for argument in chosen):
         # pytest takes its own default only where it is started beside its settings.
         chosen = (*chosen, str(TOOLKIT / "tests"))
     results.run(session, programs, ("--config-file", str(SETTINGS), *chosen))
-
-
-def cluster(session: nox.Session) -> None:
-    """Run the tests that want a cluster, where there is one."""
-    if not os.environ.get("KUBECONFIG"):
-        session.skip("KUBECONFIG names no cluster")
-    pytest(session, "-m", "cluster", "--capture=no", *session.posargs)
 
 
 def develop(session: nox.Session) -> None:
