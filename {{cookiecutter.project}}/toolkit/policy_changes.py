@@ -52,6 +52,8 @@ STRICTNESS = (
     Strictness("quality.toml: training.holdout_share", LESS),
     Strictness("quality.toml: training.quick_rows", LESS),
     Strictness("quality.toml: training.folds", LESS),
+    Strictness("quality.toml: training.evaluate", ("time", "hash"), "hash"),
+    Strictness("quality.toml: training.window_days", LESS, 30),
     Strictness("quality.toml: slices.bands", LESS),
     Strictness("quality.toml: drift.extremes.warn", MORE, 0.001),
     Strictness("quality.toml: drift.extremes.fail", MORE, 0.005),

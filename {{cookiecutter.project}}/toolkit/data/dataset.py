@@ -41,6 +41,8 @@ class Dataset:
     groups
         The id that each customer is split by, [n] of text: the smallest of all with the same
         features, if these are at most `COARSE_ROWS` or have one label; of most it is their own.
+    observed
+        The day on which each row was observed, [n] of datetime64[D]; None where nobody says.
     """
 
     ids: npt.NDArray[np.object_]
@@ -48,6 +50,7 @@ class Dataset:
     labels: npt.NDArray[np.int64]
     protected: dict[str, npt.NDArray[np.object_]]
     groups: npt.NDArray[np.object_]
+    observed: npt.NDArray[np.datetime64] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -61,7 +64,10 @@ class Dataset:
         """Return the customers of these rows, given as a mask or as positions."""
         columns = {name: values[rows] for name, values in self.columns.items()}
         protected = {name: values[rows] for name, values in self.protected.items()}
-        return Dataset(self.ids[rows], columns, self.labels[rows], protected, self.groups[rows])
+        days = None if self.observed is None else self.observed[rows]
+        return Dataset(
+            *(self.ids[rows], columns, self.labels[rows], protected, self.groups[rows], days)
+        )
 
 
 def from_table(table: Table, contract: Contract) -> Dataset:

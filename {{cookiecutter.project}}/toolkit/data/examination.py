@@ -15,6 +15,7 @@ from .effect import Drift, causes
 from .holdout import Holdout
 from .profile import Profile
 from .reference import Reference
+from .snapshot import ripeness
 from .table import Table
 from .validation import Finding
 
@@ -227,7 +228,9 @@ def load_training_data(
     return TrainingData(
         contract=contract,
         reference=examination.reference,
-        dataset=examination.dataset,
+        dataset=replace(
+            examination.dataset, observed=ripeness.observed_days(examination.table, contract)
+        ),
         sha256=examination.table.sha256,
         warnings=tuple(examination.warnings),
     )

@@ -43,10 +43,11 @@ def gate(places: Places) -> bool:
     def measure(data: TrainingData, policy: Policy) -> Document:
         evaluation = training.cross_validate(data.dataset, data.contract, policy.training)
         measured = _measure(evaluation, data, policy)
-        challenger = evaluation
+        challenger, predictions = evaluation, evaluation.predictions
+        threshold = best_threshold(predictions.y_true, predictions.y_prob)
+        newest = training.try_out_of_time(data.dataset, data.contract, policy.training, threshold)
+        measured["out_of_time"] = measurement.of_the_window(newest, policy)
         if places.champion.is_dir():
-            predictions = evaluation.predictions
-            threshold = best_threshold(predictions.y_true, predictions.y_prob)
             challenger = training.train_challenger(
                 data.dataset, data.contract, policy.training, threshold
             )
@@ -125,6 +126,7 @@ def _measure_fully(
 ) -> Document:
     measured = _measure(trained.holdout, data, policy)
     measured["metrics"] |= measurement.of_the_model(trained)
+    measured["out_of_time"] = measurement.of_the_window(trained.out_of_time, policy)
     return measured | {
         "model_sha256": evidence.sha256(places.model / MODEL_FILE),
         "champion": _compare(places.champion, trained.holdout, data, policy),
@@ -174,7 +176,9 @@ def _check(places: Places, kind: str, name: str, measure: Measure) -> Document:
         "environment": evidence.environment(places.root),
         "data_warnings": [],
         "rows": {},
+        "evaluate": None,
         "metrics": {},
+        "out_of_time": None,
         "slices": [],
         "fairness": [],
         "permutation_importance": None,

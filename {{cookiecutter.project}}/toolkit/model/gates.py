@@ -11,12 +11,13 @@ from typing import Any
 
 from ..data.probe import SUSPICIOUS_AUC
 from . import champion_gate
-from .policy import FairnessRule, Policy, Rule
+from .policy import TIME, FairnessRule, Policy, Rule
 from .policy_file import FULL_TRAINING_METRICS
 from .verdicts import FAIL, OK, WARN, Outcome, Verdict, checked, listed, not_checked, number
 
 EVIDENCE_SCHEMA = 2
 GUESSING_AUC = 0.5
+OUT_OF_TIME = "out of time: "
 
 
 def decide(evidence: Mapping[str, Any], policy: Policy) -> Verdict:
@@ -32,6 +33,7 @@ def decide(evidence: Mapping[str, Any], policy: Policy) -> Verdict:
         outcomes += [
             *_data(evidence),
             *_sanity(evidence),
+            *_window(evidence, policy),
             *_bounds(evidence, policy),
             *_slices(evidence, policy),
             *champion_gate.outcomes(evidence, policy),
@@ -72,18 +74,28 @@ def _sanity(evidence: Mapping[str, Any]) -> Iterator[Outcome]:
     same = "the model predicts the same probability for every customer"
     varied = answers is not None and answers > 1
     yield checked("distinct probabilities", "more than one", answers, varied, same)
+    yield _better_than_guessing(evidence, "")
+
+
+def _window(evidence: Mapping[str, Any], policy: Policy) -> Iterator[Outcome]:
+    """Check that the evidence has the out-of-time evaluation that the policy asks for."""
+    if policy.training.evaluate == TIME:
+        yield _better_than_guessing(evidence.get("out_of_time"), OUT_OF_TIME)
+
+
+def _better_than_guessing(evaluation: object, where: str) -> Outcome:
+    """Check the ROC AUC of an evaluation; `where` begins what is said of it."""
     auc, low, high = (
-        number(evidence, "metrics", "roc_auc", key) for key in ("value", "low", "high")
+        number(evaluation, "metrics", "roc_auc", key) for key in ("value", "low", "high")
     )
-    words = "significantly better than random guessing"
+    subject, words = f"{where}roc_auc", "significantly better than random guessing"
     if auc is None or low is None or high is None:
-        yield not_checked("roc_auc", words, "roc_auc is missing, or not a number")
-        return
+        return not_checked(subject, words, f"{subject} is missing, or not a number")
     guessing = (
-        f"the model is not {words}, {GUESSING_AUC}: its roc_auc is {auc:.3f}, with a 95 % interval "
-        f"from {low:.3f} to {high:.3f}"
+        f"{where}the model is not {words}, {GUESSING_AUC}: its roc_auc is {auc:.3f}, with a 95 % "
+        f"interval from {low:.3f} to {high:.3f}"
     )
-    yield checked("roc_auc", words, auc, low > GUESSING_AUC, guessing)
+    return checked(subject, words, auc, low > GUESSING_AUC, guessing)
 
 
 def _bounds(evidence: Mapping[str, Any], policy: Policy) -> Iterator[Outcome]:
@@ -93,27 +105,33 @@ def _bounds(evidence: Mapping[str, Any], policy: Policy) -> Iterator[Outcome]:
         if rule.metric in FULL_TRAINING_METRICS and evidence["training"] == "quick":
             continue  # There is no model yet that could be released.
         count += 1
-        value = number(evidence, "metrics", rule.metric, "value")
-        yield _bound(rule, value, evidence, units.get(rule.metric, ""))
+        # Size, speed and overfitting are of the model, whoever it is evaluated on.
+        in_window = policy.training.evaluate == TIME and rule.metric not in FULL_TRAINING_METRICS
+        decides = evidence.get("out_of_time") if in_window else evidence
+        value = number(decides, "metrics", rule.metric, "value")
+        subject = f"{OUT_OF_TIME * in_window}{rule.metric}"
+        yield _bound(rule, subject, value, evidence, units.get(rule.metric, ""))
     if not count:
         yield not_checked("rules", "at least one", "no rule was checked")
 
 
-def _bound(rule: Rule, value: float | None, evidence: Mapping[str, Any], unit: str) -> Outcome:
+def _bound(
+    rule: Rule, subject: str, value: float | None, evidence: Mapping[str, Any], unit: str
+) -> Outcome:
     words = f"{'at least' if rule.bound == 'min' else 'at most'} {rule.threshold:g}{unit}"
     if value is None:
-        return not_checked(rule.metric, words, f"{rule.metric} is missing, or not a number")
+        return not_checked(subject, words, f"{subject} is missing, or not a number")
     passed = value >= rule.threshold if rule.bound == "min" else value <= rule.threshold
     side = "below" if rule.bound == "min" else "above"
     sentence = (
-        f"{rule.metric} is {value:.4f}{unit}, {side} the {rule.bound} of {rule.threshold:g}: "
+        f"{subject} is {value:.4f}{unit}, {side} the {rule.bound} of {rule.threshold:g}: "
         f"{rule.reason}"
     )
     alone = number(evidence, "strongest_column", "roc_auc")
     if (rule.metric, rule.bound) == ("roc_auc", "max") and (alone or 0) >= SUSPICIOUS_AUC:
         name = evidence["strongest_column"]["name"]
         sentence += f"; the column {name} alone reaches {alone:.4f}"
-    return checked(rule.metric, words, value, passed, sentence, rule.level)
+    return checked(subject, words, value, passed, sentence, rule.level)
 
 
 def _slices(evidence: Mapping[str, Any], policy: Policy) -> Iterator[Outcome]:

@@ -16,6 +16,7 @@ from .champion import SCORED, Champion
 from .comparison import compare, compare_roc_auc
 from .evaluation import Predictions, evaluate
 from .importance import permutation_importance
+from .out_of_time import OutOfTime
 from .policy import FairnessPolicy, Policy, SlicePolicy
 from .slices import slices_of
 from .training import Evaluation, Trained
@@ -58,6 +59,7 @@ def decided_by(
         {
             "rows": evaluation.rows,
             "estimator": policy.training.estimator,
+            "evaluate": policy.training.evaluate,
             "input_features": [column.name for column in contract.features],
             "churned": int(predictions.y_true.sum()),
             "answers": len(np.unique(predictions.y_prob)),
@@ -177,6 +179,23 @@ def of_the_model(trained: Trained) -> Document:
         {name: {"value": value, "low": None, "high": None} for name, value in figures.items()}
     )
     return found
+
+
+def of_the_window(found: OutOfTime | None, policy: Policy) -> Document | None:
+    """Measure a model on the newest customers; None where no window was asked for."""
+    if found is None:
+        return None
+    predictions = found.predictions
+    document: Document = jsonable(
+        {
+            "from": found.first.isoformat(),
+            "to": found.last.isoformat(),
+            "rows": len(predictions),
+            "churned": int(predictions.y_true.sum()),
+            "metrics": _metrics(predictions, policy),
+        }
+    )
+    return document
 
 
 def _curves(predictions: Predictions) -> Document:

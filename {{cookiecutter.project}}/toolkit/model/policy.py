@@ -6,6 +6,9 @@ from .metrics import BusinessMetric
 
 # The metrics that are compared between groups, each a share of customers.
 SHARES = ("recall", "precision", "accuracy", "selection_rate")
+# Whom the rules hold for: the holdout by a hash of the id, or the newest customers.
+HASH, TIME = "hash", "time"
+WINDOW_DAYS = 30
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,11 @@ class TrainingPolicy:
         The number of folds of a cross-validation.
     holdout_share
         The share of customers that are never trained on, 0 to 1.
+    evaluate
+        ``hash``: the rules hold for these customers; ``time``: for the newest ones, who are not
+        trained on either.
+    window_days
+        The days, up to the newest whose labels are known, of the newest customers.
     """
 
     package: str
@@ -34,6 +42,8 @@ class TrainingPolicy:
     quick_rows: int
     folds: int
     holdout_share: float
+    evaluate: str = HASH
+    window_days: int = WINDOW_DAYS
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,10 @@ from ..data.document import Range, Section
 from . import plugins, policy_ranges
 from .metrics import HIGHER_IS_BETTER, OWNERS, BusinessMetric, Metric
 from .policy import (
+    HASH,
     SHARES,
+    TIME,
+    WINDOW_DAYS,
     ChampionPolicy,
     ChampionRule,
     DriftPolicy,
@@ -104,6 +107,8 @@ def _training(section: Section, package: str) -> TrainingPolicy:
         quick_rows=section.take("quick_rows", int),
         folds=section.take("folds", int),
         holdout_share=section.take("holdout_share", float),
+        evaluate=section.choice("evaluate", (HASH, TIME)) if "evaluate" in section else HASH,
+        window_days=section.take_or("window_days", int, WINDOW_DAYS),
     )
     section.finish()
     return policy

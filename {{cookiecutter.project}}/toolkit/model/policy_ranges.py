@@ -24,6 +24,9 @@ RANGES: Ranges = {
     "training.holdout_share": Range(
         0.05, 0.5, "a smaller holdout proves nothing, a larger one leaves too little to train on"
     ),
+    "training.window_days": Range(
+        1, 365, "the newest customers of a year are all customers, and nobody is left to train on"
+    ),
     "drift.significance": SIGNIFICANCE,
     "drift.min_rows": ENOUGH_ROWS,
     **{f"drift.numbers.{level}": STANDARD_DEVIATIONS for level in ("warn", "fail")},

@@ -13,12 +13,13 @@ from ..data import dataset as rows_of
 from ..data.contract import Contract
 from ..data.dataset import Dataset
 from ..data.progress import step
-from . import fitting
+from . import fitting, out_of_time
 from .evaluation import Predictions, Probabilities, best_threshold
 from .export import export
 from .features import Features, Matrix
 from .fitting import fit as fit  # The owner's tests fit an estimator with it.
 from .folds import FoldModels, Positions, fit_folds, predict_out_of_fold
+from .out_of_time import OutOfTime
 from .policy import TrainingPolicy
 from .predictor import Predictor
 
@@ -72,12 +73,15 @@ class Trained:
         The model's predictions for the customers that it was trained on.
     latency_ms
         The 95th percentile of the processor time of one prediction, without the network.
+    out_of_time
+        Its predictions for the newest customers; None where they are trained on as others are.
     """
 
     holdout: Evaluation
     model: bytes
     train: Predictions
     latency_ms: float
+    out_of_time: OutOfTime | None = None
 
 
 def cross_validate(
@@ -126,7 +130,8 @@ def train_challenger(
         The decision threshold: a customer at or above it is predicted to churn.
     """
     train, holdout = (
-        part.select(rows_of.quick_rows(part, CHALLENGER_ROWS)) for part in _split(dataset, policy)
+        part.select(rows_of.quick_rows(part, CHALLENGER_ROWS))
+        for part in _split(dataset, policy)[:2]
     )
     features = Features(contract)
     with step(f"training on {len(train)} customers, to compare with the champion"):
@@ -137,6 +142,27 @@ def train_challenger(
     return Evaluation(
         holdout, predictions, rows, lambda matrix, _: fitting.probabilities(pipeline, matrix)
     )
+
+
+def try_out_of_time(
+    dataset: Dataset, contract: Contract, policy: TrainingPolicy, threshold: float
+) -> OutOfTime | None:
+    """Train on `quick_rows` older customers, and predict as many of the window, where there is one.
+
+    Raises as `out_of_time.window`.
+    """
+    older, _, newest = _split(dataset, policy)
+    if newest is None:
+        return None
+    train, customers = (
+        part.select(rows_of.quick_rows(part, policy.quick_rows)) for part in (older, newest)
+    )
+    features = Features(contract)
+    with step(f"training on {len(train)} customers, to predict the newest {len(customers)}"):
+        pipeline = fit(features.matrix(train.columns), train.labels, policy)
+    y_prob = fitting.probabilities(pipeline, features.matrix(customers.columns))
+    predictions = Predictions.at_threshold(customers.labels, y_prob, threshold)
+    return out_of_time.evaluated(customers, predictions)
 
 
 def train(
@@ -160,7 +186,8 @@ def train(
     ExportError
         The ONNX model predicts otherwise than the pipeline.
     """
-    train, holdout = _parts(dataset, contract, policy)
+    parts = _parts(dataset, contract, policy)
+    train, holdout = parts.train, parts.holdout
     if cross_validated and np.array_equal(cross_validated.customers.ids, train.customers.ids):
         y_prob = cross_validated.predictions.y_prob
     else:
@@ -173,7 +200,7 @@ def train(
     count = len(holdout.customers)
     with step(f"exporting to ONNX, and comparing the predictions for {count} customers"):
         model = export(pipeline, contract, threshold, holdout.matrix)
-    return _evaluated(model, train, holdout, contract, fitting.seen(pipeline))
+    return _evaluated(model, parts, contract, fitting.seen(pipeline))
 
 
 def of_model(model: bytes, dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> Trained:
@@ -184,7 +211,7 @@ def of_model(model: bytes, dataset: Dataset, contract: Contract, policy: Trainin
     ConfigurationError
         The bytes are no ONNX model, or one of another contract.
     """
-    return _evaluated(model, *_parts(dataset, contract, policy), contract)
+    return _evaluated(model, _parts(dataset, contract, policy), contract)
 
 
 @dataclass(frozen=True)
@@ -195,35 +222,51 @@ class _Part:
     matrix: Matrix
 
 
-def _parts(dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> tuple[_Part, _Part]:
-    """Return the customers to train on, and the holdout, with their features."""
+@dataclass(frozen=True)
+class _Parts:
+    """The parts of a table of `rows` customers; `newest` are those of the out-of-time window."""
+
+    rows: int
+    train: _Part
+    holdout: _Part
+    newest: _Part | None
+
+
+def _parts(dataset: Dataset, contract: Contract, policy: TrainingPolicy) -> _Parts:
+    """Return the customers to train on, the holdout, and the newest ones, with their features."""
     features = Features(contract)
-    train, holdout = (
-        _Part(part, features.matrix(part.columns)) for part in _split(dataset, policy)
+
+    def part_of(customers: Dataset) -> _Part:
+        return _Part(customers, features.matrix(customers.columns))
+
+    train, holdout, newest = _split(dataset, policy)
+    return _Parts(
+        *(len(dataset), part_of(train), part_of(holdout)),
+        None if newest is None else part_of(newest),
     )
-    return train, holdout
 
 
 def _evaluated(
-    model: bytes,
-    train: _Part,
-    holdout: _Part,
-    contract: Contract,
-    seen: npt.NDArray[np.bool_] | None = None,
+    model: bytes, parts: _Parts, contract: Contract, seen: npt.NDArray[np.bool_] | None = None
 ) -> Trained:
+    train, holdout, newest = parts.train, parts.holdout, parts.newest
     predictor = Predictor(contract, model)
 
     def probabilities(matrix: Matrix) -> Probabilities:
         return predictor.probabilities(matrix).astype(np.float64)
 
-    on_holdout, on_train = (
-        Predictions.at_threshold(
+    def predict(part: _Part) -> Predictions:
+        return Predictions.at_threshold(
             part.customers.labels, probabilities(part.matrix), predictor.threshold
         )
-        for part in (holdout, train)
-    )
+
+    on_holdout, on_train = predict(holdout), predict(train)
     trained, held_out = len(train.customers), len(holdout.customers)
-    rows = {"table": trained + held_out, "trained": trained, "held_out": held_out}
+    rows = {"table": parts.rows, "trained": trained, "held_out": held_out}
+    newly = None
+    if newest:
+        rows["out_of_time"] = len(newest.customers)
+        newly = out_of_time.evaluated(newest.customers, predict(newest))
     customers = holdout.customers
     return Trained(
         holdout=Evaluation(
@@ -232,16 +275,22 @@ def _evaluated(
         model=model,
         train=on_train,
         latency_ms=latency_ms(customers, contract, predictor),
+        out_of_time=newly,
     )
 
 
-def _split(dataset: Dataset, policy: TrainingPolicy) -> tuple[Dataset, Dataset]:
-    """Return the customers to train on, and the holdout."""
+def _split(dataset: Dataset, policy: TrainingPolicy) -> tuple[Dataset, Dataset, Dataset | None]:
+    """Return the customers to train on, the holdout by the hash, and those of the window.
+
+    The newest customers of the holdout are in the window too: neither is trained on.
+    """
     held_out = rows_of.is_held_out(dataset, policy.holdout_share)
-    train, holdout = dataset.select(~held_out), dataset.select(held_out)
+    inside = out_of_time.window(dataset, policy)
+    spared = held_out if inside is None else held_out | inside
+    train, holdout = dataset.select(~spared), dataset.select(held_out)
     rows_of.require_both_labels(train.labels, "the training data")
     rows_of.require_both_labels(holdout.labels, "the holdout")
-    return train, holdout
+    return train, holdout, None if inside is None else dataset.select(inside)
 
 
 def latency_ms(holdout: Dataset, contract: Contract, predictor: Predictor) -> float:

@@ -179,6 +179,7 @@ def _figures(
     trained = training.of_model(model, data.dataset, contract, policy.training)
     again = measurement.measure(trained.holdout, contract, data.reference, policy)
     again["metrics"] |= measurement.of_the_model(trained)
+    again["out_of_time"] = measurement.of_the_window(trained.out_of_time, policy)
     again["metrics"][LATENCY] = document["metrics"][LATENCY]
     if document["champion"]["release"] is not None:
         again["champion"] = _champion(places, trained, data, policy)

@@ -7,6 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from ..model import champion as champions
+from ..model.gates import OUT_OF_TIME
 from ..policy_changes import HEADING, Change
 from . import charts
 from .files import cell, render, table
@@ -16,6 +17,8 @@ SLICE_METRIC = "roc_auc"
 SHOWN_FEATURES = 20
 SHOWN_CHANGES = 60
 ZERO = "0.0000"
+WINDOW_HEADING = "Out of time"
+HASH_HEADING = "Drawn by a hash of the id"
 MARKED = {"ok": "ok", "warn": "warn", "fail": "**fail**"}
 
 Document = Mapping[str, Any]
@@ -56,6 +59,40 @@ def metric_rows(document: Document) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def window_rows(document: Document) -> list[dict[str, Any]]:
+    """Return each metric of the out-of-time evaluation with its interval and its rules."""
+    window = document.get("out_of_time") or {"metrics": {}}
+    rules: dict[str, list[Document]] = {}
+    for one in document["rules"]:
+        rules.setdefault(one["subject"], []).append(one)
+    return [
+        {
+            "name": name,
+            "unit": estimate.get("unit", ""),
+            "value": _figure(estimate["value"]),
+            "interval": _interval(estimate["low"], estimate["high"]),
+            "rules": "; ".join(one["rule"] for one in rules.get(f"{OUT_OF_TIME}{name}", [])),
+            "level": _worst(one["level"] for one in rules.get(f"{OUT_OF_TIME}{name}", [])),
+        }
+        for name, estimate in window["metrics"].items()
+    ]
+
+
+def evaluation_sentence(document: Document) -> str:
+    """Return which customers the rules of quality.toml hold for; empty where none is evaluated."""
+    window = document.get("out_of_time")
+    if window:
+        return (
+            f"The rules hold for {window['rows']} customers observed from {window['from']} to "
+            f"{window['to']}, the newest whose labels are known, {window['churned']} of whom "
+            "churned: the model was trained on none of these days. Slices, fairness and champion "
+            "are judged on customers drawn by a hash of their id."
+        )
+    if document["metrics"]:
+        return "The rules hold for customers drawn by a hash of their id."
+    return ""
 
 
 def name_and_unit(row: Mapping[str, Any]) -> str:
@@ -149,9 +186,25 @@ def to_markdown(document: Document) -> str:
     for mark, sentences in (("**fails**", document["reasons"]), ("warns", document["warnings"])):
         page += "".join(f"- {mark}: {cell(sentence)}\n" for sentence in sentences)
     page += f"\n{cell(champion_sentence(document))}\n\n"
-    if rows := policy_rows(document):
+    if sentence := evaluation_sentence(document):
+        page += f"{sentence}\n\n"
+    if changes := policy_rows(document):
         page += f"## {HEADING}\n\n{policy_sentence(document)}\n\n"
-        page += table(("file", "setting", "champion", "now", ""), rows) + "\n"
+        page += table(("file", "setting", "champion", "now", ""), changes) + "\n"
+    rows = window_rows(document)
+    if rows:
+        page += f"## {WINDOW_HEADING}\n\n"
+        page += table(
+            ("metric", "value", "95 % interval", "rule", "verdict"),
+            (
+                (
+                    *(name_and_unit(row), row["value"], row["interval"]),
+                    *(row["rules"], MARKED.get(row["level"], "")),
+                )
+                for row in rows
+            ),
+        )
+        page += f"\n## {HASH_HEADING}\n\n"
     if document["metrics"]:
         page += table(
             ("metric", "value", "95 % interval", "champion", "difference", "rule", "verdict"),
@@ -163,7 +216,8 @@ def to_markdown(document: Document) -> str:
                 for row in metric_rows(document)
             ),
         )
-    others = [one for one in document["rules"] if one["subject"] not in document["metrics"]]
+    shown = {*document["metrics"], *(f"{OUT_OF_TIME}{row['name']}" for row in rows)}
+    others = [one for one in document["rules"] if one["subject"] not in shown]
     if others:
         page += "\n" + table(
             ("rule", "requirement", "verdict"),
@@ -198,6 +252,9 @@ def to_html(document: Document) -> str:
         policy_heading=HEADING,
         policy_sentence=policy_sentence(document),
         policy_rows=policy_rows(document),
+        evaluation=evaluation_sentence(document),
+        window=window_rows(document),
+        window_heading=WINDOW_HEADING,
         metrics=metric_rows(document) if measured else [],
         pictures=_pictures(document) if measured else [],
         confusion=document.get("curves", {}).get("confusion"),

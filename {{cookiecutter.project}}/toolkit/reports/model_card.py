@@ -17,11 +17,13 @@ from ..places import Places
 from .files import cell, render, table, write_bytes
 from .gate_report import (
     champion_sentence,
+    evaluation_sentence,
     importance_picture,
     importance_sentence,
     important_features,
     metric_rows,
     name_and_unit,
+    window_rows,
 )
 
 SCHEMA = 1
@@ -186,6 +188,7 @@ def sections(words: Words, document: Document) -> list[tuple[str, list[Part]]]:
                     ],
                 ),
                 champion_sentence(document),
+                *_window(document),
             ],
         ),
         ("Input features", _importance(document)),
@@ -208,6 +211,18 @@ def sections(words: Words, document: Document) -> list[tuple[str, list[Part]]]:
             ],
         ),
     ]
+
+
+def _window(document: Document) -> list[Part]:
+    """Return the out-of-time evaluation, where there is one."""
+    rows = [
+        (name_and_unit(row), row["value"], row["interval"], row["rules"])
+        for row in window_rows(document)
+    ]
+    if not rows:
+        return []
+    header = ("metric", "value out of time", "95 % interval", "rule")
+    return [evaluation_sentence(document), Table(header, rows)]
 
 
 def _importance(document: Document) -> list[Part]:

@@ -5,11 +5,13 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from ...errors import ConfigurationError, DataError
-from ..contract import Contract
-from ..origin import Labels
+from .. import origin as origins
+from ..contract import POINTER_FILE, Contract
+from ..origin import ORIGIN_FILE, Labels
 from ..table import Table
 
 
@@ -23,6 +25,29 @@ def require_column(labels: Labels, contract: Contract, named_in: Path) -> None:
             f"the role date; {known}",
             f"add it to {contract.path}, or correct {named_in}",
         )
+
+
+def labels_of(contract: Contract) -> Labels | None:
+    """Return when labels are known; None where nobody says, or the table is in git.
+
+    Of a table in git no row was ever left out, so that its newest labels prove nothing.
+    """
+    file = contract.path.with_name(ORIGIN_FILE)
+    if contract.data.name != POINTER_FILE or not file.is_file():
+        return None
+    labels = origins.load(file).labels
+    if labels is not None:
+        require_column(labels, contract, file)
+    return labels
+
+
+def observed_days(table: Table, contract: Contract) -> npt.NDArray[np.datetime64] | None:
+    """Return the day on which each row was observed, [n] of datetime64[D], as `labels_of`."""
+    labels = labels_of(contract)
+    if labels is None:
+        return None
+    moments = table.values[labels.observed].to_numpy(dtype="datetime64[ns]")
+    return moments.astype("datetime64[D]")
 
 
 def ripe(table: Table, labels: Labels, as_of: date, named_in: Path) -> tuple[Table, int]:

@@ -128,6 +128,18 @@ def test_a_laxer_value_is_told_with_the_old_and_the_new(
     assert laxer[0].startswith(f"{name}: ") and laxer[0].endswith(f"{sentence}, laxer")
 
 
+def test_rules_for_the_hash_again_or_for_fewer_days_ask_for_less() -> None:
+    def laxer(old: str, new: str) -> list[bool]:
+        quality = [QUALITY.replace("folds = 3", f"folds = 3\n{one}").encode() for one in (old, new)]
+        return [one.laxer for one in compare(*({"quality.toml": one} for one in quality))]
+
+    assert laxer('evaluate = "time"', "") == [True]
+    assert laxer('evaluate = "time"', 'evaluate = "hash"') == [True]
+    assert laxer("", 'evaluate = "time"') == [False]
+    assert laxer("", "window_days = 7") == [True]
+    assert laxer("window_days = 30", "window_days = 60") == [False]
+
+
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [

@@ -132,6 +132,23 @@ def test_good_evidence_passes(evidence: Evidence, strict: Policy) -> None:
     ]
 
 
+def test_rules_that_hold_for_the_newest_customers_fail_without_these(
+    evidence: Evidence, strict: Policy
+) -> None:
+    by_time = replace(strict, training=replace(strict.training, evaluate="time"))
+    assert reasons(evidence, by_time) == [
+        f"out of time: {one} is missing, or not a number" for one in ("roc_auc", "roc_auc", "brier")
+    ]
+    metrics = {name: estimate(0.15 if "brier" in name else 0.85) for name in METRICS}
+    evidence["out_of_time"] = {"metrics": metrics}
+    assert reasons(evidence, by_time) == []
+    metrics["brier"] = estimate(0.25)
+    assert reasons(evidence, by_time) == [
+        "out of time: brier is 0.2500, above the max of 0.2: the probability matters"
+    ]
+    assert reasons(evidence, strict) == []
+
+
 def test_the_verdict_is_kept_as_json(evidence: Evidence, strict: Policy) -> None:
     kept = gates.decide(evidence, strict).as_json()
     assert kept["verdict"] == "passed"

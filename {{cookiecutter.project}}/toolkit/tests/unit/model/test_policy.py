@@ -32,6 +32,12 @@ def metric(name: str) -> Metric:
         ("seed = 1", "seed = -1", "training.seed: must be from 0 to 4294967295, not -1: the"),
         ("seed = 1", "seed = 1\nepochs = 3", "training.epochs: unknown key"),
         ("folds = 3", "folds = 2", "training.folds: must be from 3 to 20, not 2: with fewer"),
+        (
+            "folds = 3",
+            'folds = 3\nevaluate = "day"',
+            "training.evaluate: must be one of hash, time",
+        ),
+        ("folds = 3", "folds = 3\nwindow_days = 0", "training.window_days: must be from 1 to 365"),
         ("quick_rows = 300", "quick_rows = 0", "training.quick_rows: must be from 100 to "),
         ("holdout_share = 0.25", "holdout_share = 1", "holdout_share: must be from 0.05 to 0.5"),
         ("schema = 2", "schema = 2\nwarn = true", "warn: unknown key"),
