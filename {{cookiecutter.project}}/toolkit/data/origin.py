@@ -4,7 +4,6 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError
 from . import document
@@ -156,8 +155,9 @@ def _url(top: Section) -> tuple[str | None, str | None]:
 
 def _refuse_secrets(section: Section, key: str, url: str) -> None:
     """Refuse a URL with a password: it would be in git for ever."""
-    parts = urlsplit(url)
-    if parts.password is not None or SECRET.search(parts.query):
+    rest = url.partition("://")[2]
+    # Not by urllib: a password with a / or a [ in it would be none there.
+    if ":" in rest.rpartition("@")[0] or SECRET.search(rest.partition("?")[2]):
         raise section.refuse(
             key,
             "holds a password or a key, and this file is in git: change that secret, since it has "

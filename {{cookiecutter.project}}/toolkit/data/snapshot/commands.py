@@ -147,6 +147,20 @@ def _pulled(contract: Contract, origin: Origin, as_of: date) -> _Taken:
     unripe = 0
     if origin.labels:
         table, unripe = ripeness.ripe(table, origin.labels, as_of, origin.path)
+        if not len(table):
+            raise DataError(
+                f"{origin.path}: of no row as of {as_of} it is known yet who churned: {unripe} "
+                "rows are unripe",
+                f"let the source reach further back than {origin.labels.known_after_days} days, "
+                "or correct labels.known_after_days",
+            )
+    if not set(table.header) & {one.name for one in contract.columns}:
+        # A file without a header has a customer there: no name of a column is shown.
+        raise DataError(
+            f"{origin.path}: the source has {len(table.header)} columns, and none of the "
+            "contract's",
+            f"let the export write the names of its columns, or correct {contract.path}",
+        )
     # The snapshot is in the contract's order, whatever that of the source.
     findings = validate(table, replace(contract, ordered=False))
     if findings:

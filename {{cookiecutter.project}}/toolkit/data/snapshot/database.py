@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import date
 from importlib import import_module
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote
 
 import pyarrow as pa
 
@@ -26,10 +26,13 @@ SQLITE = "sqlite"
 CUT_OFF = "$1"
 BATCH_ROWS = 50_000
 PROGRESS_ROWS = 250_000
-# In a message of a database that stands for a value: what was wrong may be a customer's.
-QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
+# A message of a database ends with a value, which may be a customer's and have quotes of its own.
+VALUE = re.compile(r"[\"'].*", re.DOTALL)
 # Classes of SQLSTATE whose messages are about the data, and hold it.
-ABOUT_DATA = ("21", "22", "23")
+ABOUT_DATA = ("21", "22", "23", "P0")
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+# What a user and a password are written with, as RFC 3986 has it; all else is percent-encoded.
+LOGIN = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:%-]*")
 
 
 def ask(origin: Origin, query: str, as_of: date) -> pa.Table:
@@ -43,14 +46,22 @@ def ask(origin: Origin, query: str, as_of: date) -> pa.Table:
         The database cannot be reached, or refuses the query; no password is shown.
     """
     address = origin.address()
-    scheme = urlsplit(address).scheme
+    found = SCHEME.match(address)
+    scheme = found[1] if found else ""
     if scheme == SQLITE:
         return _sqlite(origin, address, query, as_of)
     if scheme not in DRIVERS:
         known = ", ".join((*DRIVERS, SQLITE))
+        wanted = f"{scheme}://" if scheme else "a URL without a scheme"
         raise ConfigurationError(
-            f"{origin.path}: there is no driver for {scheme or 'a URL without a scheme'}://",
+            f"{origin.path}: there is no driver for {wanted}",
             f'use one of {known}; for any other database write a script: kind = "command"',
+        )
+    login = address.removeprefix(f"{scheme}://").rpartition("@")[0]
+    if not LOGIN.fullmatch(login):
+        raise ConfigurationError(
+            f"{origin.path}: what stands before the last @ of the URL has a character that ends it",
+            "percent-encode the user and the password: / is %2F, ? is %3F, # is %23, @ is %40",
         )
     try:
         driver = import_module(DRIVERS[scheme])
@@ -62,9 +73,13 @@ def ask(origin: Origin, query: str, as_of: date) -> pa.Table:
     try:
         with driver.connect(address) as connection, connection.cursor() as cursor:
             cursor.execute(query, (as_of,) if CUT_OFF in query else None)
-            return pa.Table.from_batches(_with_progress(cursor.fetch_record_batch()))
+            batches = cursor.fetch_record_batch()
+            return pa.Table.from_batches(_with_progress(batches), batches.schema)
     except driver.Error as error:
-        raise _failed(origin, address, error) from None
+        state = str(getattr(error, "sqlstate", None) or "")
+        raise _failed(origin, address, error, state.startswith(ABOUT_DATA)) from None
+    except (OSError, pa.ArrowException) as error:  # As the rows come, about one of them.
+        raise _failed(origin, address, error, True) from None
 
 
 def _with_progress(batches: Any) -> Iterator[Any]:
@@ -77,17 +92,20 @@ def _with_progress(batches: Any) -> Iterator[Any]:
         yield batch
 
 
-def _failed(origin: Origin, address: str, error: Exception) -> DataError:
-    parts = urlsplit(address)
-    state = str(getattr(error, "sqlstate", None) or "")
+def _failed(origin: Origin, address: str, error: Exception, is_about_data: bool) -> DataError:
+    scheme, _, rest = address.partition("://")
+    login, _, place = rest.rpartition("@")
+    place, _, parameters = place.partition("?")
+    password = login.partition(":")[2]
+    secrets = {address, rest, password, unquote(password)}
+    secrets |= {value for name, value in parse_qsl(parameters) if "password" in name}
     reason = first_line(error)
-    if state.startswith(ABOUT_DATA):
-        reason = QUOTED.sub("...", reason)
-    for secret in {address, parts.password or "", unquote(parts.password or "")} - {""}:
+    if is_about_data:
+        reason = VALUE.sub("...", reason)
+    for secret in sorted(secrets - {""}, key=len, reverse=True):
         reason = reason.replace(secret, "...")
-    where = f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
     return DataError(
-        f"{origin.path}: {where} gives no table: {reason}",
+        f"{origin.path}: {scheme}://{place} gives no table: {reason}",
         f"see whether it is up and lets this user in, and correct {origin.query}",
     )
 
@@ -100,13 +118,15 @@ def _sqlite(origin: Origin, address: str, query: str, as_of: date) -> pa.Table:
         try:
             # To SQLite $1 is a parameter by name.
             cursor = connection.execute(query, {CUT_OFF[1:]: as_of.isoformat()})
+            if cursor.description is None:
+                raise sqlite3.ProgrammingError("it is no query")
             names = [name for name, *_ in cursor.description]
             batches = [*_with_progress(_batches(cursor, names))]
         finally:
             connection.close()
     except sqlite3.Error as error:
         raise DataError(
-            f"{origin.path}: {SQLITE}:// gives no table: {error}",
+            f"{origin.path}: {SQLITE}:// gives no table: {_reason(error)}",
             f"see whether the file is there, and correct {origin.query}",
         ) from None
     parts = [pa.Table.from_batches([batch]) for batch in batches]
@@ -114,6 +134,13 @@ def _sqlite(origin: Origin, address: str, query: str, as_of: date) -> pa.Table:
         return pa.concat_tables(parts, promote_options="permissive")
     except pa.ArrowException:  # SQLite has a type for each value, and none for a column.
         return pa.concat_tables([_as_text(part) for part in parts])
+
+
+def _reason(error: sqlite3.Error) -> str:
+    """Return what SQLite says, without a customer's value."""
+    said, is_value, _ = str(error).partition(" with text ")
+    # Of a text that is no UTF-8 the column is named; a syntax error quotes the query.
+    return said if is_value or said.startswith("near ") else VALUE.sub("...", said)
 
 
 def _batches(cursor: sqlite3.Cursor, names: list[str]) -> Iterator[pa.RecordBatch]:

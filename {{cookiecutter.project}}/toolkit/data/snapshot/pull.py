@@ -111,7 +111,13 @@ def _command(origin: Origin, contract: Contract, as_of: date) -> Table:
         run = [sys.executable] if script.suffix == ".py" else []
         options = ["--as-of", as_of.isoformat(), "--out", str(out)]
         with step(f"running {script}"):
-            done = subprocess.run([*run, str(script.absolute()), *options], check=False)
+            try:
+                done = subprocess.run([*run, str(script.absolute()), *options], check=False)
+            except OSError as error:
+                raise DataError(
+                    f"{script}: cannot be run: {error.strerror}",
+                    f"chmod +x {script}, and let its first line name what runs it: #!/...",
+                ) from None
         if done.returncode:
             raise DataError(
                 f"{script}: exited with {done.returncode}", "see what it has printed above"

@@ -25,7 +25,6 @@ from .pointer import Pointer
 
 RELEASES = "refs/tags/release/"
 REFS = ("refs/heads", "refs/remotes", RELEASES)
-DAY_S = 86_400
 SHORTEST = 12
 
 
@@ -43,7 +42,7 @@ def prune(file: Path, origin: Origin, keep_days: int, is_meant: bool) -> None:
     """
     known = _history(file)
     pinned = {one.sha256 for one in _pinned(file)}
-    until = time.time() - keep_days * DAY_S
+    until = time.time() - keep_days * store.DAY_S
     remote = store.Remote(origin) if origin.remote else None
     old = set()
     for sha256, pointer in known.items():

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ CACHE = "SNAPSHOT_CACHE"
 SUFFIX = ".parquet"
 READ_ONLY = 0o444
 PARTIAL = ".partial"
+DAY_S = 86_400
 VERIFY = "nox -s snapshot -- --verify"
 
 
@@ -48,25 +51,40 @@ def keep(content: bytes) -> str:
     if digest(_read(file)) == sha256:
         return sha256
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(suffix=PARTIAL, dir=file.parent)
-        partial = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            partial.chmod(READ_ONLY)
-            partial.replace(file)
-        finally:
-            partial.unlink(missing_ok=True)
-        _sync_folder(file.parent)
+        _write(file, content)
     except OSError as error:
         raise DataError(
             f"{file.parent}: the snapshot cannot be kept: {error.strerror}",
             f"make room or permission there, or name another folder in {CACHE}",
         ) from None
     return sha256
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Write a file of a snapshot, read-only: under a name of its own first, which no other has."""
+    folder = file.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    _sweep(folder)
+    handle, name = tempfile.mkstemp(suffix=PARTIAL, dir=folder)
+    partial = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.chmod(READ_ONLY)
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
+    _sync_folder(folder)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what writers have left here that were killed a day ago or earlier."""
+    for partial in folder.glob(f"*{PARTIAL}"):
+        with suppress(OSError):  # Another machine's, or gone meanwhile.
+            if partial.stat().st_mtime < time.time() - DAY_S:
+                partial.unlink()
 
 
 def _sync_folder(folder: Path) -> None:
@@ -207,7 +225,7 @@ class Remote:
                         return False
             except FileNotFoundError:
                 pass
-            self._put(content, f"{self._root}/{sha256}")
+            self._put(content, f"{sha256}{SUFFIX}")
             with self._opened(sha256) as stream:
                 found = digest(bytes(stream.read()))
         except OSError as error:
@@ -220,15 +238,12 @@ class Remote:
         return True
 
     def _put(self, content: bytes, name: str) -> None:
-        is_local = self._files.type_name == "local"
-        if is_local:
-            self._files.create_dir(self._root, recursive=True)
-        # A bucket shows an object when it is whole; a folder shows what is there.
-        first = f"{name}{PARTIAL if is_local else SUFFIX}"
-        with self._files.open_output_stream(first) as stream:
+        if self._files.type_name == "local":
+            _write(Path(self._root, name), content)
+            return
+        # A bucket shows an object when it is whole.
+        with self._files.open_output_stream(f"{self._root}/{name}") as stream:
             stream.write(content)
-        if is_local:
-            self._files.move(first, f"{name}{SUFFIX}")
 
     def _opened(self, sha256: str) -> Any:
         return self._files.open_input_stream(f"{self._root}/{sha256}{SUFFIX}")
@@ -257,16 +272,18 @@ def filesystem(url: str, file: Path) -> tuple[Any, str]:
         found, path = fs.FileSystem.from_uri(url)
     except (ArrowException, ValueError, OSError) as error:
         scheme = url.partition("://")[0]
+        reason = first_line(error).replace(url, "...")  # It may hold a key.
         raise ConfigurationError(
-            f"{file}: a URL of {scheme}:// cannot be read: {first_line(error)}",
-            "use a path, or s3://, gs:// or abfs://",
+            f"{file}: a URL of {scheme}:// cannot be read: {reason}",
+            "use a path, or s3://, gs:// or abfs://, a key in it percent-encoded: / is %2F",
         ) from None
     return found, path.rstrip("/")
 
 
 def first_line(error: BaseException) -> str:
-    """Return the reason of an error of pyarrow, which tells its whole story."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """Return the reason of an error: pyarrow's tell their whole story."""
+    said = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+    return str(said).splitlines()[0]
 
 
 def digest(content: bytes) -> str:

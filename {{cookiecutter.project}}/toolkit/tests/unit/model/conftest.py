@@ -13,7 +13,7 @@ from toolkit.model import policy_file, training
 from toolkit.model.policy import Policy
 from toolkit.model.predictor import Predictor
 from toolkit.model.training import Trained
-from toolkit.tests import bundles, customers
+from toolkit.tests import bundles, customers, snapshots
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +45,12 @@ def predictor(trained: Trained, contract: Contract) -> Predictor:
 def bundle(tmp_path: Path, trained: Trained, contract: Contract) -> Path:
     bundles.write(tmp_path, contract, trained)
     return tmp_path
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a repository whose table is elsewhere, with a reference; it is the current folder."""
+    monkeypatch.setenv("SNAPSHOT_CACHE", str(tmp_path / "cache"))
+    folder = snapshots.make(tmp_path / "churn")
+    monkeypatch.chdir(folder)
+    return folder

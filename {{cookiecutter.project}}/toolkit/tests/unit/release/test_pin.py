@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from toolkit.release import snapshots
-from toolkit.release.errors import PreconditionFailed
+from toolkit.release.errors import PreconditionFailed, PushFailed
 from toolkit.release.git import Repository
 from toolkit.release.pin import pin
 
@@ -93,6 +93,27 @@ def test_another_snapshot_of_the_same_day_has_a_branch_of_its_own(repository: Re
     git(repository.root, "branch", "--quiet", "-D", "snapshot/2026-11-30")
     take(repository.root, "c")
     assert pin(repository, push=True).branch == "snapshot/2026-11-30-cccccccc"
+
+
+def test_of_two_nightlies_at_once_one_pushes_its_pin_and_the_other_is_told(
+    repository: Repository,
+) -> None:
+    beside = repository.root.parent / "beside"
+    git(repository.root.parent, "clone", "--quiet", "remote.git", "beside")
+    for key, value in (("user.name", "Grace"), ("user.email", "grace@example.com")):
+        git(beside, "config", key, value)
+    other = Repository.containing(beside)
+    take(repository.root, "b")
+    take(other.root, "c")
+    pin(repository, push=False)
+    pin(other, push=False)
+    first = pin(repository, push=True)
+    with pytest.raises(PushFailed, match="the branch snapshot/2026-11-30 was not pushed") as told:
+        pin(other, push=True)
+    assert told.value.state == "the pin is committed here"
+    assert "invoke pin --push" in str(told.value.next_step)
+    there = git(repository.root, "ls-remote", "origin", "refs/heads/snapshot/*")
+    assert there.split() == [first.commit, "refs/heads/snapshot/2026-11-30"]
 
 
 def test_other_changes_are_not_committed_with_it(repository: Repository) -> None:
