@@ -215,3 +215,105 @@ def test_a_hundred_thousand_customers_are_the_same_from_everywhere(
         version, *digests = printed.stdout.split()
         assert digests == [local["content_sha256"]] * 2, printed.stderr
     assert f"pyarrow=={version}" == OTHER_PYARROW
+
+
+# Rows whose messages are about a customer come from PostgreSQL while the table is on its way.
+BROKEN = [
+    ("select nope from broken", 'column "nope" does not exist'),
+    ("select name::date as name from broken", "invalid input syntax for type date: ..."),
+    ("select age::int as age from broken", "invalid input syntax for type integer: ..."),
+    ("select * from broken where $1 < date '2000-01-01'", "the source gives no rows as of"),
+]
+
+
+def test_a_query_that_fails_shows_neither_the_password_nor_a_customer(
+    living: Living, database: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = living.generate(tmp_path)
+    leave_git(repository)
+    database.run(
+        "create table broken (name text, age text)",
+        "insert into broken values ('Zoe Miller', '12 \"x\" Zoe')",
+    )
+    write_source(repository, 'kind = "sql"\nurl_from = "CUSTOMERS"\nquery = "customers.sql"\n')
+    query = repository.folder / "data" / "customers.sql"
+    monkeypatch.setenv("CUSTOMERS", database.url)
+    for text, why in BROKEN:
+        query.write_text(text)
+        done = snapshot(repository)
+        said = done.stdout + done.stderr
+        assert done.returncode == 1, said
+        assert why in said
+        assert "Traceback" not in said
+        assert sources.PASSWORD not in said and "Zoe" not in said
+    wrong = database.url.replace(sources.PASSWORD, "another-password")
+    monkeypatch.setenv("CUSTOMERS", wrong)
+    done = snapshot(repository)
+    said = done.stdout + done.stderr
+    assert "password authentication failed" in said
+    assert "another-password" not in said
+
+
+# A stand-in for Feast, which wants another pandas: as its documentation has it, each entity gets
+# the newest values that are not newer than its event_timestamp.
+FEAST = """
+from pathlib import Path
+import pandas as pd
+
+class FeatureStore:
+    def __init__(self, repo_path):
+        self.folder = Path(repo_path)
+
+    def get_historical_features(self, entity_df, features):
+        names = [one.partition(":")[2] for one in features]
+        history = pd.read_parquet(self.folder / "history.parquet").sort_values("event_timestamp")
+        history = history[["event_timestamp", "customer_id", *names]]
+        entities = entity_df.sort_values("event_timestamp")
+        self.found = pd.merge_asof(entities, history, on="event_timestamp", by="customer_id")
+        return self
+
+    def to_df(self):
+        return self.found[1:] if (self.folder / "loses").exists() else self.found
+"""
+# Of each customer the store knows the values of before it was observed, and others of later; one
+# more customer was observed after the cut-off.
+WRITE_STORE = """
+import pandas as pd
+rows = pd.read_csv("data/sample.csv")
+day = lambda text: pd.Timestamp(text, tz="UTC")
+before = rows.assign(event_timestamp=day("2026-11-01"))
+after = rows.assign(event_timestamp=day("2026-11-15"), age=18, tenure_months=0, monthly_spend=1.0)
+pd.concat([after, before]).drop(columns="churned").to_parquet("feast/history.parquet")
+labels = rows[["customer_id", "churned"]].assign(event_timestamp=day("2026-11-10"))
+late = labels[:1].assign(customer_id="late", event_timestamp=day("2026-11-21"))
+pd.concat([labels, late]).to_parquet("feast/labels.parquet", index=False)
+"""
+EXAMPLE = re.compile(r"```python\n(#!/usr/bin/env.*?)```", re.DOTALL)
+
+
+def test_the_example_of_a_feature_store_takes_each_customer_as_of_its_day(
+    living: Living, tmp_path: Path
+) -> None:
+    repository = living.generate(tmp_path)
+    leave_git(repository)
+    sample = shutil.copy(repository.folder / "data" / "sample.csv", tmp_path)
+    write_source(repository, f'kind = "files"\nurl = "{sample}"\n')
+    expected = taken(repository)
+
+    [script] = EXAMPLE.findall((repository.folder / "docs" / "data.md").read_text("utf-8"))
+    (repository.folder / "data" / "feast_export.py").write_text(script, encoding="utf-8")
+    (repository.folder / "data" / "feast.py").write_text(FEAST, encoding="utf-8")
+    (repository.folder / "feast").mkdir()
+    python = str(repository.folder / ".nox" / "source" / "bin" / "python")
+    written = repository.capture(python, "-c", WRITE_STORE)
+    assert written.returncode == 0, written.stderr
+    write_source(repository, 'kind = "command"\nscript = "feast_export.py"\n')
+    assert taken(repository)["content_sha256"] == expected["content_sha256"]
+
+    (repository.folder / "feast" / "loses").touch()
+    done = snapshot(repository)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1
+    rows = expected["rows"]
+    assert f"asked for {rows} customers, got {rows - 1} rows, 1 are lost" in said
+    assert "data/feast_export.py: exited with 1" in said
