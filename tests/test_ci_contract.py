@@ -67,9 +67,14 @@ invoke build
 invoke promote --env prod --version HEAD --yes
 invoke rollback --env staging --reason REASON --version VERSION
 invoke rollback --env prod --reason REASON --version VERSION
+nox -s snapshot
+invoke pin
 invoke champion --env prod
 invoke champion --env prod --days-ago 7
 nox -s nightly
+invoke decay --env prod
+nox -s snapshot -- --push
+invoke pin --push
 invoke build
 {RELEASE}
 invoke propose --env prod

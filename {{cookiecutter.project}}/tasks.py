@@ -2,7 +2,7 @@
 
 To release: pin, champion, build, promote, approve, propose, diff. To go back: rollback, hold,
 unhold.
-To look: status, history, audit. To repair and practise: recover, deploy, drill, stop, prune.
+To look: status, history, audit. To repair and practise: recover, deploy, drill, decay, stop, prune.
 To set up: protect. docs/releases.md is the runbook.
 """
 

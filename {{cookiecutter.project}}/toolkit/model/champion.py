@@ -12,7 +12,7 @@ import subprocess
 import sys
 import zipfile
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,17 @@ def load(folder: Path, requests: list[dict[str, Any]]) -> Champion:
     return Champion(
         SCORED, features=features, probabilities=probabilities, threshold=threshold, **facts
     )
+
+
+def data_as_of(folder: Path) -> date | None:
+    """Return the cut-off of the champion's snapshot; None where its evidence names none.
+
+    `load` proves that the evidence is that of the release.
+    """
+    try:
+        return date.fromisoformat(json.loads((folder / EVIDENCE_FILE).read_bytes())["data_as_of"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def policy_changes(folder: Path, root: Path) -> list[dict[str, Any]]:

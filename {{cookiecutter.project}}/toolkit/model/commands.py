@@ -12,7 +12,7 @@ from typing import Any
 from ..data import contract as contracts
 from ..data.examination import TrainingData, load_training_data
 from ..data.progress import say, step
-from ..data.snapshot import pointer
+from ..data.snapshot import pointer, ripeness
 from ..errors import ToolkitError
 from ..places import Places
 from ..reports import files as reports
@@ -20,6 +20,7 @@ from ..reports import gate_report, model_card
 from . import (
     bundle,
     champion,
+    decay,
     evidence,
     gates,
     measurement,
@@ -68,9 +69,12 @@ def train(places: Places) -> bool:
 def nightly(places: Places) -> bool:
     """Train fully, and decide whether the model is better than the champion of some days ago.
 
-    Writes proposal.md only if it is. Fails only if the two could not be compared.
+    Judges also whether the release that serves still ranks customers as it did, where labels
+    become known. Writes proposal.md only if the model is better. Fails only if the two could not
+    be compared, or the release not be judged.
     """
     earlier: Document = {}
+    watched: list[decay.Decay] = []
     for name in ("nightly", "proposal"):
         reports.remove(places.reports, name)  # Of another night.
 
@@ -78,23 +82,31 @@ def nightly(places: Places) -> bool:
         trained = _train(places, data, policy)
         folder = places.earlier_champion(policy.nightly.days_ago)
         earlier.update(_compare(folder, trained.holdout, data, policy))
+        labels = ripeness.labels_of(data.contract)
+        found = decay.watch(places.champion, data.dataset, data.contract, labels, policy)
+        watched.extend([found] if found else [])
         return _measure_fully(places, trained, data, policy)
 
     package = contracts.load(places.contract).package
     document = _check_fully(places, measure)
     decision = nights.decide(document, earlier, policy_file.load(places.quality, package).nightly)
+    judged = next(iter(watched), None)
     report = {
         "schema": nights.SCHEMA,
         **decision.as_json(),
         "model_sha256": document["model_sha256"],
         "earlier_champion": earlier,
+        "decay": judged.as_json() if judged else None,
     }
-    page = nights.to_markdown(decision, document)
+    page = nights.to_markdown(decision, document, judged)
     reports.write_report(places.reports, "nightly", report, page)
     if decision.decision == nights.PROPOSE:
         reports.write_bytes(places.reports / "proposal.md", page.encode())
     say(f"nightly: {decision.sentence}")
-    return decision.decision != nights.UNKNOWN
+    if judged:
+        say(f"decay: {judged.state}: {judged.sentence}")
+    is_judged = judged is None or judged.state != decay.UNKNOWN
+    return decision.decision != nights.UNKNOWN and is_judged
 
 
 def verify(places: Places) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..reports.files import cell, table
 from . import champion as champions
+from .decay import Decay
 from .policy import NightlyPolicy
 
 SCHEMA = 1
@@ -79,10 +80,12 @@ def _served(earlier: Mapping[str, Any], days_ago: int) -> str:
     return f"the first that was verified, at {since}"
 
 
-def to_markdown(decision: Decision, document: Mapping[str, Any]) -> str:
+def to_markdown(decision: Decision, document: Mapping[str, Any], watched: Decay | None) -> str:
     """Return reports/nightly.json as Markdown."""
     page = f"# Nightly training: {decision.decision}\n\n"
     page += f"{cell(decision.sentence)}\n\n"
+    if watched:
+        page += f"The release that serves: **{watched.state}**: {cell(watched.sentence)}\n\n"
     facts = {
         "gate": document["verdict"],
         "commit": document["commit"],

@@ -249,6 +249,25 @@ class NightlyPolicy:
 
 
 @dataclass(frozen=True)
+class DecayPolicy:
+    """When the release that serves counts as worse than it was.
+
+    Attributes
+    ----------
+    significance
+        The chance that a release which has not fallen is said to have.
+    max_fall
+        The largest fall of its ROC AUC that is none.
+    min_rows
+        With fewer customers of known labels it is not judged.
+    """
+
+    significance: float = 0.01
+    max_fall: float = 0.02
+    min_rows: int = 1_000
+
+
+@dataclass(frozen=True)
 class Policy:
     """All of quality.toml; `sha256` is that of the file."""
 
@@ -261,3 +280,4 @@ class Policy:
     nightly: NightlyPolicy
     metrics: tuple[BusinessMetric, ...]
     rules: tuple[Rule, ...]
+    decay: DecayPolicy = DecayPolicy()

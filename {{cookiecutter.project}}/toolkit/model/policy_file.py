@@ -15,6 +15,7 @@ from .policy import (
     WINDOW_DAYS,
     ChampionPolicy,
     ChampionRule,
+    DecayPolicy,
     DriftPolicy,
     FairnessPolicy,
     FairnessRule,
@@ -70,6 +71,7 @@ def load(path: Path, package: str) -> Policy:
         fairness=_fairness(top.table("fairness")),
         nightly=_nightly(top.table("nightly")),
         metrics=metrics,
+        decay=_decay(top.table_or_empty("decay")),
         rules=tuple(rule for one in top.tables("rule") for rule in _rules(one, measured)),
     )
     top.finish()
@@ -207,6 +209,17 @@ def _fairness(section: Section) -> FairnessPolicy:
 
 def _nightly(section: Section) -> NightlyPolicy:
     policy = NightlyPolicy(section.take("days_ago", int), section.take("significance", float))
+    section.finish()
+    return policy
+
+
+def _decay(section: Section) -> DecayPolicy:
+    default = DecayPolicy()
+    policy = DecayPolicy(
+        significance=section.take_or("significance", float, default.significance),
+        max_fall=section.take_or("max_fall", float, default.max_fall),
+        min_rows=section.take_or("min_rows", int, default.min_rows),
+    )
     section.finish()
     return policy
 

@@ -60,6 +60,11 @@ RANGES: Ranges = {
     "fairness.min_rows": ENOUGH_ROWS,
     "fairness.significance": SIGNIFICANCE,
     "fairness.rule.max_gap": Range(0.001, 0.5, "groups so far apart are not treated alike"),
+    "decay.significance": SIGNIFICANCE,
+    "decay.max_fall": Range(0, 0.1, "a model that has lost so much is another one"),
+    "decay.min_rows": Range(
+        100, 100_000, "fewer prove nothing, and so many become known in no quarter of a year"
+    ),
     "nightly.days_ago": Range(1, 90, "the model of a longer time ago says nothing about today's"),
     "nightly.significance": Range(
         1e-6, 0.5, "a smaller one proposes no model, a larger one also those that look worse"

@@ -19,6 +19,7 @@ from invoke.tasks import task
 from toolkit.release import audit as auditing
 from toolkit.release import build as building
 from toolkit.release import champion as champions
+from toolkit.release import decay as decays
 from toolkit.release import difference, policy, policy_file, signing_key
 from toolkit.release import drill as drills
 from toolkit.release import pin as pinning
@@ -447,6 +448,18 @@ def drill(
         raise
     progress.say(f"{done.seconds:.1f} s of {done.budget_s}: {done}")
     return done
+
+
+@task(auto_shortflags=False, help={"env": ENV})
+@command
+def decay(c: Context, env: str) -> None:
+    """Open an issue if the night has found that what serves ranks customers worse than it did."""
+    refuse_dry(c, "decay")
+    machine = _machine()
+    watched = decays.read(machine.repository.root, machine.policy.environment(env).name)
+    say(watched.sentence or f"{env} is not watched: data/source.toml has no [labels]")
+    if watched.state == decays.FELL:
+        issues.publish(machine.repository, watched.title, watched.text, Progress())
 
 
 @task(

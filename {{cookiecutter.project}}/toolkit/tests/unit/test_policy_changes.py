@@ -140,6 +140,15 @@ def test_rules_for_the_hash_again_or_for_fewer_days_ask_for_less() -> None:
     assert laxer("window_days = 30", "window_days = 60") == [False]
 
 
+@pytest.mark.parametrize("setting", ["significance = 0.001", "max_fall = 0.05", "min_rows = 5000"])
+def test_a_decay_that_is_told_later_is_laxer(setting: str) -> None:
+    watched = f"{QUALITY}\n[decay]\n{setting}\n".encode()
+    [one] = compare({"quality.toml": QUALITY.encode()}, {"quality.toml": watched})
+    assert one.laxer
+    [back] = compare({"quality.toml": watched}, {"quality.toml": QUALITY.encode()})
+    assert not back.laxer
+
+
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [

@@ -38,6 +38,8 @@ def metric(name: str) -> Metric:
             "training.evaluate: must be one of hash, time",
         ),
         ("folds = 3", "folds = 3\nwindow_days = 0", "training.window_days: must be from 1 to 365"),
+        ("[nightly]", "[decay]\nmin_rows = 9\n[nightly]", "decay.min_rows: must be from 100 to"),
+        ("[nightly]", "[decay]\nfall = 1\n[nightly]", "decay.fall: unknown key"),
         ("quick_rows = 300", "quick_rows = 0", "training.quick_rows: must be from 100 to "),
         ("holdout_share = 0.25", "holdout_share = 1", "holdout_share: must be from 0.05 to 0.5"),
         ("schema = 2", "schema = 2\nwarn = true", "warn: unknown key"),
