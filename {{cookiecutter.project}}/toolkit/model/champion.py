@@ -145,9 +145,26 @@ def data_as_of(folder: Path) -> date | None:
     `load` proves that the evidence is that of the release.
     """
     try:
-        return date.fromisoformat(json.loads((folder / EVIDENCE_FILE).read_bytes())["data_as_of"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return date.fromisoformat(_evidence(folder)["data_as_of"])
+    except (ValueError, KeyError, TypeError):
         return None
+
+
+def evidence_of(folder: Path) -> tuple[str, dict[str, Any]] | None:
+    """Return the name and the evidence of the release in a folder; None where there is none.
+
+    Raises
+    ------
+    ConfigurationError
+        A file is missing or was altered.
+    """
+    if not folder.is_dir():
+        return None
+    fetched = _read(folder)
+    if fetched["release"] is None:
+        return None
+    _model_sha256(folder, fetched["checksums"])
+    return fetched["release"], _evidence(folder)
 
 
 def policy_changes(folder: Path, root: Path) -> list[dict[str, Any]]:
@@ -213,12 +230,18 @@ def _altered(path: Path, why: str) -> ConfigurationError:
     return ConfigurationError(f"{path}: {why}", "fetch it again: invoke champion --env prod")
 
 
-def _holdout(folder: Path) -> dict[str, Any]:
-    """Return what its evidence says of the customers that it was evaluated on, where it does."""
+def _evidence(folder: Path) -> dict[str, Any]:
+    """Return what the evidence in a folder says; nothing where it cannot be read."""
     try:
         said = json.loads((folder / EVIDENCE_FILE).read_bytes())
     except (OSError, ValueError, RecursionError):
-        said = None
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _holdout(folder: Path) -> dict[str, Any]:
+    """Return what its evidence says of the customers that it was evaluated on, where it does."""
+    said = _evidence(folder)
     rows, churned = number(said, "rows", "held_out"), number(said, "churned")
     auc = {key: number(said, "metrics", "roc_auc", key) for key in ("value", "low", "high")}
     return {

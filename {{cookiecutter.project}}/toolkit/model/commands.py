@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data import contract as contracts
+from ..data.contract import Contract
 from ..data.examination import TrainingData, load_training_data
 from ..data.progress import say, step
 from ..data.snapshot import pointer, ripeness
@@ -29,6 +30,7 @@ from . import (
     verification,
 )
 from . import nightly as nights
+from .decay import Decay
 from .evaluation import best_threshold
 from .policy import Policy
 from .predictor import MODEL_FILE
@@ -69,33 +71,27 @@ def train(places: Places) -> bool:
 def nightly(places: Places) -> bool:
     """Train fully, and decide whether the model is better than the champion of some days ago.
 
-    Judges also whether the release that serves still ranks customers as it did, where labels
-    become known. Writes proposal.md only if the model is better. Fails only if the two could not
-    be compared, or the release not be judged.
+    Nothing is trained where the release that serves was trained on this very table, by this very
+    code. Judges also whether that release still ranks customers as it did, where labels become
+    known. Writes proposal.md only if the model is better. Fails only if the two could not be
+    compared, or the release not be judged.
     """
-    earlier: Document = {}
-    watched: list[decay.Decay] = []
     for name in ("nightly", "proposal"):
         reports.remove(places.reports, name)  # Of another night.
-
-    def measure(data: TrainingData, policy: Policy) -> Document:
-        trained = _train(places, data, policy)
-        folder = places.earlier_champion(policy.nightly.days_ago)
-        earlier.update(_compare(folder, trained.holdout, data, policy))
-        labels = ripeness.labels_of(data.contract)
-        found = decay.watch(places.champion, data.dataset, data.contract, labels, policy)
-        watched.extend([found] if found else [])
-        return _measure_fully(places, trained, data, policy)
-
-    package = contracts.load(places.contract).package
-    document = _check_fully(places, measure)
-    decision = nights.decide(document, earlier, policy_file.load(places.quality, package).nightly)
-    judged = next(iter(watched), None)
+    contract = contracts.load(places.contract)
+    policy = policy_file.load(places.quality, contract.package)
+    trained: Document = {"model_sha256": None, "earlier_champion": None}
+    judged = None
+    if released := _trained_before(places, contract):
+        decision, document = nights.nothing_new(*released), released[1]
+    else:
+        document, earlier, judged = _train_tonight(places, policy.nightly.days_ago)
+        decision = nights.decide(document, earlier, policy.nightly)
+        trained = {"model_sha256": document["model_sha256"], "earlier_champion": earlier}
     report = {
         "schema": nights.SCHEMA,
         **decision.as_json(),
-        "model_sha256": document["model_sha256"],
-        "earlier_champion": earlier,
+        **trained,
         "decay": judged.as_json() if judged else None,
     }
     page = nights.to_markdown(decision, document, judged)
@@ -107,6 +103,35 @@ def nightly(places: Places) -> bool:
         say(f"decay: {judged.state}: {judged.sentence}")
     is_judged = judged is None or judged.state != decay.UNKNOWN
     return decision.decision != nights.UNKNOWN and is_judged
+
+
+def _trained_before(places: Places, contract: Contract) -> tuple[str, Document] | None:
+    """Return the release that serves, with its evidence, if training would only repeat it."""
+    found = champion.evidence_of(places.champion)
+    if found is None:
+        return None
+    said = found[1]
+    is_same_table = said.get("data_sha256") == pointer.content_of(contract)
+    is_same = is_same_table and evidence.is_recipe_of(places.root, str(said.get("commit")))
+    return found if is_same else None
+
+
+def _train_tonight(places: Places, days_ago: int) -> tuple[Document, Document, Decay | None]:
+    """Return the evidence, the comparison with the earlier champion, and how the present one is."""
+    earlier: Document = {}
+    watched: list[Decay] = []
+
+    def measure(data: TrainingData, policy: Policy) -> Document:
+        trained = _train(places, data, policy)
+        folder = places.earlier_champion(days_ago)
+        earlier.update(_compare(folder, trained.holdout, data, policy))
+        labels = ripeness.labels_of(data.contract)
+        found = decay.watch(places.champion, data.dataset, data.contract, labels, policy)
+        watched.extend([found] if found else [])
+        return _measure_fully(places, trained, data, policy)
+
+    document = _check_fully(places, measure)
+    return document, earlier, next(iter(watched), None)
 
 
 def verify(places: Places) -> bool:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 LOCK = "requirements/model.txt"
+# What a training takes besides its table.
+RECIPE = ("src", "toolkit", LOCK, "quality.toml", "data/contract.toml", "data/reference.json")
 
 
 def sha256(path: Path) -> str | None:
@@ -28,6 +30,13 @@ def commit(root: Path) -> str | None:
 def tree_is_clean(root: Path) -> bool:
     """Return whether the working tree is the commit: nothing changed, nothing untracked."""
     return _git(root, "status", "--porcelain") == ""
+
+
+def is_recipe_of(root: Path, commit: str) -> bool:
+    """Return whether a training takes, besides its table, what it took at a commit."""
+    changed = _git(root, "status", "--porcelain", "--", *RECIPE)
+    differing = _git(root, "diff", "--name-only", commit, "--", *RECIPE)
+    return (changed, differing) == ("", "")
 
 
 def environment(root: Path) -> dict[str, Any]:

@@ -72,6 +72,12 @@ def decide(
     return Decision(KEEP, f"kept back: no better: {figures} (p {p_value:.2g})", gain, p_value)
 
 
+def nothing_new(release: str, document: Mapping[str, Any]) -> Decision:
+    """Decide about a night whose training would make the model of the release that serves."""
+    table = f"table {str(document['data_sha256'])[:12]}"
+    return Decision(KEEP, f"nothing new: release {release} was trained on the same {table}")
+
+
 def _served(earlier: Mapping[str, Any], days_ago: int) -> str:
     """Return when the earlier champion served: a young environment has only its first release."""
     since = earlier["served_since"]

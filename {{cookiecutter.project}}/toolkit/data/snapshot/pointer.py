@@ -136,6 +136,18 @@ def as_of(contract: Contract) -> str | None:
     return load(contract.data).as_of if contract.data.name == POINTER_FILE else None
 
 
+def content_of(contract: Contract) -> str | None:
+    """Return what evidence calls a contract's table; None where the table is not there.
+
+    Of a snapshot it is the digest of its content, of a table in git the sha256 of its bytes.
+    """
+    if contract.data.name == POINTER_FILE:
+        return load(contract.data).content_sha256
+    if not contract.data.is_file():
+        return None
+    return hashlib.sha256(contract.data.read_bytes()).hexdigest()
+
+
 def to_json(pointer: Pointer) -> bytes:
     """Return the file's content."""
     return f"{json.dumps(asdict(pointer), indent=2, ensure_ascii=False)}\n".encode()

@@ -1,6 +1,8 @@
 """The night's model is proposed only if it passes its gate and is significantly better."""
 
+import hashlib
 import json
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from toolkit.model import nightly
 from toolkit.model.policy import NightlyPolicy
 from toolkit.tests import customers, releases
 
+GIT_NAME = ("-c", "user.name=An Owner", "-c", "user.email=owner@example.com")
 POLICY = NightlyPolicy(days_ago=7, significance=0.05)
 PASSED = {
     **{"verdict": "passed", "reasons": [], "commit": "c" * 40},
@@ -143,6 +146,84 @@ def test_the_same_model_again_is_kept_back_which_is_no_failure(
     )
     gate = json.loads((repository / "reports" / "gate.json").read_bytes())
     assert gate["verdict"] == "passed"
+
+
+def git(folder: Path, *arguments: str) -> None:
+    subprocess.run(["git", *GIT_NAME, *arguments], cwd=folder, check=True)
+
+
+@pytest.fixture
+def released(repository: Path) -> Path:
+    """Return a repository in git whose table and code prod's release was trained on."""
+    (repository / ".gitignore").write_text("reports/\n")
+    (repository / "src").mkdir()
+    (repository / "src" / "features.py").write_text("# As it was.\n")
+    git(repository, "init", "--quiet")
+    git(repository, "add", ".")
+    git(repository, "commit", "--quiet", "--message", "Adopt a table")
+    assert main(["train"]) == 0
+    reports = repository / "reports"
+    files = {path.name: path.read_bytes() for path in (reports / "model").iterdir()}
+    files["gate.json"] = (reports / "gate.json").read_bytes()
+    for name in ("champion", "champion-7-days-ago"):
+        releases.write(reports / name, files)
+    (reports / "gate.json").unlink()
+    return repository
+
+
+def is_trained(repository: Path) -> bool:
+    return (repository / "reports" / "gate.json").exists()
+
+
+def test_a_night_with_nothing_new_trains_nothing(
+    released: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (released / "reports" / "proposal.md").write_text("of another night")
+    (released / "README.md").write_text("words are no recipe")
+    assert main(["nightly"]) == 0
+    table = hashlib.sha256((released / "data" / "customers.csv").read_bytes()).hexdigest()
+    sentence = "nothing new: release c0ffeec0ffee-01234567 was trained on the same table"
+    assert f"{sentence} {table[:12]}" in capsys.readouterr().err
+    document = report(released)
+    assert (document["decision"], document["model_sha256"]) == ("keep", None)
+    assert not is_trained(released)
+    assert not (released / "reports" / "proposal.md").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("data/customers.csv", "\n"),
+        ("src/features.py", "# Another feature.\n"),
+        ("src/more.py", "# Not yet in git.\n"),
+        ("quality.toml", "# Stricter.\n"),
+        ("data/contract.toml", "# Wider.\n"),
+    ],
+)
+def test_a_night_trains_where_anything_that_makes_the_model_is_new(
+    released: Path, name: str, text: str
+) -> None:
+    with (released / name).open("a") as file:
+        file.write(text)
+    main(["nightly"])
+    assert is_trained(released)
+
+
+def test_a_night_trains_where_the_commit_of_what_serves_is_not_there(released: Path) -> None:
+    """As in a shallow clone: then nobody knows what has changed."""
+    git(released, "commit", "--amend", "--quiet", "--message", "Another")
+    git(released, "reflog", "expire", "--expire=now", "--all")
+    git(released, "gc", "--quiet", "--prune=now")
+    assert main(["nightly"]) == 0
+    assert is_trained(released)
+
+
+def test_evidence_that_was_altered_lets_no_night_off(
+    released: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (released / "reports" / "champion" / "gate.json").write_text("{}")
+    assert main(["nightly"]) == 2
+    assert "gate.json: it is not the file that was released" in capsys.readouterr().err
 
 
 def test_a_model_that_fails_its_gate_is_a_report_and_no_failure(repository: Path) -> None:
