@@ -28,8 +28,8 @@ class Decision:
     sentence
         The reason.
     gain, p_value
-        How much better its ROC AUC is than that of the champion of some days ago, and the chance
-        that a model no better looks so; None where there was no champion to compare with.
+        How much better its ROC AUC is than that of the release that the sentence names, and the
+        chance that a model no better looks so; None where there was none to compare with.
     """
 
     decision: str
@@ -47,8 +47,9 @@ def decide(
 ) -> Decision:
     """Decide by the gate's evidence, and by the comparison with the champion of some days ago.
 
-    Only a model that passes its gate and is significantly better is proposed: a release without a
-    gain is a risk without a reason.
+    Where another release serves meanwhile, by the comparison with that one too. Only a model that
+    passes its gate and is significantly better is proposed: a release without a gain is a risk
+    without a reason.
     """
     if document["verdict"] != "passed":
         return Decision(KEEP, f"kept back: the gate failed: {'; '.join(document['reasons'])}")
@@ -57,7 +58,19 @@ def decide(
     if earlier["state"] != champions.SCORED:
         why = f"kept back: it could not be compared with the earlier champion: {earlier['why']}"
         return Decision(UNKNOWN, why)
-    found = next((one for one in earlier["comparisons"] if one["metric"] == METRIC), None)
+    decision = _compared(earlier, _served(earlier, policy.days_ago), policy)
+    present = document["champion"]
+    # In the days after a promotion a model must beat the new release too, or each night's would.
+    if decision.decision == PROPOSE and present["release"] not in (None, earlier["release"]):
+        against_present = _compared(present, "which serves", policy)
+        if against_present.decision != PROPOSE:
+            return against_present
+    return decision
+
+
+def _compared(champion: Mapping[str, Any], which: str, policy: NightlyPolicy) -> Decision:
+    """Decide by the comparison with one release; `which` says in words which one it is."""
+    found = next((one for one in champion["comparisons"] if one["metric"] == METRIC), None)
     if found is None or None in (found["loss"], found["p_value"]):
         return Decision(UNKNOWN, f"kept back: {METRIC} could not be compared")
     # The comparison's p-value is of being worse; this one is of being better, which no tie is.
@@ -65,7 +78,7 @@ def decide(
     p_value = 1 - p_worse if gain else max(p_worse, 1 - p_worse)
     figures = (
         f"{METRIC} {found['candidate']:.4f} against {found['champion']:.4f} of release "
-        f"{earlier['release']}, {_served(earlier, policy.days_ago)}"
+        f"{champion['release']}, {which}"
     )
     if gain > 0 and p_value < policy.significance:
         return Decision(PROPOSE, f"proposed: {figures} (p {p_value:.2g})", gain, p_value)

@@ -18,12 +18,16 @@ GIT_NAME = ("-c", "user.name=An Owner", "-c", "user.email=owner@example.com")
 POLICY = NightlyPolicy(days_ago=7, significance=0.05)
 PASSED = {
     **{"verdict": "passed", "reasons": [], "commit": "c" * 40},
-    **{"model_sha256": "a" * 64, "data_sha256": "d" * 64},
+    **{"model_sha256": "a" * 64, "data_sha256": "d" * 64, "champion": {"release": "c0ffee"}},
 }
 
 
 def scored(
-    candidate: float, champion: float, p_value: float, served_days: float = 30
+    candidate: float,
+    champion: float,
+    p_value: float,
+    served_days: float = 30,
+    release: str = "c0ffee",
 ) -> dict[str, Any]:
     """Return a comparison; `p_value` is of the candidate being worse."""
     comparison = {
@@ -32,7 +36,7 @@ def scored(
     }
     since = datetime.now(UTC) - timedelta(days=served_days)
     return {
-        **{"state": "scored", "release": "c0ffee", "comparisons": [comparison]},
+        **{"state": "scored", "release": release, "comparisons": [comparison]},
         "served_since": since.isoformat(timespec="seconds"),
     }
 
@@ -69,6 +73,20 @@ def test_a_model_that_is_not_significantly_better_is_kept_back(
     decision = nightly.decide(PASSED, scored(candidate, 0.85, p_value), POLICY)
     assert decision.decision == nightly.KEEP
     assert decision.sentence.startswith("kept back: no better: roc_auc")
+
+
+def test_in_the_week_after_a_promotion_a_model_must_beat_the_new_release_too() -> None:
+    earlier, present = scored(0.87, 0.85, 0.99), scored(0.87, 0.869, 0.6, release="decade")
+    decision = nightly.decide(PASSED | {"champion": present}, earlier, POLICY)
+    assert decision.decision == nightly.KEEP
+    assert decision.sentence == (
+        "kept back: no better: roc_auc 0.8700 against 0.8690 of release decade, which serves "
+        "(p 0.4)"
+    )
+    better = scored(0.87, 0.86, 0.99, release="decade")
+    decision = nightly.decide(PASSED | {"champion": better}, earlier, POLICY)
+    assert decision.decision == nightly.PROPOSE
+    assert decision.gain == pytest.approx(0.02)
 
 
 def test_a_model_that_fails_its_gate_is_kept_back_however_much_better() -> None:
