@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..policy_changes import HEADING
-from . import difference, notice
+from . import difference, notice, snapshots
 from .checks import CHECKS, Candidate
 from .errors import ReleaseError
 from .event import Event
@@ -149,10 +149,16 @@ def _obstacles(candidate: Candidate) -> tuple[str, ...]:
         try:
             run(candidate)
         except ReleaseError as error:
-            if name in REQUIRED:
+            if name in REQUIRED and not (name == "merged" and _is_pin(candidate)):
                 raise
             obstacles.append(f"{error.what}; {error.next_step}")
     return tuple(obstacles)
+
+
+def _is_pin(candidate: Candidate) -> bool:
+    """Return whether all that is not merged is a night's snapshot: merging it is to accept it."""
+    ledger = candidate.ledger
+    return snapshots.is_pin(ledger.repository, candidate.record.commit, ledger.anchor)
 
 
 def _why(root: Path, record: Record) -> str:

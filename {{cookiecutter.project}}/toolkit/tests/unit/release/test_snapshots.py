@@ -14,6 +14,7 @@ from toolkit.release.champion import fetch
 from toolkit.release.errors import GateRefused, PreconditionFailed
 from toolkit.release.pin import pin
 from toolkit.release.progress import Progress
+from toolkit.release.proposal import propose
 from toolkit.release.records import FILE_NAME, Record
 from toolkit.tests.workshop import Workshop, git
 
@@ -97,6 +98,24 @@ def test_a_pin_goes_to_staging_and_only_merged_to_prod(shop: Workshop) -> None:
     git(shop.folder, "push", "--quiet", "origin", "main")
     planned = shop.machine.plan_promotion(shop.prod, record.version)
     assert dict(planned.checks)["merged"] == "on the default branch"
+
+
+def test_the_release_of_a_pin_is_proposed_and_its_merge_is_what_prevents_it(
+    shop: Workshop,
+) -> None:
+    take(shop, "2026-11-21")
+    pin(shop.machine.repository, push=True)
+    shop.train(b"good")
+    record = built(shop)
+    shop.record_promotion(record, shop.staging)
+    proposed = propose(shop.ledger(), shop.machine.policy, shop.prod, None)
+    assert proposed.release == record.version
+    [merge, approval] = proposed.obstacles
+    assert merge == (
+        f"the commit of release {record.version} is not on the default branch; merge the branch "
+        "of its snapshot by a merge commit, not squashed"
+    )
+    assert "is not approved for prod" in approval
 
 
 def test_a_record_of_another_day_or_content_is_found(shop: Workshop) -> None:
