@@ -85,7 +85,7 @@ class Night:
     @property
     def decay(self) -> str:
         """What became of the release that serves."""
-        return (self.report.get("decay") or {"state": "-"})["state"]
+        return str((self.report.get("decay") or {"state": "-"})["state"])
 
 
 class Company:
