@@ -1,8 +1,8 @@
 """Limits the number of concurrent requests; the others get 503 at once."""
 
 import asyncio
+from collections.abc import Iterable
 
-from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -40,7 +40,7 @@ class Admission:
         if scope["type"] != "http" or scope["path"] != self._path:
             await self._app(scope, receive, send)
             return
-        large = _is_large(Headers(scope=scope))
+        large = _is_large(scope["headers"])
         if self._running >= MAX_REQUESTS or self._running_large + large > MAX_LARGE_REQUESTS:
             headers = {"Retry-After": str(RETRY_AFTER_S)}
             refused = JSONResponse({"detail": "the server is busy, try again"}, 503, headers)
@@ -57,7 +57,11 @@ class Admission:
             self._running_large -= large
 
 
-def _is_large(headers: Headers) -> bool:
+def _is_large(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Return whether a body is large; a chunked one, whose size is unknown, counts as large."""
-    length = headers.get("content-length", "")
-    return int(length) > LARGE_BYTES if length.isdecimal() else "transfer-encoding" in headers
+    chunked = False
+    for name, value in headers:
+        if name == b"content-length" and value.isdigit():
+            return int(value) > LARGE_BYTES
+        chunked = chunked or name == b"transfer-encoding"
+    return chunked

@@ -1,29 +1,27 @@
 """The server's HTTP interface."""
 
-import asyncio
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.registry import Collector
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 from starlette.types import ASGIApp
 
 from ..data.contract import Column
 from ..data.expectation import Expectation
 from ..model.predictor import Predictor
-from .admission import LARGE_BYTES, Admission
-from .customer import Customer, CustomerSchema, field_errors
+from .admission import Admission
+from .customer import Customer, CustomerSchema
 from .drain import Drain
 from .limits import MAX_BODY_BYTES
 from .monitoring import Monitor
 from .observation import Observation
+from .prediction import PREDICT, Predictions
+from .turns import Turns, answers_alike
 
-PREDICT = "/predict"
 PATHS = ("/health", "/ready", "/version", PREDICT, "/metrics")
-# A request may have thousands of errors; at most this many are returned.
-MAX_ERRORS = 100
 
 
 class Prediction(BaseModel):
@@ -132,36 +130,17 @@ def create_app(
         """Requests, latencies, features and predictions, for Prometheus."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
-    def respond(body: bytes) -> JSONResponse:
-        try:
-            if body.lstrip()[:1] == b"[":
-                customers = schema.parse_many(body)
-                predictions = predictor.answer(customers)
-                content: Any = predictions
-            else:
-                customers = [schema.parse_one(body)]
-                predictions = predictor.answer(customers)
-                content = predictions[0]
-        except ValidationError as error:
-            errors = field_errors(error)
-            for one in errors:
-                monitor.refuse(one["field"].rpartition(".")[2], one["rule"])
-            content = {"count": error.error_count(), "detail": errors[:MAX_ERRORS]}
-            return JSONResponse(content, 422)
-        monitor.count(customers, [one["churn_probability"] for one in predictions])
-        return JSONResponse(content)
+    turns = Turns(predictor, together=answers_alike(predictor, expectation))
+    predictions = Predictions(app, predictor.threshold, schema, turns, monitor)
 
-    # Parsed here: FastAPI would validate an object as a list too, and report the errors of both.
+    # For the documentation, and the paths of other methods: requests are answered before.
     @app.post(PREDICT, openapi_extra=_documentation(schema, typical), responses=_PROBLEMS)
-    async def predict(request: Request) -> JSONResponse:
+    async def predict(request: Request) -> Response:
         """The probability that a customer, or each customer of a list, churns."""
-        body = await request.body()
-        # For a few customers a prediction is faster than waking a thread.
-        if len(body) <= LARGE_BYTES:
-            return respond(body)
-        return await asyncio.to_thread(respond, body)
+        status, content = await predictions.answer(await request.body())
+        return Response(content, status, media_type="application/json")
 
-    return Observation(Admission(app, PREDICT), PATHS, registry, drain, release)
+    return Observation(Admission(predictions, PREDICT), PATHS, registry, drain, release)
 
 
 def _typical(column: Column, expectation: Expectation) -> float | str | None:

@@ -4,7 +4,7 @@ from http import HTTPMethod
 
 from starlette.types import ASGIApp, Message, Scope
 
-from .api import PREDICT
+from .prediction import PREDICT
 
 
 async def post(app: ASGIApp, body: bytes) -> tuple[int, bytes]:

@@ -1,13 +1,19 @@
 """The server's log: one JSON object a line, without any content of a request."""
 
+import collections
 import json
 import logging
+import sys
+import threading
 import time
 import traceback
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO
 
 # The key of `extra` under which a log call passes fields of its own.
 FIELDS = "fields"
+# Some 30 MB. Where as many wait, nobody has read for minutes.
+MOST_WAITING = 100_000
 
 
 class JsonLines(logging.Formatter):
@@ -34,10 +40,58 @@ class JsonLines(logging.Formatter):
         return json.dumps(line)
 
 
+class Lines(logging.Handler):
+    """Writes lines in a thread of its own: who logs never waits for a full pipe or a slow disk.
+
+    The thread writes at once, and all that has come meanwhile in one call.
+
+    Parameters
+    ----------
+    stream : file
+        Where the lines go; one that fails loses them, and nothing else.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self.setFormatter(JsonLines())
+        self._stream = stream
+        self._waiting: collections.deque[str] = collections.deque()
+        self._new = threading.Event()
+        self._dropped = 0
+        self._writing = threading.Lock()
+        threading.Thread(target=self._write_for_ever, name="log", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Let the thread write a record; where too many wait, count it instead."""
+        if len(self._waiting) >= MOST_WAITING:
+            self._dropped += 1
+            return
+        self._waiting.append(self.format(record) + "\n")
+        if not self._new.is_set():
+            self._new.set()
+
+    def flush(self) -> None:
+        """Write what waits; called at the end of the process too."""
+        with self._writing:
+            lines = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            if self._dropped:
+                fields = {"event": "log lines were dropped", "count": self._dropped}
+                self._dropped = 0
+                lines.append(json.dumps({"level": "error", **fields}) + "\n")
+            with suppress(OSError, ValueError):
+                self._stream.write("".join(lines))
+                self._stream.flush()
+
+    def _write_for_ever(self) -> None:
+        while True:
+            self._new.wait()
+            self._new.clear()
+            self.flush()
+
+
 def set_up() -> None:
     """Send all logs of this process, also uvicorn's, to standard error in this format."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines())
-    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
-    # A log that cannot be written, as on a full disk, must not fail the request.
-    logging.raiseExceptions = False
+    logging.basicConfig(handlers=[Lines(sys.stderr)], level=logging.INFO, force=True)
+    # A line names none of them, and each is looked up for every line.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None

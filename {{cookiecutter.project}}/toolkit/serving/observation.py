@@ -4,10 +4,10 @@ import logging
 import os
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .drain import Drain
@@ -27,7 +27,7 @@ LATENCY_BUCKETS_S = tuple(
 OTHER_PATH = "other"
 # A client's request id; any other text could forge a log line, and is replaced.
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-REQUEST_ID_HEADER = "X-Request-ID"
+REQUEST_ID_HEADER = b"x-request-id"
 
 LOG = logging.getLogger(__name__)
 
@@ -73,13 +73,15 @@ class Observation:
             registry=registry,
             buckets=LATENCY_BUCKETS_S,
         )
+        # A look-up takes longer than counting; paths and statuses are few.
+        self._count, self._time = cache(self._requests.labels), cache(self._latency.labels)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         path = scope["path"] if scope["path"] in self._paths else OTHER_PATH
-        request_id = _request_id(Headers(scope=scope))
+        request_id = _request_id(scope["headers"])
         started = time.perf_counter()
         status = 0
 
@@ -91,7 +93,7 @@ class Observation:
                 message["headers"] = [
                     *message["headers"],
                     *own,
-                    (b"x-request-id", request_id.encode()),
+                    (REQUEST_ID_HEADER, request_id.encode()),
                 ]
             await send(message)
 
@@ -106,14 +108,21 @@ class Observation:
         except Exception:  # The client has got a 500; the log gets the exception.
             LOG.exception("the request failed", extra={FIELDS: fields})
         seconds = time.perf_counter() - started
-        self._requests.labels(path, status).inc()
-        self._latency.labels(path).observe(seconds)
+        self._count(path, status).inc()
+        self._time(path).observe(seconds)
         fields |= {"status": status, "ms": round(seconds * 1000, 3)}
         # A GET is a probe or a scrape: frequent, and only of interest when it fails.
         level = logging.DEBUG if scope["method"] == "GET" and status < 400 else logging.INFO
         LOG.log(level, "request", extra={FIELDS: fields})
 
 
-def _request_id(headers: Headers) -> str:
-    request_id = headers.get(REQUEST_ID_HEADER, "")
-    return request_id if REQUEST_ID.fullmatch(request_id) else os.urandom(8).hex()
+def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    for name, value in headers:
+        if name == REQUEST_ID_HEADER:
+            request_id = value.decode("latin-1")
+            return request_id if REQUEST_ID.fullmatch(request_id) else _new_id()
+    return _new_id()
+
+
+def _new_id() -> str:
+    return os.urandom(8).hex()

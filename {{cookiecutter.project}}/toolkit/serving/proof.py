@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from ..agreement import agree
 from ..errors import ConfigurationError
 from ..model.predictor import SMOKE_FILE
-from .api import PREDICT
+from .prediction import PREDICT
 from .in_memory import post
 
 NEXT_STEP = "build the release again; this one must not serve"

@@ -24,8 +24,8 @@ from toolkit.data import table
 from toolkit.model import policy_file, training
 from toolkit.release.canary.histogram import counts_in
 from toolkit.reports import files as reports
-from toolkit.serving.api import MAX_ERRORS
 from toolkit.serving.limits import MAX_BODY_BYTES
+from toolkit.serving.prediction import MAX_ERRORS
 from toolkit.tests import bundles, customers
 
 ROOT = Path(__file__).parents[3]
