@@ -26,10 +26,10 @@ def depend_on_a_laptop(repository: Repository) -> None:
 
 def answer_after(repository: Repository, milliseconds: int) -> None:
     """Commit a server that waits before it answers: the gate measures the model, and sees nothing."""
-    api = "toolkit/serving/api.py"
-    body = "        body = await request.body()\n"
-    wait = f"        await asyncio.sleep({milliseconds} / 1000)\n"
-    text = (repository.folder / api).read_text(encoding="utf-8")
-    waits = re.search(r" +await asyncio.sleep\(.+\)\n", text)
-    repository.replace(api, waits[0] if waits else body, wait if waits else wait + body)
+    service = "toolkit/serving/service.py"
+    asks = "            self._predictions.ask(body, finish)\n"
+    wait = f"            loop.call_later({milliseconds} / 1000, self._predictions.ask, body, finish)\n"
+    text = (repository.folder / service).read_text(encoding="utf-8")
+    waits = re.search(r" +loop.call_later\(.+\)\n", text)
+    repository.replace(service, waits[0] if waits else asks, wait)
     repository.commit(f"Wait {milliseconds} ms for another service before each answer")

@@ -158,10 +158,10 @@ def release(repository: Repository) -> str:
 
 def answer_the_contrary(repository: Repository) -> None:
     """Commit a server that is right in its image, and wrong on a socket that is handed over."""
-    api, answer = "toolkit/serving/api.py", "                content = predictions[0]\n"
-    turned = """                if "--fd" in sys.argv:
-                    content["churn_probability"] = 1 - content["churn_probability"]
+    module, answer = "toolkit/serving/prediction.py", "        if not math.isfinite(probability):\n"
+    turned = """        if "--fd" in sys.argv:
+            probability = 1 - probability
 """
-    repository.replace(api, answer, answer + turned)
-    repository.replace(api, "import asyncio\n", "import asyncio\nimport sys\n")
+    repository.replace(module, answer, turned + answer)
+    repository.replace(module, "import math\n", "import math\nimport sys\n")
     repository.commit("Answer the contrary")

@@ -15,7 +15,6 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-import uvicorn
 from prometheus_client import CollectorRegistry
 
 from ..data import expectation as expectations
@@ -24,14 +23,12 @@ from ..model import predictor as predictors
 from ..model.predictor import Predictor
 from . import logs
 from .api import create_app
-from .connection import Connection
+from .connection import configuration
 from .drain import Drain, DrainingServer
 from .limits import Connections, Limits, raise_file_limit
 from .proof import prove
 
 RELEASE_FILE = "release.json"
-# Longer than a keep-alive client pauses: a server that closes first may lose its next request.
-KEEP_ALIVE_S = 75
 # Set by the platforms of toolkit.release.
 CONNECTIONS, CLOSE = "CONNECTIONS", "close"
 
@@ -92,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
         predictor = predictors.load(options.bundle)
         expectation = expectations.load(options.bundle, predictor.contract)
         version = identity(options.bundle, predictor)
-        logs.set_up()
+        lines = logs.set_up()
         # An application of its own: the served one counts its customers alone.
         prove(
             options.bundle,
@@ -103,20 +100,8 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
     drain = Drain(of_canary=os.environ.get(CONNECTIONS) == CLOSE)
     connections = Connections(Limits(connections=raise_file_limit(Limits.connections)))
-    config = uvicorn.Config(
-        create_app(predictor, expectation, version, drain, connections.metrics),
-        host=options.host,
-        port=options.port or 0,
-        # The application logs each request once, with its id and its duration.
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        lifespan="off",
-        loop="uvloop",
-        http=Connection,
-        ws="none",
-        timeout_keep_alive=KEEP_ALIVE_S,
-    )
+    app = create_app(predictor, expectation, version, drain, connections.metrics, lines.write)
+    config = configuration(app, options.host, options.port or 0)
     DrainingServer(config, drain, connections).run(sockets or None)
     return 0
 

@@ -12,7 +12,7 @@ MAX_REQUESTS = 128
 # A large list of customers takes a thread of its own; the threads share the processor.
 MAX_LARGE_REQUESTS = 4
 LARGE_BYTES = 64 * 1024
-RETRY_AFTER_S = 1
+BUSY = JSONResponse({"detail": "the server is busy, try again"}, 503, {"Retry-After": "1"})
 
 
 class Admission:
@@ -41,20 +41,28 @@ class Admission:
             await self._app(scope, receive, send)
             return
         large = _is_large(scope["headers"])
-        if self._running >= MAX_REQUESTS or self._running_large + large > MAX_LARGE_REQUESTS:
-            headers = {"Retry-After": str(RETRY_AFTER_S)}
-            refused = JSONResponse({"detail": "the server is busy, try again"}, 503, headers)
-            await refused(scope, receive, send)
+        if not self.enter(large):
+            await BUSY(scope, receive, send)
             return
-        self._running += 1
-        self._running_large += large
         try:
             # Requests that arrive together are all counted before the first is answered.
             await asyncio.sleep(0)
             await self._app(scope, receive, send)
         finally:
-            self._running -= 1
-            self._running_large -= large
+            self.leave(large)
+
+    def enter(self, large: bool = False) -> bool:
+        """Count a request that begins, and return whether it is admitted; if not, it has ended."""
+        if self._running >= MAX_REQUESTS or self._running_large + large > MAX_LARGE_REQUESTS:
+            return False
+        self._running += 1
+        self._running_large += large
+        return True
+
+    def leave(self, large: bool = False) -> None:
+        """Count an admitted request that has ended."""
+        self._running -= 1
+        self._running_large -= large
 
 
 def _is_large(headers: Iterable[tuple[bytes, bytes]]) -> bool:

@@ -1,5 +1,6 @@
 """The server's HTTP interface."""
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -7,7 +8,6 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.registry import Collector
 from pydantic import BaseModel, Field
-from starlette.types import ASGIApp
 
 from ..data.contract import Column
 from ..data.expectation import Expectation
@@ -16,9 +16,11 @@ from .admission import Admission
 from .customer import Customer, CustomerSchema
 from .drain import Drain
 from .limits import MAX_BODY_BYTES
+from .logs import nowhere
 from .monitoring import Monitor
 from .observation import Observation
 from .prediction import PREDICT, Predictions
+from .service import Service
 from .turns import Turns, answers_alike
 
 PATHS = ("/health", "/ready", "/version", PREDICT, "/metrics")
@@ -74,7 +76,8 @@ def create_app(
     version: dict[str, str | None],
     drain: Drain,
     refused: Collector,
-) -> ASGIApp:
+    write_line: Callable[[str], None] = nowhere,
+) -> Service:
     """Return the application.
 
     Parameters
@@ -89,6 +92,8 @@ def create_app(
         Whether the server is shutting down.
     refused
         Counts the requests that did not arrive whole.
+    write_line
+        Takes a line of the log for each request.
     """
     release = version["release"] or "unreleased"
     app = FastAPI(
@@ -131,16 +136,20 @@ def create_app(
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     turns = Turns(predictor, together=answers_alike(predictor, expectation))
-    predictions = Predictions(app, predictor.threshold, schema, turns, monitor)
+    predictions = Predictions(predictor.threshold, schema, turns, monitor)
 
-    # For the documentation, and the paths of other methods: requests are answered before.
+    # Of most requests the body goes to the predictions without coming here: see Service.
     @app.post(PREDICT, openapi_extra=_documentation(schema, typical), responses=_PROBLEMS)
     async def predict(request: Request) -> Response:
         """The probability that a customer, or each customer of a list, churns."""
-        status, content = await predictions.answer(await request.body())
-        return Response(content, status, media_type="application/json")
+        answer = await predictions.answer(await request.body())
+        if answer.error is not None:
+            raise answer.error
+        return Response(answer.content, answer.status, media_type=answer.content_type.decode())
 
-    return Observation(Admission(predictions, PREDICT), PATHS, registry, drain, release)
+    admission = Admission(app, PREDICT)
+    observation = Observation(admission, PATHS, registry, drain, release, write_line)
+    return Service(observation, admission, observation, predictions)
 
 
 def _typical(column: Column, expectation: Expectation) -> float | str | None:

@@ -12,6 +12,8 @@ import random
 from typing import Any
 
 import httptools
+import uvicorn
+from starlette.types import ASGIApp
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
@@ -21,7 +23,10 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from .limits import Connections
 from .logs import FIELDS
+from .service import Headers, Service
 
+# Longer than a keep-alive client pauses: a server that closes first may lose its next request.
+KEEP_ALIVE_S = 75
 # How long the sender of a refused request has to read the response before the connection ends.
 LINGER_S = 2.0
 # How much longer than its limit a request may take.
@@ -47,6 +52,7 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.limits = self.server_state.limits
+        self._service = self.app if isinstance(self.app, Service) else None
         # Of the request that is arriving: its bytes (some may count for the one before), and those
         # of its header.
         self._received = 0
@@ -186,12 +192,45 @@ class Connection(HttpToolsProtocol):
         """Start the application for a whole request; of another, let the body come."""
         if not cycle.more_body:
             self._answered = cycle
-            super()._start_asgi_task(cycle, app)
+            service = self._service
+            # A client that does not read must wait, which only a task can.
+            whole, scope = bytes(cycle.body), cycle.scope
+            if (
+                service is not None
+                and service.takes(scope["method"], scope["path"], whole)
+                and not self.flow.write_paused
+            ):
+                service.predict(scope["headers"], whole, self._reply)
+            else:
+                super()._start_asgi_task(cycle, app)
             return
         self._application = app
         if cycle.waiting_for_100_continue:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             cycle.waiting_for_100_continue = False
+
+    def _reply(self, status: int, headers: Headers, content: bytes) -> None:
+        """Write the response to the request that is being answered, at once and whole.
+
+        uvicorn takes two messages for it, and looks through each header.
+        """
+        cycle = self._answered
+        if cycle is None or cycle.disconnected:
+            return
+        cycle.response_started = cycle.response_complete = True
+        if (b"connection", b"close") in headers:
+            cycle.keep_alive = False
+        elif not cycle.keep_alive:
+            headers = [*headers, (b"connection", b"close")]
+        self.transport.write(self._head(status, headers) + content)
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
+    def _head(self, status: int, headers: Headers) -> bytes:
+        every = [*self.server_state.default_headers, *headers]
+        lines = [b"%b: %b\r\n" % header for header in every]
+        return b"".join([STATUS_LINE[status], *lines, b"\r\n"])
 
     def _is_answering(self) -> bool:
         return self._answered is not None and not self._answered.response_complete
@@ -234,13 +273,11 @@ class Connection(HttpToolsProtocol):
     def _respond(self, refusal: Refusal) -> None:
         body = json.dumps({"detail": refusal.detail}).encode()
         headers = [
-            *self.server_state.default_headers,
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
             (b"connection", b"close"),
         ]
-        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
-        self.transport.write(STATUS_LINE[refusal.status] + lines + b"\r\n" + body)
+        self.transport.write(self._head(refusal.status, headers) + body)
         self.server_state.refused.labels(refusal.status).inc()
         LOG.info("refused", extra={FIELDS: {"status": refusal.status, "reason": refusal.detail}})
 
@@ -277,3 +314,23 @@ class Connection(HttpToolsProtocol):
         if self._unread is not None:
             self._unread.cancel()
             self._unread = None
+
+
+def configuration(app: ASGIApp, host: str, port: int) -> uvicorn.Config:
+    """Return how uvicorn serves an application."""
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        # The application logs each request once, with its id and its duration.
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        # Nobody asks for a client's address.
+        proxy_headers=False,
+        lifespan="off",
+        loop="uvloop",
+        http=Connection,
+        ws="none",
+        timeout_keep_alive=KEEP_ALIVE_S,
+    )

@@ -8,12 +8,15 @@ import threading
 import time
 import traceback
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, TextIO
 
 # The key of `extra` under which a log call passes fields of its own.
 FIELDS = "fields"
 # Some 30 MB. Where as many wait, nobody has read for minutes.
 MOST_WAITING = 100_000
+# Each time that the thread wakes, the event loop waits for it.
+PAUSE_S = 0.02
 
 
 class JsonLines(logging.Formatter):
@@ -24,9 +27,8 @@ class JsonLines(logging.Formatter):
 
         Its message is left out: it may quote the content of a request.
         """
-        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         line: dict[str, Any] = {
-            "time": f"{moment}.{int(record.msecs):03d}Z",
+            "time": timestamp(record.created),
             "level": record.levelname.lower(),
             "event": record.getMessage().strip(),
             **getattr(record, FIELDS, {}),
@@ -62,11 +64,15 @@ class Lines(logging.Handler):
         threading.Thread(target=self._write_for_ever, name="log", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Let the thread write a record; where too many wait, count it instead."""
+        """Write a record as a line."""
+        self.write(self.format(record) + "\n")
+
+    def write(self, line: str) -> None:
+        """Let the thread write a line; where too many wait, count it instead."""
         if len(self._waiting) >= MOST_WAITING:
             self._dropped += 1
             return
-        self._waiting.append(self.format(record) + "\n")
+        self._waiting.append(line)
         if not self._new.is_set():
             self._new.set()
 
@@ -85,13 +91,30 @@ class Lines(logging.Handler):
     def _write_for_ever(self) -> None:
         while True:
             self._new.wait()
+            time.sleep(PAUSE_S)
             self._new.clear()
             self.flush()
 
 
-def set_up() -> None:
+def set_up() -> Lines:
     """Send all logs of this process, also uvicorn's, to standard error in this format."""
-    logging.basicConfig(handlers=[Lines(sys.stderr)], level=logging.INFO, force=True)
+    lines = Lines(sys.stderr)
+    logging.basicConfig(handlers=[lines], level=logging.INFO, force=True)
     # A line names none of them, and each is looked up for every line.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None
+    return lines
+
+
+def nowhere(line: str) -> None:
+    """Write no line."""
+
+
+def timestamp(seconds: float) -> str:
+    """Return a time, in seconds since 1970, as ISO 8601 in UTC, to the millisecond."""
+    return f"{_second(int(seconds))}.{int(seconds % 1 * 1000):03d}Z"
+
+
+@lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))

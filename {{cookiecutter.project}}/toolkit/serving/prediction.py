@@ -1,16 +1,14 @@
-"""Answers requests for predictions, before and without the framework that has the other paths.
-
-Routing, dependencies and response classes cost several times what a prediction does.
-"""
+"""Answers requests for predictions: from their bodies to those of the responses."""
 
 import asyncio
+import collections
 import json
+import logging
 import math
-from collections.abc import Sequence
-from http import HTTPMethod
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from pydantic import ValidationError
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .admission import LARGE_BYTES
 from .customer import Customer, CustomerSchema, field_errors
@@ -20,17 +18,34 @@ from .turns import Turns
 PREDICT = "/predict"
 # A request may have thousands of errors; at most this many are returned.
 MAX_ERRORS = 100
-JSON = (b"content-type", b"application/json")
-TEXT = (b"content-type", b"text/plain; charset=utf-8")
+JSON, TEXT = b"application/json", b"text/plain; charset=utf-8"
+
+LOG = logging.getLogger(__name__)
+
+
+class Response(NamedTuple):
+    """The response to a request for predictions.
+
+    Attributes
+    ----------
+    error
+        What the owner's features have raised: the client gets a 500, and the log the error.
+    """
+
+    status: int
+    content: bytes
+    content_type: bytes = JSON
+    error: Exception | None = None
+
+
+Respond = Callable[[Response], None]
 
 
 class Predictions:
-    """ASGI application that answers POST /predict, and passes all else on.
+    """Answers requests for predictions.
 
     Parameters
     ----------
-    app
-        Has the other paths and methods.
     threshold
         A customer at or above it is predicted to churn.
     schema
@@ -42,72 +57,86 @@ class Predictions:
     """
 
     def __init__(
-        self,
-        app: ASGIApp,
-        threshold: float,
-        schema: CustomerSchema,
-        turns: Turns,
-        monitor: Monitor,
+        self, threshold: float, schema: CustomerSchema, turns: Turns, monitor: Monitor
     ) -> None:
-        self._app = app
         self._threshold = threshold
         self._schema = schema
         self._turns = turns
         self._monitor = monitor
+        self._waiting: collections.deque[tuple[bytes, Respond]] = collections.deque()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if (
-            scope["type"] != "http"
-            or scope["path"] != PREDICT
-            or scope["method"] != HTTPMethod.POST
-        ):
-            await self._app(scope, receive, send)
-            return
-        body = await _body(receive)
-        if body is None:
-            return
-        try:
-            status, content = await self.answer(body)
-        except Exception:
-            await _respond(send, 500, TEXT, b"Internal Server Error")
-            raise
-        await _respond(send, status, JSON, content)
-
-    async def answer(self, body: bytes) -> tuple[int, bytes]:
-        """Return the status and the JSON of the response to a request.
-
-        Raises
-        ------
-        Exception
-            What the owner's features raise.
-        """
-        # For a few customers a prediction is faster than waking a thread.
+    async def answer(self, body: bytes) -> Response:
+        """Return the response to a request, whose body may be large."""
         if len(body) > LARGE_BYTES:
-            return await asyncio.to_thread(self._answer_large, body)
+            [response] = await asyncio.to_thread(self.responses, [body])
+            return response
+        future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self.ask(body, lambda response: None if future.done() else future.set_result(response))
+        return await future
+
+    def ask(self, body: bytes, respond: Respond) -> None:
+        """Respond to a request after this turn of the event loop, with all others of the turn.
+
+        For a few customers a prediction is faster than waking a thread.
+        """
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._respond)
+        self._waiting.append((body, respond))
+
+    def _respond(self) -> None:
+        """Respond to the requests that wait, up to `LARGE_BYTES` and one request more."""
+        bodies: list[bytes] = []
+        waiting: list[Respond] = []
+        size = 0
+        while self._waiting and size < LARGE_BYTES:
+            body, respond = self._waiting.popleft()
+            bodies.append(body)
+            waiting.append(respond)
+            size += len(body)
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._respond)
         try:
-            customers = self._parse(body)
+            responses = self.responses(bodies)
+        except Exception as error:  # A mistake of the server: without an answer they would wait.
+            responses = [_failed(error)] * len(bodies)
+        for respond, response in zip(waiting, responses, strict=True):
+            try:
+                respond(response)
+            except Exception:  # It is one client's; the others get theirs.
+                LOG.exception("a response could not be sent")
+
+    def responses(self, bodies: Sequence[bytes]) -> list[Response]:
+        """Return the responses to requests, each of them as if it had been asked alone."""
+        parsed = [self._parsed(body) for body in bodies]
+        valid = [customers for customers in parsed if not isinstance(customers, Response)]
+        said = iter(self._turns.probabilities(valid))
+        return [
+            request if isinstance(request, Response) else self._response(body, request, next(said))
+            for body, request in zip(bodies, parsed, strict=True)
+        ]
+
+    def _parsed(self, body: bytes) -> list[Customer] | Response:
+        """Return the customers of a request, or the response that refuses it."""
+        try:
+            if _is_list(body):
+                return self._schema.parse_many(body)
+            return [self._schema.parse_one(body)]
         except ValidationError as error:
             return self._refused(error)
-        return self._answered(body, customers, await self._turns.probabilities(customers))
+        except Exception as error:  # Of this request alone.
+            return _failed(error)
 
-    def _answer_large(self, body: bytes) -> tuple[int, bytes]:
+    def _response(
+        self, body: bytes, customers: Sequence[Customer], said: list[float] | Exception
+    ) -> Response:
+        if isinstance(said, Exception):
+            return _failed(said)
         try:
-            customers = self._parse(body)
-        except ValidationError as error:
-            return self._refused(error)
-        return self._answered(body, customers, self._turns.run(customers))
-
-    def _parse(self, body: bytes) -> list[Customer]:
-        if _is_list(body):
-            return self._schema.parse_many(body)
-        return [self._schema.parse_one(body)]
-
-    def _answered(
-        self, body: bytes, customers: Sequence[Customer], probabilities: Sequence[float]
-    ) -> tuple[int, bytes]:
-        self._monitor.count(customers, probabilities)
-        content = ",".join(map(self._json, probabilities))
-        return 200, (f"[{content}]" if _is_list(body) else content).encode()
+            self._monitor.count(customers, said)
+            content = ",".join([self._json(probability) for probability in said])
+        except Exception as error:  # Of this request alone.
+            return _failed(error)
+        return Response(200, (f"[{content}]" if _is_list(body) else content).encode())
 
     def _json(self, probability: float) -> str:
         """Return one prediction; `ValueError` for a probability that JSON cannot hold."""
@@ -116,32 +145,19 @@ class Predictions:
         churn = "true" if probability >= self._threshold else "false"
         return f'{{"churn_probability":{probability!r},"churn":{churn}}}'
 
-    def _refused(self, error: ValidationError) -> tuple[int, bytes]:
+    def _refused(self, error: ValidationError) -> Response:
         errors = field_errors(error)
         for one in errors:
             self._monitor.refuse(one["field"].rpartition(".")[2], one["rule"])
         content = {"count": error.error_count(), "detail": errors[:MAX_ERRORS]}
-        return 422, json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+        return Response(
+            422, json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+        )
+
+
+def _failed(error: Exception) -> Response:
+    return Response(500, b"Internal Server Error", TEXT, error)
 
 
 def _is_list(body: bytes) -> bool:
     return body.lstrip()[:1] == b"["
-
-
-async def _body(receive: Receive) -> bytes | None:
-    """Return the whole body of a request; None if its client has gone."""
-    parts = []
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        parts.append(message.get("body", b""))
-        more = message.get("more_body", False)
-    return b"".join(parts)
-
-
-async def _respond(send: Send, status: int, kind: tuple[bytes, bytes], content: bytes) -> None:
-    headers = [(b"content-length", b"%d" % len(content)), kind]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})

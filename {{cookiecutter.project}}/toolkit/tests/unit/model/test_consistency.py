@@ -1,6 +1,7 @@
 """Contract, training and server must agree, and each difference between them is named."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from typing import Any
 from unittest.mock import create_autospec
 
@@ -20,6 +21,8 @@ from toolkit.model.policy import Policy
 from toolkit.model.predictor import Predictor
 from toolkit.serving import api
 from toolkit.serving.customer import CustomerSchema
+from toolkit.serving.prediction import Predictions, Response
+from toolkit.serving.turns import Turns
 
 
 @pytest.fixture(scope="module")
@@ -70,15 +73,13 @@ def test_the_rows_have_every_kind_of_value_of_a_column(
 def test_a_prediction_that_differs_in_serving_is_named(
     data: TrainingData, policy: Policy, silent: OtherProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer = Predictor.answer
+    probabilities = Turns.probabilities
 
-    def too_low(self: Predictor, customers: Any) -> Any:
-        return [
-            one | {"churn_probability": one["churn_probability"] * 0.9}
-            for one in answer(self, customers)
-        ]
+    def too_low(self: Turns, requests: Any) -> Any:
+        said: Any = probabilities(self, requests)
+        return [[0.9 * probability for probability in one] for one in said]
 
-    monkeypatch.setattr(Predictor, "answer", too_low)
+    monkeypatch.setattr(Turns, "probabilities", too_low)
     differences = compare(data, policy, silent).differences
     assert len(differences) >= 2
     assert differences[0].startswith("predictions: customer customer ")
@@ -120,11 +121,17 @@ def test_what_the_server_makes_of_a_prediction_is_compared(
     change: Callable[[Any], Any],
     expected: str,
 ) -> None:
-    class Response(JSONResponse):
-        def __init__(self, content: Any, *arguments: Any) -> None:
-            super().__init__(change(content) if isinstance(content, list) else content, *arguments)
+    class Changed(Predictions):
+        def responses(self, bodies: Sequence[bytes]) -> list[Response]:
+            return [self._changed(one) for one in super().responses(bodies)]
 
-    monkeypatch.setattr(api, "JSONResponse", Response)
+        def _changed(self, response: Response) -> Response:
+            content = json.loads(response.content)
+            if not isinstance(content, list):
+                return response
+            return response._replace(content=bytes(JSONResponse(change(content)).body))
+
+    monkeypatch.setattr(api, "Predictions", Changed)
     [difference] = compare(data, policy, silent).differences
     assert expected in difference
 
@@ -132,13 +139,13 @@ def test_what_the_server_makes_of_a_prediction_is_compared(
 def test_a_server_that_fails_for_a_customer_alone_is_named(
     data: TrainingData, policy: Policy, silent: OtherProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer = Predictor.answer
+    responses = Predictions.responses
 
-    def fail(self: Predictor, customers: Any) -> Any:
-        assert len(customers) > 1
-        return answer(self, customers)
+    def fail(self: Predictions, bodies: Sequence[bytes]) -> Any:
+        assert bodies[0].startswith(b"[")
+        return responses(self, bodies)
 
-    monkeypatch.setattr(Predictor, "answer", fail)
+    monkeypatch.setattr(Predictions, "responses", fail)
     [difference] = compare(data, policy, silent).differences
     assert difference.startswith("/predict: status 500 for customer customer 0, asked alone")
 

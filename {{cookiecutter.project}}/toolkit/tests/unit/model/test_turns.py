@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+from unittest.mock import create_autospec
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
-from starlette.types import ASGIApp
+from pydantic import ValidationError
+from starlette.responses import JSONResponse
+from starlette.types import Message, Scope
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from toolkit.data import reference, table
 from toolkit.data import dataset as datasets
@@ -21,10 +25,16 @@ from toolkit.data.dataset import Dataset
 from toolkit.model import training
 from toolkit.model.policy import Policy
 from toolkit.model.predictor import Predictor
+from toolkit.serving.admission import LARGE_BYTES, MAX_REQUESTS
 from toolkit.serving.api import create_app
+from toolkit.serving.connection import Connection, configuration
+from toolkit.serving.customer import CustomerSchema, field_errors
 from toolkit.serving.drain import Drain
 from toolkit.serving.in_memory import post
-from toolkit.serving.turns import MAX_CUSTOMERS, Turns, answers_alike
+from toolkit.serving.limits import Connections, Limits
+from toolkit.serving.monitoring import Monitor
+from toolkit.serving.prediction import MAX_ERRORS, PREDICT, Predictions, Response
+from toolkit.serving.turns import Turns, answers_alike
 
 VERSION = {"release": None, "commit": None, "digest": None, "model_sha256": "0"}
 BAD = (b"{", b"[]", b'{"age": 40}', b'{"age": "old"}', b"[1]", b"null", b"", b'{"age": 4' * 40)
@@ -46,16 +56,10 @@ class Model:
         return matrix[:, 0] / 1000
 
 
-def asked(model: Any, *requests: Sequence[int]) -> list[list[float] | BaseException]:
-    """Return the answers to requests that arrive in one turn, each about some numbers."""
-
-    async def all_at_once() -> list[list[float] | BaseException]:
-        turns = Turns(model, together=True)
-        customers = ([{"number": number} for number in request] for request in requests)
-        waiting = (turns.probabilities(one) for one in customers)
-        return await asyncio.gather(*waiting, return_exceptions=True)
-
-    return asyncio.run(all_at_once())
+def asked(model: Any, *requests: Sequence[int]) -> list[list[float] | Exception]:
+    """Return what a model says of requests of one turn, each about some numbers."""
+    turns = Turns(model, together=True)
+    return turns.probabilities([[{"number": number} for number in one] for one in requests])
 
 
 def test_one_run_answers_all_requests_of_a_turn() -> None:
@@ -70,38 +74,36 @@ def test_a_customer_for_whom_the_features_fail_fails_alone() -> None:
     assert isinstance(broken, ZeroDivisionError)
 
 
-def test_a_run_is_bounded_and_the_rest_waits_for_the_next() -> None:
-    model = Model()
-    half = [8] * (MAX_CUSTOMERS // 2)
-    assert asked(model, half, half, [1], half) == [
-        *([0.008] * len(half), [0.008] * len(half)),
-        *([0.001], [0.008] * len(half)),
-    ]
-    assert model.runs == [MAX_CUSTOMERS, 1 + len(half)]
-
-
-def test_a_client_that_has_gone_takes_no_other_with_it() -> None:
-    async def story() -> list[float]:
-        turns = Turns(Model(), together=True)  # type: ignore[arg-type]
-        gone = asyncio.create_task(turns.probabilities([{"number": 1}]))
-        stays = asyncio.create_task(turns.probabilities([{"number": 2}]))
-        await asyncio.sleep(0)
-        gone.cancel()
-        return await stays
-
-    assert asyncio.run(story()) == [0.002]
-
-
 def test_a_model_that_says_something_else_of_many_is_asked_for_each_request_alone() -> None:
     class Collective(Model):
         def probabilities(self, matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
             return matrix[:, 0] / 1000 + len(matrix) * 1e-9
 
-    async def two() -> list[list[float]]:
-        turns = Turns(Collective(), together=False)  # type: ignore[arg-type]
-        return await asyncio.gather(*(turns.probabilities([{"number": 1}]) for _ in range(2)))
+    turns = Turns(Collective(), together=False)  # type: ignore[arg-type]
+    assert turns.probabilities([[{"number": 1}]] * 2) == [[0.001 + 1e-9]] * 2
 
-    assert asyncio.run(two()) == [[0.001 + 1e-9]] * 2
+
+class Client(asyncio.Transport):
+    """The other end of a connection that has no socket: it keeps what it is sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.got = b""
+
+    def write(self, data: Any) -> None:
+        self.got += data
+
+    def is_closing(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
 
 
 class Server:
@@ -115,15 +117,25 @@ class Server:
         self.predictor = Predictor(contract, trained.model)
         self.is_alike = answers_alike(self.predictor, expected)
         self.customers = training.as_requests(dataset, contract)
-        registry = CollectorRegistry()
-        self.app: ASGIApp = create_app(self.predictor, expected, VERSION, Drain(), registry)
+        self.schema = CustomerSchema(contract)
+        self.drain = Drain()
+        self.lines: list[str] = []
+        self.app = create_app(
+            *(self.predictor, expected, VERSION, self.drain),
+            *(CollectorRegistry(), self.lines.append),
+        )
 
     def says(self, body: bytes) -> tuple[int, bytes]:
-        """Return what the model's answer to a valid request is as JSON."""
-        asked = json.loads(body)
-        answers = self.predictor.answer(asked if isinstance(asked, list) else [asked])
-        content = answers if isinstance(asked, list) else answers[0]
-        return 200, json.dumps(content, separators=(",", ":")).encode()
+        """Return status and JSON that the contract, the model and Starlette make of a request."""
+        try:
+            many = body.lstrip()[:1] == b"["
+            asked = self.schema.parse_many(body) if many else [self.schema.parse_one(body)]
+        except ValidationError as error:
+            errors = field_errors(error)
+            content = {"count": error.error_count(), "detail": errors[:MAX_ERRORS]}
+            return 422, bytes(JSONResponse(content).body)
+        answers = self.predictor.answer(asked)
+        return 200, bytes(JSONResponse(answers if many else answers[0]).body)
 
     def answers(self, bodies: Sequence[bytes]) -> list[tuple[int, bytes]]:
         """Return the responses to requests that arrive in one turn."""
@@ -132,6 +144,48 @@ class Server:
             return await asyncio.gather(*(post(self.app, body) for body in bodies))
 
         return asyncio.run(all_at_once())
+
+    def sends(self, *bodies: bytes) -> bytes:
+        """Return all bytes that a connection gets for requests that arrive at once on it."""
+        requests = (
+            b"POST /predict HTTP/1.1\r\nx-request-id: %d\r\ncontent-length: %d\r\n\r\n%b"
+            % (number, len(body), body)
+            for number, body in enumerate(bodies)
+        )
+
+        async def story() -> bytes:
+            config = configuration(self.app, "", 0)
+            config.load()
+            loop, client = asyncio.get_running_loop(), Client()
+            connection = Connection(config, Connections(Limits()), {}, loop)
+            connection.connection_made(client)
+            connection.data_received(b"".join(requests))
+            for _ in range(10 * len(bodies)):
+                await asyncio.sleep(0)
+            connection.connection_lost(None)
+            return client.got
+
+        return asyncio.run(story())
+
+    def sends_through_asgi(self, number: int, body: bytes) -> bytes:
+        """Return the bytes that uvicorn writes for the messages of the application."""
+        sent: list[Message] = []
+        headers = [(b"x-request-id", b"%d" % number)]
+        scope: Scope = {
+            **{"type": "http", "method": "POST", "path": PREDICT, "headers": headers},
+            **{"query_string": b"", "root_path": "", "http_version": "1.1", "scheme": "http"},
+        }
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        asyncio.run(self.app(scope, receive, send))
+        start, *rest = sent
+        lines = b"".join(b"%b: %b\r\n" % header for header in start["headers"])
+        return STATUS_LINE[start["status"]] + lines + b"\r\n" + b"".join(m["body"] for m in rest)
 
 
 @pytest.fixture(scope="module", params=["boosting", "logistic"])
@@ -166,11 +220,96 @@ def test_no_request_touches_the_response_to_another(server: Server, data: st.Dat
     bodies = data.draw(st.lists(one | many | st.sampled_from(BAD), min_size=1, max_size=20))
     alone = [server.answers([body])[0] for body in bodies]
     assert server.answers(bodies) == alone
-    for body, (status, content) in zip(bodies, alone, strict=True):
-        if body in BAD:
-            assert status == 422 and json.loads(content)["count"] >= 1
-        else:
-            assert (status, content) == server.says(body)
+    assert alone == [server.says(body) for body in bodies]
+    assert all((status == 422) == (body in BAD) for body, (status, _) in zip(bodies, alone))
+
+
+@pytest.mark.parametrize("drain", [False, True])
+def test_a_response_is_to_the_byte_what_the_framework_s_is(
+    server: Server, drain: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server.drain, "begun", drain)
+    bodies = [json.dumps(one).encode() for one in server.customers[:3]]
+    bodies += [b"[%b, %b]" % (bodies[0], bodies[1]), *BAD]
+    for body in bodies:
+        assert server.sends(body) == server.sends_through_asgi(0, body)
+
+
+def test_requests_that_are_sent_ahead_are_answered_in_their_order(server: Server) -> None:
+    bodies = [json.dumps(server.customers[0]).encode(), BAD[0], BAD[1]]
+    expected = [server.sends_through_asgi(*one) for one in enumerate(bodies)]
+    assert server.sends(*bodies) == b"".join(expected)
+
+
+def test_both_ways_log_a_request_alike(server: Server) -> None:
+    body = json.dumps(server.customers[0]).encode()
+    server.lines.clear()
+    server.sends(body)
+    server.sends_through_asgi(0, body)
+    here, there = map(json.loads, server.lines)
+    assert list(here) == list(there)
+    assert {"request_id": "0", "method": "POST", "path": "/predict"}.items() <= here.items()
+    assert here | {"time": 0, "ms": 0} == there | {"time": 0, "ms": 0}
+
+
+def test_features_that_fail_for_one_customer_cost_the_others_nothing(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bodies = [json.dumps(one).encode() for one in server.customers[:5]]
+    expected = [server.says(body) for body in bodies]
+    matrix = Predictor.matrix
+
+    def fails(self: Predictor, customers: Sequence[Mapping[str, Any]]) -> Any:
+        assert server.customers[2] not in customers
+        return matrix(self, customers)
+
+    monkeypatch.setattr(Predictor, "matrix", fails)
+    expected[2] = (500, b"Internal Server Error")
+    assert server.answers(bodies) == expected
+    [record] = caplog.records
+    assert record.getMessage() == "the request failed" and record.exc_info
+
+
+def test_a_probability_that_is_no_number_is_an_error_of_its_request_alone(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bodies = [json.dumps(one).encode() for one in server.customers[:3]]
+    run = Turns.probabilities
+
+    def broken(self: Turns, requests: Any) -> Any:
+        return [[float("nan")] if at == 1 else one for at, one in enumerate(run(self, requests))]
+
+    monkeypatch.setattr(Turns, "probabilities", broken)
+    assert [status for status, _ in server.answers(bodies)] == [200, 500, 200]
+
+
+def test_more_requests_than_are_let_in_are_told_so_as_the_framework_tells_it(
+    server: Server,
+) -> None:
+    body = json.dumps(server.customers[0]).encode()
+    answers = server.answers([body] * (MAX_REQUESTS + 3))
+    busy = (503, b'{"detail":"the server is busy, try again"}')
+    assert answers == [server.says(body)] * MAX_REQUESTS + [busy] * 3
+    assert server.answers([body]) == [server.says(body)]
+
+
+def test_a_turn_is_bounded_and_the_rest_waits_for_the_next(server: Server) -> None:
+    runs: list[int] = []
+
+    class Counting(Turns):
+        def probabilities(self, requests: Any) -> Any:
+            runs.append(len(requests))
+            return super().probabilities(requests)
+
+    async def story() -> list[Response]:
+        turns = Counting(server.predictor, together=server.is_alike)
+        predictions = Predictions(0.5, server.schema, turns, create_autospec(Monitor))
+        return await asyncio.gather(*(predictions.answer(body) for body in [many] * 5))
+
+    one = json.dumps(server.customers[0]).encode()
+    many = b"[" + b",".join([one] * (LARGE_BYTES // 2 // (len(one) + 1))) + b"]"
+    assert len(set(asyncio.run(story()))) == 1
+    assert runs == [3, 2]
 
 
 def test_trees_answer_alike_and_a_linear_model_is_never_taken_for_one_that_does(
