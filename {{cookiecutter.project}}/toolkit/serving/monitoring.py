@@ -5,17 +5,20 @@ From these counters Prometheus computes the drift of the traffic; docs/serving.m
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ..data.expectation import Expectation
+from ..data.expectation import Distribution, Expectation
 
 # For a field of an invalid request that is no column: clients choose such names freely.
 OTHER_COLUMN = "other"
 COLUMN, BIN, RULE = "column", "bin", "rule"
+# From as many values on an array is made of them, which takes a while itself.
+MANY = 32
 
 
 class Monitor(Collector):
@@ -36,14 +39,18 @@ class Monitor(Collector):
         self._probabilities: Counter[str | None] = Counter()
         self._refusals: Counter[tuple[str, str]] = Counter()
 
-    def count(self, customers: Sequence[Mapping[str, Any]], probabilities: Iterable[float]) -> None:
+    def count(self, customers: Sequence[Mapping[str, Any]], probabilities: Sequence[float]) -> None:
         """Count valid customers and their predictions."""
         expected = self._expectation
+        columns = {
+            name: _in_bins(distribution, [customer[name] for customer in customers])
+            for name, distribution in expected.columns.items()
+        }
+        predicted = _in_bins(expected.probabilities, probabilities)
         with self._lock:
-            for name, distribution in expected.columns.items():
-                bin_of = distribution.bin_of
-                self._values[name].update([bin_of(customer[name]) for customer in customers])
-            self._probabilities.update(map(expected.probabilities.bin_of, probabilities))
+            for name, counts in columns.items():
+                self._values[name].update(counts)
+            self._probabilities.update(predicted)
 
     def refuse(self, column: str, rule: str) -> None:
         """Count an invalid value by its column and the violated rule."""
@@ -91,3 +98,20 @@ class Monitor(Collector):
         for (column, rule), count in refusals.items():
             refused.add_metric((column, rule), count)
         yield refused
+
+
+def _in_bins(
+    distribution: Distribution, values: Sequence[float | str | None]
+) -> Counter[str | None]:
+    """Return how many values are in which bin; None is that of the nulls."""
+    if len(values) < MANY or not distribution.edges:
+        return Counter(map(distribution.bin_of, values))
+    numbers = np.asarray(values, dtype=np.float64)
+    valid = numbers[~np.isnan(numbers)]
+    # As `Distribution.bin_of`: an edge belongs to the interval below it.
+    places = np.searchsorted(distribution.edges, valid, side="left")
+    counts = np.bincount(places, minlength=len(distribution.bins)).tolist()
+    found: Counter[str | None] = Counter({None: len(numbers) - len(valid)})
+    for name, count in zip(distribution.bins, counts, strict=True):
+        found[name] += count
+    return found

@@ -109,11 +109,25 @@ class Predictions:
         """Return the responses to requests, each of them as if it had been asked alone."""
         parsed = [self._parsed(body) for body in bodies]
         valid = [customers for customers in parsed if not isinstance(customers, Response)]
-        said = iter(self._turns.probabilities(valid))
+        said = self._turns.probabilities(valid)
+        self._count(valid, said)
+        following = iter(said)
         return [
-            request if isinstance(request, Response) else self._response(body, request, next(said))
-            for body, request in zip(bodies, parsed, strict=True)
+            one if isinstance(one, Response) else self._response(body, next(following))
+            for body, one in zip(bodies, parsed, strict=True)
         ]
+
+    def _count(
+        self, requests: Sequence[Sequence[Customer]], said: Sequence[list[float] | Exception]
+    ) -> None:
+        pairs = [
+            pair
+            for customers, probabilities in zip(requests, said, strict=True)
+            if not isinstance(probabilities, Exception)
+            for pair in zip(customers, probabilities, strict=True)
+        ]
+        if pairs:
+            self._monitor.count(*zip(*pairs, strict=True))
 
     def _parsed(self, body: bytes) -> list[Customer] | Response:
         """Return the customers of a request, or the response that refuses it."""
@@ -126,14 +140,11 @@ class Predictions:
         except Exception as error:  # Of this request alone.
             return _failed(error)
 
-    def _response(
-        self, body: bytes, customers: Sequence[Customer], said: list[float] | Exception
-    ) -> Response:
+    def _response(self, body: bytes, said: list[float] | Exception) -> Response:
         if isinstance(said, Exception):
             return _failed(said)
         try:
-            self._monitor.count(customers, said)
-            content = ",".join([self._json(probability) for probability in said])
+            content = ",".join(map(self._json, said))
         except Exception as error:  # Of this request alone.
             return _failed(error)
         return Response(200, (f"[{content}]" if _is_list(body) else content).encode())

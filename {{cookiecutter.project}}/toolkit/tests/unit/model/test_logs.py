@@ -3,9 +3,14 @@
 import json
 import logging
 import sys
+import threading
+from io import StringIO
 from typing import Any
 
-from toolkit.serving.logs import FIELDS, JsonLines
+import pytest
+
+from toolkit.serving import logs
+from toolkit.serving.logs import FIELDS, JsonLines, Lines
 
 
 def line(message: str, level: int = logging.INFO, **fields: Any) -> dict[str, Any]:
@@ -35,3 +40,53 @@ def test_an_exception_is_logged_by_class_and_place_without_its_message() -> None
         "test_an_exception_is_logged_by_class_and_place_without_its_message"
     )
     assert "content of a request" not in json.dumps(logged)
+
+
+class Pipe(StringIO):
+    """A stream that nobody reads until it is opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.open = threading.Event(), threading.Event()
+
+    def write(self, text: str) -> int:
+        self.begun.set()
+        assert self.open.wait(20)
+        return super().write(text)
+
+
+def test_who_logs_does_not_wait_for_a_full_pipe_and_no_line_is_lost() -> None:
+    pipe = Pipe()
+    lines = Lines(pipe)
+    expected = [f"{number}\n" for number in range(1000)]
+    lines.write(expected[0])
+    assert pipe.begun.wait(20)
+    for text in expected[1:]:
+        lines.write(text)
+    assert pipe.getvalue() == ""
+    pipe.open.set()
+    lines.flush()  # As at the end of the process.
+    assert pipe.getvalue() == "".join(expected)
+
+
+def test_lines_that_too_many_wait_before_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "MOST_WAITING", 3)
+    pipe = Pipe()
+    lines = Lines(pipe)
+    lines.write("0\n")
+    assert pipe.begun.wait(20)
+    for number in range(1, 6):
+        lines.write(f"{number}\n")
+    pipe.open.set()
+    lines.flush()
+    *written, told = pipe.getvalue().splitlines()
+    assert written == ["0", "1", "2", "3"]
+    assert json.loads(told) == {"level": "error", "event": "log lines were dropped", "count": 2}
+
+
+def test_a_stream_that_fails_costs_its_lines_and_nothing_else() -> None:
+    closed = StringIO()
+    closed.close()
+    lines = Lines(closed)
+    lines.write("lost\n")
+    lines.flush()

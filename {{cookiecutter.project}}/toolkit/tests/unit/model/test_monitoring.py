@@ -1,6 +1,8 @@
 """The metrics of features and predictions."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from toolkit.data.expectation import Distribution, Expectation
@@ -42,6 +44,19 @@ def test_features_and_predictions_are_counted_beside_the_expected_shares(monitor
     assert scraped(monitor, "churn_input_expected_null_ratio", column="plan") == 0.25
     assert scraped(monitor, "churn_probabilities_total", bin="(-inf, 0.5]") == 3
     assert scraped(monitor, "churn_probabilities_expected_ratio", bin="(0.5, inf)") == 0.1
+
+
+@given(
+    ages=st.lists(st.none() | st.sampled_from([29.9, 30.0, 30.1]) | st.floats(18, 99), max_size=90),
+)
+def test_many_customers_are_counted_as_each_of_them_is(ages: list[float | None]) -> None:
+    together, each = Monitor(EXPECTATION), Monitor(EXPECTATION)
+    customers = [{"age": age, "plan": "full"} for age in ages]
+    probabilities = [(age or 0) / 100 for age in ages]
+    together.count(customers, probabilities)
+    for customer, probability in zip(customers, probabilities, strict=True):
+        each.count([customer], [probability])
+    assert list(together.collect()) == list(each.collect())
 
 
 def test_empty_bins_are_zero(monitor: Monitor) -> None:
