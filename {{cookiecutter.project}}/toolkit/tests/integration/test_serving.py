@@ -302,6 +302,23 @@ def test_a_draining_server_is_not_ready_and_asks_clients_to_reconnect(bundle: Pa
         assert process.wait(START_S) == 0
 
 
+def test_a_draining_server_has_a_log_line_for_each_answer(bundle: Path) -> None:
+    count = 500
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        process = start(bundle, listener)
+        with connected(listener) as connection:
+            for number in range(count):
+                headers = {"X-Request-ID": f"drained-{number}"}
+                connection.request("POST", "/predict", json.dumps(CUSTOMER), headers)
+                response = connection.getresponse()
+                assert response.status == 200 and response.read()
+        process.terminate()
+        assert process.wait(START_S) == 0
+    log = (bundle / LOG).read_text(encoding="utf-8").splitlines()
+    names = [json.loads(line).get("request_id") for line in log if '"drained-' in line]
+    assert names == [f"drained-{number}" for number in range(count)]
+
+
 def test_a_server_of_a_canary_keeps_no_connection(bundle: Path) -> None:
     with listening() as listener, connected(listener) as connection:
         process = start(bundle, listener, environment=os.environ | {"CONNECTIONS": "close"})
