@@ -76,6 +76,15 @@ def this_server(repository: Path) -> Contender:
     )
 
 
+def bare() -> Contender:
+    """Return an application that always says the same, on the same server: the limit of ours."""
+    return Contender(
+        [sys.executable, "-m", "benchmarks.contenders", "bare", "-", "PORT"],
+        ask=lambda customers: ("/predict", customers),
+        say=lambda said: [said["churn_probability"]],
+    )
+
+
 def others(pipeline: Path, folder: Path, bentoml: Path, mlflow: Path) -> dict[str, Contender]:
     """Return the others by name, the baseline first.
 
@@ -204,6 +213,31 @@ def serve_with_fastapi(pipeline: Path, port: str) -> None:
     uvicorn.run(fastapi_app(pipeline), host=HOST, port=int(port), loop="uvloop", http="httptools")
 
 
+async def always_the_same(scope: Any, receive: Any, send: Any) -> None:
+    """Answer each request with the same prediction; an ASGI application."""
+    await receive()
+    body = b'{"churn_probability":0.25,"churn":false}'
+    headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def serve_bare(_: Path, port: str) -> None:
+    """Serve nothing but the server."""
+    import uvicorn
+
+    uvicorn.run(
+        always_the_same,
+        host=HOST,
+        port=int(port),
+        access_log=False,
+        lifespan="off",
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+    )
+
+
 def write_for_bentoml(pipeline: Path, folder: str) -> None:
     """Write the module that `bentoml serve` is told to import."""
     service = BENTOML_SERVICE.format(pipeline=str(pipeline))
@@ -232,6 +266,7 @@ def write_for_mlflow(pipeline: Path, folder: str) -> None:
 
 
 DOES = {
+    "bare": serve_bare,
     "fastapi": serve_with_fastapi,
     "bentoml": write_for_bentoml,
     "mlflow": write_for_mlflow,
