@@ -28,7 +28,9 @@ def answer_after(repository: Repository, milliseconds: int) -> None:
     """Commit a server that waits before it answers: the gate measures the model, and sees nothing."""
     service = "toolkit/serving/service.py"
     asks = "            self._predictions.ask(body, finish)\n"
-    wait = f"            loop.call_later({milliseconds} / 1000, self._predictions.ask, body, finish)\n"
+    wait = (
+        f"            loop.call_later({milliseconds} / 1000, self._predictions.ask, body, finish)\n"
+    )
     text = (repository.folder / service).read_text(encoding="utf-8")
     waits = re.search(r" +loop.call_later\(.+\)\n", text)
     repository.replace(service, waits[0] if waits else asks, wait)
