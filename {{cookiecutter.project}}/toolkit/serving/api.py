@@ -9,17 +9,17 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.registry import Collector
 from pydantic import BaseModel, Field
 
-from ..data.contract import Column
 from ..data.expectation import Expectation
 from ..model.predictor import Predictor
 from .admission import Admission
 from .customer import Customer, CustomerSchema
 from .drain import Drain
+from .explanation import Explainer
 from .limits import MAX_BODY_BYTES
 from .logs import nowhere
 from .monitoring import Monitor
 from .observation import Observation
-from .prediction import PREDICT, Predictions
+from .prediction import EXPLAIN, MAX_CONTRIBUTIONS, MAX_EXPLAINED, PREDICT, Predictions
 from .service import Service
 from .turns import Turns, answers_alike
 
@@ -31,6 +31,24 @@ class Prediction(BaseModel):
 
     churn_probability: float = Field(ge=0, le=1, description="Probability that the customer churns")
     churn: bool = Field(description="Predicted churn: the probability reaches the threshold")
+
+
+class ColumnContribution(BaseModel):
+    """What one column contributed to a prediction, against the reference customer."""
+
+    feature: str = Field(description="The column")
+    value: str | int | float | None = Field(description="The customer's value")
+    reference: str | int | float | None = Field(description="The reference customer's value")
+    log_odds: float = Field(description="By how much the value moved the log-odds of churn")
+    probability: float = Field(ge=0, le=1, description="The probability with the reference's value")
+
+
+class Reasons(BaseModel):
+    """What moved a prediction most, against the customer of the medians and modes."""
+
+    reference_probability: float = Field(ge=0, le=1, description="The reference customer's")
+    contributions: list[ColumnContribution] = Field(description="The largest first")
+    other_log_odds: float = Field(description="What all that is not told moved together")
 
 
 class FieldError(BaseModel):
@@ -110,7 +128,8 @@ def create_app(
     registry = CollectorRegistry()
     registry.register(monitor)
     registry.register(refused)
-    typical = {column.name: _typical(column, expectation) for column in predictor.contract.features}
+    explainer = Explainer(predictor, expectation)
+    typical = explainer.reference
 
     @app.get("/health")
     async def health() -> Status:
@@ -136,13 +155,16 @@ def create_app(
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     turns = Turns(predictor, together=answers_alike(predictor, expectation))
-    predictions = Predictions(predictor.threshold, schema, turns, monitor)
+    predictions = Predictions(predictor.threshold, schema, turns, monitor, explainer)
 
     # Of most requests the body goes to the predictions without coming here: see Service.
     @app.post(PREDICT, openapi_extra=_documentation(schema, typical), responses=_PROBLEMS)
     async def predict(request: Request) -> Response:
         """The probability that a customer, or each customer of a list, churns."""
-        answer = await predictions.answer(await request.body())
+        body, wanted = await request.body(), request.query_params.get(EXPLAIN)
+        answer = await (
+            predictions.answer(body) if wanted is None else predictions.explain(body, wanted)
+        )
         if answer.error is not None:
             raise answer.error
         return Response(answer.content, answer.status, media_type=answer.content_type.decode())
@@ -150,17 +172,6 @@ def create_app(
     admission = Admission(app, PREDICT)
     observation = Observation(admission, PATHS, registry, drain, release, write_line)
     return Service(observation, admission, observation, predictions)
-
-
-def _typical(column: Column, expectation: Expectation) -> float | str | None:
-    """Return a typical value of a column, for the readiness probe and the documentation."""
-    expected = expectation.columns[column.name]
-    if column.categories:
-        return column.categories[0]
-    low, high = column.range
-    middle = expected.edges[len(expected.edges) // 2] if expected.edges else low
-    value = min(max(middle, low), high)
-    return round(value) if column.type == "integer" else value
 
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -176,9 +187,20 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 def _documentation(schema: CustomerSchema, typical: Customer) -> dict[str, Any]:
     """Return the OpenAPI documentation of a prediction's request and response."""
     prediction = Prediction.model_json_schema()
+    reasons = Reasons.model_json_schema()
+    # OpenAPI would look for its definitions elsewhere.
+    del reasons["$defs"]
+    reasons["properties"]["contributions"]["items"] = ColumnContribution.model_json_schema()
+    prediction["properties"]["explanation"] = reasons
     one, many = {"value": typical}, {"value": [typical, typical]}
     example = {"churn_probability": 0.25, "churn": False}
+    number = {"type": "integer", "minimum": 1, "maximum": MAX_CONTRIBUTIONS}
+    what = (
+        "Tells of each prediction so many columns that moved it most; of a list of at most "
+        f"{MAX_EXPLAINED} customers"
+    )
     return {
+        "parameters": [{"name": EXPLAIN, "in": "query", "schema": number, "description": what}],
         "requestBody": {
             "required": True,
             "content": {

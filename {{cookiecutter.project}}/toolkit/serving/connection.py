@@ -197,7 +197,7 @@ class Connection(HttpToolsProtocol):
             whole, scope = bytes(cycle.body), cycle.scope
             if (
                 service is not None
-                and service.takes(scope["method"], scope["path"], whole)
+                and service.takes(scope["method"], scope["path"], scope["query_string"], whole)
                 and not self.flow.write_paused
             ):
                 service.predict(scope["headers"], whole, self._reply)

@@ -65,6 +65,11 @@ class Explanation(NamedTuple):
     contributions: tuple[Contribution, ...]
     other_log_odds: float
 
+    def as_json(self) -> dict[str, Any]:
+        """Return it as /predict does."""
+        contributions = [one._asdict() for one in self.contributions]
+        return self._asdict() | {"contributions": contributions}
+
 
 def reference_customer(contract: Contract, expectation: Expectation) -> dict[str, Value]:
     """Return the customer with the median of every number, and the mode of every category."""

@@ -11,7 +11,7 @@ from .limits import Connections, Limits
 from .prediction import PREDICT
 
 
-async def post(app: ASGIApp, body: bytes) -> tuple[int, bytes]:
+async def post(app: ASGIApp, body: bytes, path: str = PREDICT) -> tuple[int, bytes]:
     """Return the status and the body of the response to a client of an application.
 
     Parameters
@@ -19,6 +19,8 @@ async def post(app: ASGIApp, body: bytes) -> tuple[int, bytes]:
     app
     body
         JSON, as a client sends it to /predict.
+    path
+        With the query, if there is one.
     """
     config = configuration(app, "", 0)
     # What is asked here may be longer than a client's request.
@@ -28,7 +30,7 @@ async def post(app: ASGIApp, body: bytes) -> tuple[int, bytes]:
     client = _Client()
     connection.connection_made(client)
     connection.data_received(
-        f"POST {PREDICT} HTTP/1.1\r\ncontent-type: application/json\r\n"
+        f"POST {path} HTTP/1.1\r\ncontent-type: application/json\r\n"
         f"content-length: {len(body)}\r\n\r\n".encode()
     )
     connection.data_received(body)

@@ -6,18 +6,25 @@ import json
 import logging
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from .admission import LARGE_BYTES
-from .customer import Customer, CustomerSchema, field_errors
+from .customer import MAX_QUOTED_CHARACTERS, Customer, CustomerSchema, field_errors
+from .explanation import Explainer
 from .monitoring import Monitor
 from .turns import Turns
 
 PREDICT = "/predict"
+# The parameter of a request that wants its predictions explained.
+EXPLAIN = "explain"
 # A request may have thousands of errors; at most this many are returned.
 MAX_ERRORS = 100
+# An explanation asks the model twice about each column.
+MAX_EXPLAINED = 100
+MAX_CONTRIBUTIONS = 100
+COUNTS = {str(count): count for count in range(1, MAX_CONTRIBUTIONS + 1)}
 JSON, TEXT = b"application/json", b"text/plain; charset=utf-8"
 
 LOG = logging.getLogger(__name__)
@@ -54,15 +61,23 @@ class Predictions:
         Of the model.
     monitor
         Counts customers and predictions.
+    explainer
+        Of the same model.
     """
 
     def __init__(
-        self, threshold: float, schema: CustomerSchema, turns: Turns, monitor: Monitor
+        self,
+        threshold: float,
+        schema: CustomerSchema,
+        turns: Turns,
+        monitor: Monitor,
+        explainer: Explainer,
     ) -> None:
         self._threshold = threshold
         self._schema = schema
         self._turns = turns
         self._monitor = monitor
+        self._explainer = explainer
         self._waiting: collections.deque[tuple[bytes, Respond]] = collections.deque()
 
     async def answer(self, body: bytes) -> Response:
@@ -73,6 +88,42 @@ class Predictions:
         future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self.ask(body, lambda response: None if future.done() else future.set_result(response))
         return await future
+
+    async def explain(self, body: bytes, wanted: str) -> Response:
+        """Return the response to a request that wants each prediction explained.
+
+        Parameters
+        ----------
+        wanted
+            How many contributions, at most: a number from 1 to `MAX_CONTRIBUTIONS` as text.
+        """
+        return await asyncio.to_thread(self._explained, body, wanted)
+
+    def _explained(self, body: bytes, wanted: str) -> Response:
+        if wanted not in COUNTS:
+            quoted = wanted[:MAX_QUOTED_CHARACTERS]
+            reason = f"Input should be a whole number from 1 to {MAX_CONTRIBUTIONS}"
+            return _refusal(1, [_error(quoted, "contributions", reason)])
+        customers = self._parsed(body)
+        if isinstance(customers, Response):
+            return customers
+        if len(customers) > MAX_EXPLAINED:
+            reason = f"At most {MAX_EXPLAINED} customers of a request are explained"
+            return _refusal(1, [_error(len(customers), "explained_customers", reason)])
+        try:
+            [said] = self._turns.probabilities([customers])
+            if isinstance(said, Exception):
+                return _failed(said)
+            explanations = self._explainer.explain(customers, COUNTS[wanted])
+            self._monitor.count(customers, said)
+            answers = [
+                f'{self._json(probability)[:-1]},"explanation":{_json(one.as_json())}}}'
+                for probability, one in zip(said, explanations, strict=True)
+            ]
+        except Exception as error:  # The owner's code may raise anything.
+            return _failed(error)
+        content = ",".join(answers)
+        return Response(200, (f"[{content}]" if _is_list(body) else content).encode())
 
     def ask(self, body: bytes, respond: Respond) -> None:
         """Respond to a request after this turn of the event loop, with all others of the turn.
@@ -160,10 +211,19 @@ class Predictions:
         errors = field_errors(error)
         for one in errors:
             self._monitor.refuse(one["field"].rpartition(".")[2], one["rule"])
-        content = {"count": error.error_count(), "detail": errors[:MAX_ERRORS]}
-        return Response(
-            422, json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
-        )
+        return _refusal(error.error_count(), errors[:MAX_ERRORS])
+
+
+def _refusal(count: int, errors: Sequence[dict[str, Any]]) -> Response:
+    return Response(422, _json({"count": count, "detail": errors}).encode())
+
+
+def _error(value: str | int, rule: str, reason: str) -> dict[str, Any]:
+    return {"field": EXPLAIN, "value": value, "rule": rule, "reason": reason}
+
+
+def _json(content: object) -> str:
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def _failed(error: Exception) -> Response:

@@ -45,9 +45,11 @@ class Service:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
 
-    def takes(self, method: str, path: str, body: bytes) -> bool:
+    def takes(self, method: str, path: str, query: bytes, body: bytes) -> bool:
         """Return whether `predict` is for a request; what takes a thread is not."""
-        return path == PREDICT and method == HTTPMethod.POST and len(body) <= LARGE_BYTES
+        if query or len(body) > LARGE_BYTES:
+            return False
+        return path == PREDICT and method == HTTPMethod.POST
 
     def predict(
         self,

@@ -1,9 +1,13 @@
 """An explanation adds up, is exact where at most two columns act together, and never varies."""
 
+import asyncio
 import itertools
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from http import HTTPStatus
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -18,6 +22,8 @@ from toolkit.data.expectation import Distribution, Expectation
 from toolkit.model import training
 from toolkit.model.policy import Policy
 from toolkit.model.predictor import Predictor
+from toolkit.serving.api import create_app
+from toolkit.serving.drain import Drain
 from toolkit.serving.explanation import (
     Customer,
     Explainer,
@@ -25,6 +31,9 @@ from toolkit.serving.explanation import (
     Value,
     reference_customer,
 )
+from toolkit.serving.in_memory import post
+from toolkit.serving.limits import Connections, Limits
+from toolkit.serving.prediction import PREDICT
 from toolkit.tests.example import estimators
 
 # A float32 probability of 0.001 has its log-odds to so many.
@@ -35,6 +44,7 @@ CUSTOMERS: list[dict[str, Value]] = [
     {"age": 70, "tenure_months": 0, "monthly_spend": 80.0, "plan type": "basic"},
 ]
 Trainer = Callable[[str], Predictor]
+Ask = Callable[[object, str], tuple[int, bytes]]
 
 
 def pairs(seed: int) -> BaseEstimator:
@@ -198,3 +208,55 @@ def test_an_explanation_is_the_same_to_the_bit_again_and_among_others(
     other = Explainer(Predictor(contract, trained.model), expectation)
     assert other.explain(CUSTOMERS, 9) == first
     assert [other.explain([one], 9)[0] for one in CUSTOMERS] == first
+
+
+@pytest.fixture
+def ask(predictor: Predictor, expectation: Expectation) -> Ask:
+    """Return a function that asks the server's application with a query."""
+    version = {"release": None, "commit": None, "digest": None, "model_sha256": "0"}
+    refused = Connections(Limits()).refused
+    app = create_app(predictor, expectation, version, Drain(), refused)
+
+    def ask(content: object, query: str) -> tuple[int, bytes]:
+        return asyncio.run(post(app, json.dumps(content).encode(), f"{PREDICT}{query}"))
+
+    return ask
+
+
+def test_over_http_a_prediction_is_what_it_was_and_its_explanation_behind_it(
+    ask: Ask, predictor: Predictor, expectation: Expectation
+) -> None:
+    expected = Explainer(predictor, expectation).explain(CUSTOMERS, 2)
+    status, body = ask(CUSTOMERS, "?explain=2")
+    assert status == HTTPStatus.OK
+    plain = json.loads(ask(CUSTOMERS, "")[1])
+    for said, known, explanation in zip(json.loads(body), plain, expected, strict=True):
+        assert said == known | {"explanation": explanation.as_json()}
+        assert len(said["explanation"]["contributions"]) == 2
+    assert ask(CUSTOMERS, "?explain=2")[1] == body, "the same bytes again"
+    [first] = json.loads(b"[" + ask(CUSTOMERS[0], "?explain=2")[1] + b"]")
+    assert first == json.loads(body)[0]
+
+
+@pytest.mark.parametrize("wanted", ["0", "101", "-1", "two", "1.5", "", "%D9%A3", "9" * 5000])
+def test_a_number_of_contributions_that_is_none_is_refused(ask: Ask, wanted: str) -> None:
+    status, body = ask(CUSTOMERS[0], f"?explain={wanted}")
+    [error] = json.loads(body)["detail"]
+    assert status == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert error == {
+        **{"field": "explain", "value": unquote(wanted)[:100], "rule": "contributions"},
+        "reason": "Input should be a whole number from 1 to 100",
+    }
+
+
+def test_more_customers_than_can_be_explained_are_refused(ask: Ask) -> None:
+    status, body = ask(CUSTOMERS[:1] * 101, "?explain=1")
+    assert status == HTTPStatus.UNPROCESSABLE_ENTITY
+    reason = "At most 100 customers of a request are explained"
+    assert json.loads(body)["detail"][0]["reason"] == reason
+    assert ask(CUSTOMERS[:1] * 100, "?explain=1")[0] == HTTPStatus.OK
+
+
+def test_what_breaks_the_contract_is_refused_as_without_an_explanation(ask: Ask) -> None:
+    bad = CUSTOMERS[0] | {"age": 17}
+    assert ask(bad, "?explain=1") == ask(bad, "")

@@ -30,6 +30,7 @@ from toolkit.serving.api import create_app
 from toolkit.serving.connection import Connection, configuration
 from toolkit.serving.customer import CustomerSchema, field_errors
 from toolkit.serving.drain import Drain
+from toolkit.serving.explanation import Explainer
 from toolkit.serving.in_memory import post
 from toolkit.serving.limits import Connections, Limits
 from toolkit.serving.monitoring import Monitor
@@ -303,7 +304,8 @@ def test_a_turn_is_bounded_and_the_rest_waits_for_the_next(server: Server) -> No
 
     async def story() -> list[Response]:
         turns = Counting(server.predictor, together=server.is_alike)
-        predictions = Predictions(0.5, server.schema, turns, create_autospec(Monitor))
+        beside = create_autospec(Monitor), create_autospec(Explainer)
+        predictions = Predictions(0.5, server.schema, turns, *beside)
         return await asyncio.gather(*(predictions.answer(body) for body in [many] * 5))
 
     one = json.dumps(server.customers[0]).encode()
