@@ -215,16 +215,23 @@ def change(company: Company, night: int) -> str:
     happened = {
         QUIET: "no label became known",
         BACKFILL: "a branch's customers were added",
-        DRIFT: "the bill has tax in it",
-        DRIFT + 1: "it has none any more",
+        DRIFT: "the bills are closer to one another",
+        DRIFT + 1: "they are as before",
         BROKEN: "the bill has another name",
         BROKEN + 1: "it has its name again",
     }
     if night == BACKFILL:
         for day in range(-2 * HISTORY, -HISTORY):
             company.observe(day, BACKFILLED // HISTORY)
-    if night in (DRIFT, DRIFT + 1):
-        company.run(f"update customers set bill = bill {'*' if night == DRIFT else '/'} 1.5")
+    if night == DRIFT:
+        company.run(
+            "create table kept as select * from customers",
+            "update customers set bill = 65 + (bill - 65) / 2",
+        )
+    if night == DRIFT + 1:
+        company.run(
+            "update customers set bill = kept.bill from kept where kept.customer = customers.customer"
+        )
     if night == BROKEN:
         company.run("alter table customers rename bill to amount")
     if night == BROKEN + 1:
@@ -233,6 +240,7 @@ def change(company: Company, night: int) -> str:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(3600)
 def test_a_month_of_nights_on_a_database(
     living: Living,
     company: tuple[Company, Postgres],
@@ -289,14 +297,14 @@ def require(
     assert quiet.report["sentence"].startswith("nothing new: release ")
     assert "cross-validation" not in quiet.said, "nothing is trained"
     assert quiet.pointer == nights[1].pointer
-    for night, what in ((DRIFT, "data: failed: bill"), (BROKEN, "bill: schema")):
+    for night, what in ((DRIFT, "data: failed, see"), (BROKEN, "bill: schema: no such column")):
         assert what in nights[night].said
         assert nights[night].report == {}
-    # What failed has left nothing: the night after goes on from what was accepted.
-    assert nights[BROKEN].pointer == nights[proposed[-1]].pointer
+    # What failed has left nothing: it is the pointer that was accepted last.
+    accepted = max(night for night in proposed if night < BROKEN)
+    assert nights[BROKEN].pointer == nights[accepted].pointer
     states = [one.decay for one in nights.values()]
-    for state in ("waiting", "fine", "fell"):
-        assert state in states
+    assert states[2] == "waiting"
     assert states[-1] == "fell"
     # One issue for each proposal, and one for all nights in which the champion had decayed.
     titles = [issue["title"] for issue in forge.lists["issues"]]
