@@ -317,8 +317,8 @@ def require(
     assert (record["data_sha256"], record["data_as_of"]) == named
     evidence = json.loads(repository.git("show", f"release/{serves}:gate.json"))
     assert (evidence["data_sha256"], evidence["data_as_of"]) == named
-    audit = repository.ask("audit")
-    assert audit["findings"] == []
+    proved = repository.ask("audit")["environments"]
+    assert {one["environment"]: one["findings"] for one in proved} == {"staging": [], "prod": []}
     # Of nights without a proposal neither the bytes nor the pin is at the remote.
     bytes_there = {file.stem for file in bucket.rglob("*.parquet")}
     assert bytes_there == {nights[night].pointer["sha256"] for night in proposed}
