@@ -283,6 +283,8 @@ def test_a_month_of_nights_on_a_database(
             require(nights, forge, repository, tmp_path / BUCKET)
     finally:
         repository.stop()
+        # The nights' clones have deployed there, and this one has no branch of it.
+        repository.invoke("stop", "--env", "staging", "--yes")
 
 
 def require(
