@@ -118,9 +118,14 @@ def source(tmp_path: Path) -> Source:
 @pytest.fixture
 def source_with_history(tmp_path: Path) -> Source:
     """The template as it stands here, after the history that it has."""
-    known = ("git", "cat-file", "-e", f"{BEFORE_TOOLKIT}^{{commit}}")
+    return after_history(tmp_path, BEFORE_TOOLKIT)
+
+
+def after_history(tmp_path: Path, commit: str) -> Source:
+    """Return the template as it stands here, after a history that must have a commit."""
+    known = ("git", "cat-file", "-e", f"{commit}^{{commit}}")
     if subprocess.run(known, cwd=TEMPLATE, capture_output=True).returncode:
-        pytest.skip(f"commit {BEFORE_TOOLKIT} is not in this clone: git fetch --unshallow")
+        pytest.skip(f"commit {commit} is not in this clone: git fetch --unshallow")
     source = Source(tmp_path / "template", settings_of_nobody(tmp_path))
     clone = ("git", "clone", "--quiet", str(TEMPLATE), str(source.folder))
     subprocess.run(clone, check=True, env=os.environ | {"GIT_CONFIG_GLOBAL": os.devnull})

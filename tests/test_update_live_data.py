@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from test_live_data import found, objects, write_distinctive
-from test_update import Source, copy_what_stands_here, release, settings_of_nobody, told
+from test_update import Source, after_history, release, told
 
-from demo.repository import TEMPLATE, Repository
+from demo.repository import Repository
 
 # The last commit whose generated repositories had no data/source.toml.
 BEFORE_SNAPSHOTS = "ecb85d041faf8b323b4e0b3257dc2876a21ca2a7"
@@ -26,17 +24,7 @@ NAMES_TABLE = re.compile(r'^file = "customers\.csv".*\n', re.MULTILINE)
 @pytest.fixture
 def source_of_before(tmp_path: Path) -> Source:
     """The template as it stands here, after what it was before there were snapshots."""
-    known = ("git", "cat-file", "-e", f"{BEFORE_SNAPSHOTS}^{{commit}}")
-    if subprocess.run(known, cwd=TEMPLATE, capture_output=True).returncode:
-        pytest.skip(f"commit {BEFORE_SNAPSHOTS} is not in this clone: git fetch --unshallow")
-    source = Source(tmp_path / "template", settings_of_nobody(tmp_path))
-    clone = ("git", "clone", "--quiet", str(TEMPLATE), str(source.folder))
-    subprocess.run(clone, check=True, env=os.environ | {"GIT_CONFIG_GLOBAL": os.devnull})
-    source.git("rm", "-r", "--quiet", ".")
-    copy_what_stands_here(source.folder)
-    source.git("add", "--all")
-    source.git("commit", "--quiet", "--allow-empty", "--message=as it stands here")
-    return source
+    return after_history(tmp_path, BEFORE_SNAPSHOTS)
 
 
 @pytest.fixture

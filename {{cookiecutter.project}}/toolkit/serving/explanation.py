@@ -1,13 +1,12 @@
 """What moved a customer's probability: the contract's columns, against a reference customer.
 
 A contribution is the mean of two effects in log-odds: of the customer's value in the reference
-customer, and of the reference's value in the customer. Both are asked for all columns at once, in
-one run of the model.
+customer, and of the reference's value in the customer. Both are asked for all columns at once.
 """
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +20,8 @@ Value = float | str | None
 Customer = Mapping[str, Any]
 # A float32 cannot tell a probability from 1 that is closer to it.
 NEAREST = 2.0**-24
+# Values asked about in one run: of thousands of columns all rows together would take gigabytes.
+VALUES = 200_000
 
 
 class Contribution(NamedTuple):
@@ -124,22 +125,28 @@ class Explainer:
         explanations
             In the order of the customers, [n].
         """
-        names = list(self.reference)
-        asked: list[Customer] = [self.reference]
-        for customer in customers:
-            own = {name: customer[name] for name in names}
-            asked.append(own)
-            asked += [own | {name: self.reference[name]} for name in names]
-            asked += [self.reference | {name: own[name]} for name in names]
-        matrix = self._predictor.matrix(asked)
-        probabilities = self._predictor.probabilities(matrix).astype(np.float64)
-        step = 1 + 2 * len(names)
+        asked = self._asked(customers)
+        size = max(1, VALUES // len(self.reference))
+        said = []
+        while rows := list(itertools.islice(asked, size)):
+            said.append(self._predictor.probabilities(self._predictor.matrix(rows)))
+        probabilities = np.concatenate(said).astype(np.float64)
+        step = 1 + 2 * len(self.reference)
         return [
             self._explained(
                 *(customer, probabilities[0], probabilities[1 + step * place :][:step], count)
             )
             for place, customer in enumerate(customers)
         ]
+
+    def _asked(self, customers: Sequence[Customer]) -> Iterator[Customer]:
+        """Yield the reference, and of each customer itself and two for each column."""
+        yield self.reference
+        for customer in customers:
+            own = {name: customer[name] for name in self.reference}
+            yield own
+            yield from (own | {name: value} for name, value in self.reference.items())
+            yield from (self.reference | {name: value} for name, value in own.items())
 
     def _explained(
         self, customer: Customer, base: float, said: npt.NDArray[np.float64], count: int

@@ -210,6 +210,15 @@ def test_an_explanation_is_the_same_to_the_bit_again_and_among_others(
     assert [other.explain([one], 9)[0] for one in CUSTOMERS] == first
 
 
+def test_of_many_columns_a_few_rows_at_a_time_are_asked_about(
+    predictor: Predictor, expectation: Expectation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explainer = Explainer(predictor, expectation)
+    whole = explainer.explain(CUSTOMERS, 9)
+    monkeypatch.setattr("toolkit.serving.explanation.VALUES", 3 * len(explainer.reference))
+    assert explainer.explain(CUSTOMERS, 9) == whole
+
+
 @pytest.fixture
 def ask(predictor: Predictor, expectation: Expectation) -> Ask:
     """Return a function that asks the server's application with a query."""
