@@ -117,8 +117,8 @@ def tell(story: Story, workspace: Path) -> None:
         with Customers(repository.address("prod"), customer) as customers:
             story.promote("prod")
         say_customers(customers)
-    with story.chapter("a third release, which waits 40 ms: its canary finds that out"):
-        answer_after(repository, 40)
+    with story.chapter("a third release, which waits 100 ms: its canary finds that out"):
+        answer_after(repository, 100)
         story.release()
         story.promote("staging")
         with Customers(repository.address("prod"), customer) as customers:

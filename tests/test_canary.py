@@ -36,7 +36,7 @@ def test_38_a_slower_release_rolls_itself_back_and_the_same_one_without_delay_pa
     repository = living.clone(tmp_path).repository
     # So many requests find a slowdown by half in 99 of 100 canaries.
     repository.replace("release.toml", "requests_per_s = 40", "requests_per_s = 100")
-    repository.replace("release.toml", "max_slowdown = 1.0", "max_slowdown = 0.1")
+    repository.replace("release.toml", "max_slowdown = 9.0", "max_slowdown = 0.1")
     try:
         first = to_staging(repository, 20)
         repository.ask("promote", "--env", "prod", "--yes")
