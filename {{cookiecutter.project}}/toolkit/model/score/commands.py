@@ -49,6 +49,8 @@ class Request:
         The day of the table.
     explain
         How many contributions explain each prediction; 0 for no explanations.
+    environment, by
+        Whose release it is, and who asks.
     """
 
     python: Path
@@ -57,6 +59,8 @@ class Request:
     output: str
     as_of: date
     explain: int
+    environment: str
+    by: str
 
     @classmethod
     def read(cls, path: Path) -> Request:
@@ -79,8 +83,10 @@ def score(places: Places, path: Path) -> bool:
         "verdict": "failed",
         "reasons": ["the command was interrupted"],
         "warnings": [],
+        "environment": None,
         "release": None,
         "model_sha256": None,
+        "by": None,
         "as_of": None,
         "input": None,
         "input_sha256": None,
@@ -100,6 +106,7 @@ def score(places: Places, path: Path) -> bool:
     try:
         request = Request.read(path)
         document |= {"as_of": request.as_of.isoformat(), "explain": request.explain}
+        document |= {"environment": request.environment, "by": request.by}
         document |= {"input": name_of(request.input), "output": name_of(request.output)}
         document |= _score(places, request, document)
     except ToolkitError as error:

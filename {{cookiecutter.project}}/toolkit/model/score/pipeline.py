@@ -124,9 +124,8 @@ def _answered(asked: _Asked, contract: Contract) -> Scored:
         for one in answer.errors
     ]
     rows = [asked.readable[row] for row in answer.rows]
-    return Scored(
-        asked.part, answer, rows, asked.rejected + _rejected(asked.part, errors, contract)
-    )
+    rejected = [*asked.rejected, *_rejected(asked.part, errors, contract)]
+    return Scored(asked.part, answer, rows, sorted(rejected, key=itemgetter(0)))
 
 
 def _text(value: object) -> str | None:

@@ -80,7 +80,8 @@ class Runs:
         """Write a request, and return the arguments that carry it out."""
         said = {"python": self.python, "bundle": self.bundle, "input": given, "output": output}
         words = {name: str(value) for name, value in said.items()}
-        content = words | {"as_of": DAY, "explain": explain}
+        who = {"environment": "prod", "by": "Ada Example <ada@example.com>"}
+        content = words | who | {"as_of": DAY, "explain": explain}
         (self.folder / "request.json").write_text(json.dumps(content))
         return ["score", "--request", str(self.folder / "request.json")]
 
