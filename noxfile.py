@@ -272,6 +272,13 @@ def benchmark_serving(session: nox.Session) -> None:
 
 
 @measured
+def benchmark_score(session: nox.Session) -> None:
+    """Measure batch runs of up to ten million customers; after -- other sizes."""
+    install(session, MODEL_LOCK)
+    session.run("python", "-m", "benchmarks.score", *session.posargs)
+
+
+@measured
 def benchmark_slow_clients(session: nox.Session) -> None:
     """Measure what clients that never finish their requests take from the others."""
     install(session, MODEL_LOCK)

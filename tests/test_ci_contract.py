@@ -78,6 +78,7 @@ invoke pin --push
 invoke build
 {RELEASE}
 invoke propose --env prod
+invoke score --env prod --input $SCORE_INPUT --output $SCORE_OUTPUT --record
 invoke drill --env staging --yes --issue
 invoke prune --yes
 nox -s template
@@ -146,7 +147,7 @@ def test_every_session_task_and_flag_that_ci_names_exists(baked: Path) -> None:
 def test_both_providers_call_the_same_commands_in_the_same_order_and_nothing_else(
     pipelines: Any, baked: Path
 ) -> None:
-    workflows = (PULL_REQUEST, MAIN, ROLLBACK, NIGHTLY, DRILL, UPDATE)
+    workflows = (PULL_REQUEST, MAIN, ROLLBACK, NIGHTLY, SCORE, DRILL, UPDATE)
     github = commands(pipelines, baked, *workflows)
     gitlab = commands(pipelines, baked, GITLAB)
     wanted = EVERY_CALL.split("\n")

@@ -274,8 +274,9 @@ def _done(report: dict[str, Any]) -> Scored:
 
 def _note(repository: Repository, record: Record, done: Scored) -> None:
     """Append a line about a run to the notes of the release's commit."""
-    said = {name: value for name, value in vars(done).items() if name != "warnings"}
-    line = json.dumps(said | {"is_recorded": True}, sort_keys=True)
+    left_out = ("warnings", "is_recorded")
+    said = {name: value for name, value in vars(done).items() if name not in left_out}
+    line = json.dumps(said, sort_keys=True)
     try:
         for _ in range(TRIES):
             if repository.has_remote:

@@ -492,7 +492,8 @@ def score(
     environment = machine.policy.environment(env).name
     options = scoring.Options(input, output, scoring.day_of(as_of), explain, record)
     done = scoring.score(machine.repository, machine.policy, environment, options, Progress())
-    say(f"{done.scored} of {done.rows} customers are scored, {done.churn} are predicted to churn")
+    counts = f"{done.scored} of {done.rows} customers are scored"
+    say(f"{counts}, {done.churn} are predicted to churn; see reports/score.md")
     return done
 
 

@@ -117,7 +117,7 @@ def score(places: Places, path: Path) -> bool:
         reports.write_report(places.reports, NAME, document, to_markdown(document))
     for sentence in (*document["reasons"], *document["warnings"]):
         say(f"{document['input']}: {sentence}")
-    say(f"score: {document['verdict']}, see {places.reports / NAME}.md")
+    say(f"score: {document['verdict']}")
     return bool(document["verdict"] == "passed")
 
 
