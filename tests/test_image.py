@@ -209,14 +209,18 @@ def test_it_holds_what_serves_and_nothing_that_trains(shop: Shop) -> None:
 
 def test_what_its_packages_list_is_in_it(shop: Shop) -> None:
     assert shop.build().returncode == 0
+    # Of a distribution's `files` newer Pythons leave out those that are missing.
     script = (
-        "import importlib.metadata as m; "
-        "print(*(f for d in m.distributions() for f in d.files if not f.locate().exists()))"
+        "import csv, importlib.metadata as m; "
+        "listed = [d.locate_file(row[0]) for d in m.distributions() "
+        "for row in csv.reader(d.read_text('RECORD').splitlines())]; "
+        "print(len(listed), *(f for f in listed if not f.exists()))"
     )
     said = shop.client.containers.run(
         shop.kept()["image_id"], ["python3", "-c", script], remove=True
     )
-    assert said.decode().split() == []
+    listed, *missing = said.decode().split()
+    assert int(listed) > 1000 and missing == []
 
 
 def test_an_image_that_was_not_scanned_is_not_pushed(shop: Shop) -> None:
