@@ -173,6 +173,12 @@ def benchmark_canary(session: nox.Session) -> None:
     run(session, "benchmarks.canary")
 
 
+@nox.session(default=False)
+def benchmark_image(session: nox.Session) -> None:
+    """Measure what the sample's release adds to its base image, by package."""
+    run(session, "benchmarks.image")
+
+
 # Each of the others has an environment of its own, with what it compares.
 measured = nox.session(default=False, venv_backend="uv|virtualenv", reuse_venv=True)
 
