@@ -20,9 +20,9 @@ from conftest import Bake
 BINARIES = Path(sys.executable).parent
 WORKFLOWS = Path(".github/workflows")
 GITLAB = Path(".gitlab-ci.yml")
-PULL_REQUEST, MAIN, ROLLBACK, NIGHTLY, DRILL, UPDATE = (
+PULL_REQUEST, MAIN, ROLLBACK, NIGHTLY, SCORE, DRILL, UPDATE = (
     WORKFLOWS / f"{name}.yml"
-    for name in ("pull-request", "main", "rollback", "nightly", "drill", "template")
+    for name in ("pull-request", "main", "rollback", "nightly", "score", "drill", "template")
 )
 
 INSTALL = "python -m pip install --require-hashes -r requirements/tools.txt"

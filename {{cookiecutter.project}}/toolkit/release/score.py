@@ -84,7 +84,7 @@ class Scored:
     environment, release, model_sha256 : str
         Whose model has scored.
     by, time : str
-        Who has asked, and when it was done.
+        Who has asked, and when the run began.
     as_of : str
         The day of the table.
     rows, scored, rejected, churn : int
