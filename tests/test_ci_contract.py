@@ -78,7 +78,7 @@ invoke pin --push
 invoke build
 {RELEASE}
 invoke propose --env prod
-invoke score --env prod --input $SCORE_INPUT --output $SCORE_OUTPUT --record
+invoke score --env prod --input INPUT --output OUTPUT --record
 invoke drill --env staging --yes --issue
 invoke prune --yes
 nox -s template
@@ -120,10 +120,13 @@ def commands(pipelines: Any, repository: Path, *files: Path) -> list[str]:
     checks = sessions(repository, "--tags", "ci")
     found = (call for file in files for call in pipelines.calls(repository, file, checks))
     commands = [" ".join(call.words) for call in found]
-    # What is typed into a form, GitHub calls an input, and GitLab a variable.
+    # What is typed into a form, GitHub calls an input, and GitLab a variable; both have variables.
     return [
         re.sub(
-            r"\$(?:\{\{ inputs\.)?(reason|version)(?: \}\})?", upper, command, flags=re.IGNORECASE
+            r"\$(?:\{\{ (?:inputs|vars)\.)?(?:score_)?(reason|version|input|output)(?: \}\})?",
+            upper,
+            command,
+            flags=re.IGNORECASE,
         )
         for command in commands
     ]
@@ -352,7 +355,7 @@ ON_MAIN = "${{ github.ref == 'refs/heads/main' }}"
 
 # What a step must do for its job to be allowed to write that.
 WRITING = {
-    "contents": ("invoke build", "invoke promote", "invoke rollback", "invoke drill"),
+    "contents": ("invoke build", "invoke promote", "invoke rollback", "invoke drill", "--record"),
     "issues": ("invoke propose", "invoke drill"),
     "id-token": ("actions/attest@",),
     "attestations": ("actions/attest@",),
