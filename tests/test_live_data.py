@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from demo.repository import Repository
 
 NUMBER = re.compile(rb"[0-9]+\.[0-9]{5,}")
 CUSTOMERS = 3000
+NOT_SCORED = 16
 
 
 def write_distinctive(file: Path) -> list[dict[str, str]]:
@@ -114,6 +116,7 @@ for part in range(4):
 """
 DIGEST = """
 import sys
+import urllib.request
 from pathlib import Path
 import pyarrow
 from toolkit.data.snapshot import content
@@ -215,6 +218,37 @@ def test_a_hundred_thousand_customers_are_the_same_from_everywhere(
         version, *digests = printed.stdout.split()
         assert digests == [local["content_sha256"]] * 2, printed.stderr
     assert f"pyarrow=={version}" == OTHER_PYARROW
+
+
+def test_a_table_in_a_bucket_is_scored_into_the_bucket(
+    living: Living, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone = living.clone(tmp_path)
+    repository, staging = clone.repository, ("--env", "staging")
+    sample = (repository.folder / "data" / "sample.csv").read_bytes()
+    repository.ask("promote", *staging, "--version", clone.first["version"], "--yes")
+    try:
+        with sources.s3(tmp_path / "moto") as server:
+            for name, value in server.environment.items():
+                monkeypatch.setenv(name, value)
+            bucket = f"{server.environment['AWS_ENDPOINT_URL']}/{BUCKET}"
+            kind = {"Content-Type": "text/csv"}
+            put = urllib.request.Request(f"{bucket}/sample.csv", sample, kind, method="PUT")
+            urllib.request.urlopen(put).close()
+            places = ("--input", f"s3://{BUCKET}/sample.csv", "--output", f"s3://{BUCKET}/of.csv")
+            done = repository.ask("score", *staging, *places)
+            with urllib.request.urlopen(f"{bucket}/of.csv") as answer:
+                scores = list(csv.DictReader(answer.read().decode().splitlines()))
+            with urllib.request.urlopen(bucket) as answer:
+                names = re.findall(r"<Key>(.+?)</Key>", answer.read().decode())
+            gone = repository.invoke("score", *staging, *places[2:], "--input", "s3://none/in.csv")
+        assert len(scores) == done["scored"] == sample.count(b"\n") - 1
+        assert {row["release"] for row in scores} == {clone.first["version"]}
+        assert names == ["of.csv", "of.rejected.csv", "sample.csv"]
+        assert gone.returncode == NOT_SCORED
+        assert "in.csv: cannot be read: " in gone.stderr
+    finally:
+        repository.stop()
 
 
 # Rows whose messages are about a customer come from PostgreSQL while the table is on its way.

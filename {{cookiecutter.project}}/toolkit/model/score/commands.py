@@ -24,7 +24,8 @@ from ...errors import ConfigurationError, ToolkitError
 from ...places import Places
 from ...reports import files as reports
 from .. import evidence, policy_file
-from .judgement import Tally, judge, names_of, require_columns
+from . import judgement
+from .judgement import Tally, names_of, require_columns
 from .pipeline import Scored, scored
 from .result import Result, rejected_place
 from .sample import Sample
@@ -127,12 +128,15 @@ def _score(places: Places, request: Request, document: dict[str, Any]) -> dict[s
     accepted = reference.load(contract)
     tally, sample = Tally(), Sample(contract.id.name)
     with ExitStack() as stack:
-        table, document["input_sha256"] = stack.enter_context(fetched(request.input))
-        if table.resolve() == Path(request.output).resolve():
-            raise ConfigurationError(f"{table.name}: is the input too", "choose another --output")
+        table = stack.enter_context(fetched(request.input))
+        document["input_sha256"] = table.sha256
+        if table.path.resolve() == Path(request.output).resolve():
+            raise ConfigurationError(
+                f"{table.path.name}: is the input too", "choose another --output"
+            )
         worker = stack.enter_context(Worker(request.python, request.bundle, request.explain))
         document |= {"release": worker.release, "model_sha256": worker.model_sha256}
-        found = parts.read(table, contract)
+        found = parts.read(table.path, contract)
         first = next(found)
         require_columns(first, contract)
         kind = (contract.id.name, first.unit, bool(request.explain))
@@ -143,7 +147,8 @@ def _score(places: Places, request: Request, document: dict[str, Any]) -> dict[s
             sample.add(part.part.values.iloc[part.rows][names_of(contract)])
             result.write(_columns(part, contract, worker, request), part.rejected)
             show(f"{tally.rows:,} customers")
-        failures, warnings = judge(tally, sample, accepted, contract, policy)
+        failures, warnings = judgement.judge(tally, sample, accepted, contract, policy)
+        table.require_unchanged()
         document["output_sha256"] = None if failures else result.publish()
     rows = tally.rows - tally.rejected
     return {

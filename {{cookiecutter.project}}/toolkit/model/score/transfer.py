@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -18,51 +19,75 @@ from ...errors import ConfigurationError, DataError
 COPIED_BYTES = 1 << 20
 URL = "://"
 
+State = tuple[int, int, int]
+
 
 def name_of(place: str) -> str:
     """Return the last part of a path or URL: it holds no key."""
     return Path(place.partition("?")[0]).name
 
 
-@contextmanager
-def fetched(place: str) -> Iterator[tuple[Path, str]]:
-    """Yield a file with the bytes of a path or URL, and their SHA-256.
+@dataclass(frozen=True)
+class Fetched:
+    """A file with the bytes of a path or URL.
 
-    Raises
-    ------
-    DataError
-        It cannot be read, or has changed meanwhile.
+    Attributes
+    ----------
+    path
+        Of the file.
+    sha256
+        Of its bytes.
     """
+
+    path: Path
+    sha256: str
+    _state: State
+
+    def require_unchanged(self) -> None:
+        """Refuse a file that has changed since: `DataError`."""
+        if _state(self.path) != self._state:
+            raise DataError(
+                f"{self.path}: changed while it was read", "try again when it is complete"
+            )
+
+
+@contextmanager
+def fetched(place: str) -> Iterator[Fetched]:
+    """Yield a file with the bytes of a path or URL; `DataError` where it cannot be read."""
     if URL not in place:
-        path = Path(place)
-        before = _state(path)
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        yield path, sha256
-        if _state(path) != before:
-            raise DataError(f"{path}: changed while it was read", "try again when it is complete")
+        yield _fetched(Path(place))
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, name_of(place))
-        files, there = filesystem(place, Path("--input"))
+        _copy(place, path)
         try:
-            with (
-                files.open_input_stream(there, compression=None) as stream,
-                path.open("wb") as file,
-            ):
-                shutil.copyfileobj(stream, file, COPIED_BYTES)
-        except OSError as error:
-            reason = first_line(error)
-            raise DataError(
-                f"{name_of(place)}: cannot be read: {reason}",
-                "see whether it is there, and whether this machine may read it",
-            ) from None
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        yield path, sha256
+            yield _fetched(path)
+        except DataError as error:
+            # Nobody knows the folder that it was copied to.
+            told = [text.replace(f"{folder}{os.sep}", "") for text in error.args]
+            raise DataError(*told) from None
 
 
-def _state(path: Path) -> tuple[int, int, int]:
+def _fetched(path: Path) -> Fetched:
+    state = _state(path)
+    with path.open("rb") as file:
+        return Fetched(path, hashlib.file_digest(file, "sha256").hexdigest(), state)
+
+
+def _copy(place: str, path: Path) -> None:
+    files, there = filesystem(place, Path("--input"))
+    try:
+        stream = files.open_input_stream(there, compression=None)
+        with stream, path.open("wb") as file:
+            shutil.copyfileobj(stream, file, COPIED_BYTES)
+    except OSError as error:
+        raise DataError(
+            f"{name_of(place)}: cannot be read: {first_line(error)}",
+            "see whether it is there, and whether this machine may read it",
+        ) from None
+
+
+def _state(path: Path) -> State:
     try:
         found = path.stat()
     except OSError as error:

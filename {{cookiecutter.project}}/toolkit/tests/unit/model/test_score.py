@@ -27,7 +27,7 @@ from toolkit.data import expectation as expectations
 from toolkit.data import parts, reference, table
 from toolkit.data.contract import Contract
 from toolkit.model.predictor import Predictor
-from toolkit.model.score import worker
+from toolkit.model.score import judgement, worker
 from toolkit.reports import files as reports
 from toolkit.serving.api import create_app
 from toolkit.serving.drain import Drain
@@ -383,6 +383,24 @@ def test_a_release_that_dies_leaves_no_result(
     assert code == 2
     assert "the release has ended by signal 9: it said nothing" in capsys.readouterr().err
     assert [path.name for path in tmp_path.glob("*scores*")] == []
+
+
+def test_a_table_that_changes_meanwhile_is_refused(
+    run: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = as_csv(tmp_path / "in.csv", customers.make())
+    judge = judgement.judge
+
+    def meanwhile(*arguments: Any) -> Any:
+        with given.open("a") as file:
+            file.write("one more,40,3,20.5,full,no\n")
+        return judge(*arguments)
+
+    monkeypatch.setattr(judgement, "judge", meanwhile)
+    code, _ = run(given, tmp_path / "scores.csv")
+    assert code == 1
+    assert "in.csv: changed while it was read" in capsys.readouterr().err
+    assert not (tmp_path / "scores.csv").exists()
 
 
 def slow(folder: Path) -> None:
