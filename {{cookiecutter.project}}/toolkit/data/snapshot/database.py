@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from importlib import import_module
 from typing import Any
@@ -24,7 +24,8 @@ DRIVERS = {
 }
 SQLITE = "sqlite"
 CUT_OFF = "$1"
-BATCH_ROWS = 50_000
+# Few enough to stay in the processor's cache as objects of Python.
+BATCH_ROWS = 1_000
 PROGRESS_ROWS = 250_000
 # A message of a database ends with a value, which may be a customer's and have quotes of its own.
 VALUE = re.compile(r"[\"'].*", re.DOTALL)
@@ -129,11 +130,8 @@ def _sqlite(origin: Origin, address: str, query: str, as_of: date) -> pa.Table:
             f"{origin.path}: {SQLITE}:// gives no table: {_reason(error)}",
             f"see whether the file is there, and correct {origin.query}",
         ) from None
-    parts = [pa.Table.from_batches([batch]) for batch in batches]
-    try:
-        return pa.concat_tables(parts, promote_options="permissive")
-    except pa.ArrowException:  # SQLite has a type for each value, and none for a column.
-        return pa.concat_tables([_as_text(part) for part in parts])
+    columns = [_joined([batch.column(place) for batch in batches]) for place in range(len(names))]
+    return pa.table(columns, names)
 
 
 def _reason(error: sqlite3.Error) -> str:
@@ -153,12 +151,22 @@ def _batches(cursor: sqlite3.Cursor, names: list[str]) -> Iterator[pa.RecordBatc
             return
 
 
+def _joined(parts: list[pa.Array]) -> pa.ChunkedArray:
+    """Return a column: SQLite has a type for each value, and none for a column."""
+    schemas = [pa.schema([("", kind)]) for kind in {part.type for part in parts}]
+    try:
+        kind = pa.unify_schemas(schemas, promote_options="permissive").types[0]
+        return pa.chunked_array([part.cast(kind) for part in parts])
+    except pa.ArrowException:
+        return pa.chunked_array([_texts(part.to_pylist()) for part in parts])
+
+
 def _array(values: tuple[Any, ...]) -> pa.Array:
     try:
         return pa.array(values)
     except pa.ArrowException:
-        return pa.array([None if one is None else str(one) for one in values], pa.string())
+        return _texts(values)
 
 
-def _as_text(part: pa.Table) -> pa.Table:
-    return part.cast(pa.schema([(name, pa.string()) for name in part.column_names]))
+def _texts(values: Iterable[Any]) -> pa.Array:
+    return pa.array([None if one is None else str(one) for one in values], pa.string())
