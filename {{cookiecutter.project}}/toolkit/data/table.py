@@ -178,7 +178,7 @@ def convert(raw: pd.Series, column: Column, dialect: Csv) -> tuple[pd.Series, pd
         numbers = values.to_numpy()
         unfit = np.abs(numbers) > LARGEST[column.type]
         if column.type == "integer":
-            unfit |= np.modf(numbers)[0] != 0
+            unfit |= np.trunc(numbers) != numbers
         if (unfit | missing).any():
             values = values.mask(unfit | missing)
     elif column.type == "date" and pd.api.types.is_datetime64_any_dtype(raw):

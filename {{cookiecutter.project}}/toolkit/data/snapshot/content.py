@@ -30,20 +30,24 @@ def canonical(table: Table, contract: Contract) -> pa.Table:
 
     Only what the contract names is kept: of a customer nothing is stored that nothing reads.
     """
-    order = _order(_whole(table.values[contract.id.name], TEXT))
+    order = _order(_texts(table.values[contract.id.name]))
     columns = {}
     for column in contract.columns:
-        values = _whole(table.values[column.name], TYPES.get(column.type, TEXT))
-        columns[column.name] = values.take(order)
+        values = table.values[column.name]
+        if kind := TYPES.get(column.type):
+            array = pa.array(values.to_numpy()[order], kind, from_pandas=True)
+        else:
+            array = _texts(values).take(pa.array(order))
+        columns[column.name] = array
     return pa.table(columns)
 
 
-def _whole(values: "pd.Series[Any]", kind: pa.DataType) -> pa.Array:
-    array = pa.array(values, kind, from_pandas=True)
+def _texts(values: "pd.Series[Any]") -> pa.Array:
+    array = pa.array(values, TEXT, from_pandas=True)
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
-def _order(ids: pa.Array) -> pa.Array:
+def _order(ids: pa.Array) -> npt.NDArray[np.int64]:
     """Return the rows of ids in the order of their bytes.
 
     The first eight bytes are sorted as a number, which takes a quarter of the time; of ids that
@@ -57,7 +61,7 @@ def _order(ids: pa.Array) -> pa.Array:
     tied = np.flatnonzero(np.append(same, False) | np.append(False, same))
     rows = order[tied]
     order[tied] = rows[pc.sort_indices(ids.take(rows))]
-    return pa.array(order)
+    return order
 
 
 def digest(table: pa.Table) -> str:
