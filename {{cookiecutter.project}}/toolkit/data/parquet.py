@@ -57,8 +57,8 @@ def read_columns(
     """Return the header of a table of Arrow, and what reads the column at a position, [n].
 
     Numbers have a numeric type, flags and times their own; all else is text. A column of a type
-    that cannot be read is refused where its name is wanted, else it is null. Columns are read one
-    by one, so that a table need not be in memory as it was and as it is read.
+    that cannot be read is refused where its name is wanted, else it is null. A column is read
+    once, and freed then, so that no table is in memory both as it was and as it is read.
 
     Raises
     ------
@@ -76,7 +76,8 @@ def read_columns(
     }
     if refused:
         raise _unreadable(path, refused)
-    return header, lambda position: _series(table.column(places[position]))
+    columns = {position: table.column(place) for position, place in enumerate(places)}
+    return header, lambda position: _series(columns.pop(position))
 
 
 def _unreadable(path: Path, refused: Mapping[str, str]) -> DataError:

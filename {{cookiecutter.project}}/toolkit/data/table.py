@@ -118,7 +118,9 @@ def from_arrow(path: Path, sha256: str, arrow: Any, contract: Contract) -> Table
     """
     names = {column.name for column in contract.columns}
     header, column = read_columns(path, arrow, names.__contains__)
-    return _converted(path, sha256, header, column, pd.RangeIndex(len(arrow)), contract)
+    index = pd.RangeIndex(len(arrow))
+    del arrow  # So that each column is freed when it is read.
+    return _converted(path, sha256, header, column, index, contract)
 
 
 def _converted(
