@@ -35,7 +35,7 @@ def canonical(table: Table, contract: Contract) -> pa.Table:
     for column in contract.columns:
         values = table.values[column.name]
         if kind := TYPES.get(column.type):
-            array = pa.array(values.to_numpy()[order], kind, from_pandas=True)
+            array = pa.array(values.take(order), kind, from_pandas=True)
         else:
             array = _texts(values).take(pa.array(order))
         columns[column.name] = array
@@ -76,22 +76,22 @@ def digest(table: pa.Table) -> str:
         kind = "time" if column.type == TIME else "text" if column.type == TEXT else "number"
         found.update(json.dumps([name, kind, len(column)]).encode() + b"\n")
         missing = column.is_null().to_numpy(zero_copy_only=False)
-        found.update(np.packbits(missing))
+        found.update(np.packbits(missing).data)
         for part in _values(column):
             found.update(part)
     return found.hexdigest()
 
 
-def _values(column: pa.Array) -> "list[npt.NDArray[Any] | memoryview]":
+def _values(column: pa.Array) -> list[memoryview]:
     if column.type == TEXT:
         known = column.fill_null("")
         _, offsets, text = known.buffers()
         ends = np.frombuffer(offsets, "<i8", len(known) + 1, 8 * known.offset)
-        return [np.diff(ends), memoryview(text or b"")[ends[0] : ends[-1]]]
+        return [np.diff(ends).data, memoryview(text or b"")[ends[0] : ends[-1]]]
     if column.type == TIME:
-        return [column.cast(pa.int64()).fill_null(0).to_numpy().astype("<i8", copy=False)]
+        return [column.cast(pa.int64()).fill_null(0).to_numpy().astype("<i8", copy=False).data]
     numbers = column.cast(pa.float64()).fill_null(0.0).to_numpy() + 0.0  # -0.0 becomes 0.0.
-    return [numbers.astype("<f8", copy=False)]
+    return [numbers.astype("<f8", copy=False).data]
 
 
 def to_parquet(table: pa.Table) -> bytes:
