@@ -143,7 +143,7 @@ def _converted(
             columns[column.name], wrong = convert(raw(position), column, contract.csv)
             if len(wrong):
                 unreadable[column.name] = as_text(wrong)
-    values = pd.DataFrame(columns, index=index, copy=False)
+    values = pd.DataFrame(columns, index=index)
     return Table(path, sha256, header, values, unreadable, ragged, line_of)
 
 
