@@ -173,6 +173,12 @@ def benchmark_canary(session: nox.Session) -> None:
     run(session, "benchmarks.canary")
 
 
+@nox.session(default=False)
+def benchmark_image(session: nox.Session) -> None:
+    """Measure what the sample's release adds to its base image, by package."""
+    run(session, "benchmarks.image")
+
+
 # Each of the others has an environment of its own, with what it compares.
 measured = nox.session(default=False, venv_backend="uv|virtualenv", reuse_venv=True)
 
@@ -269,6 +275,13 @@ def benchmark_serving(session: nox.Session) -> None:
     install(session, MODEL_LOCK)
     bentoml, mlflow = install_apart(session, BENTOML), install_apart(session, MLFLOW)
     session.run("python", "-m", "benchmarks.serving", "--bentoml", bentoml, "--mlflow", mlflow)
+
+
+@measured
+def benchmark_score(session: nox.Session) -> None:
+    """Measure batch runs of up to ten million customers; after -- other sizes."""
+    install(session, MODEL_LOCK)
+    session.run("python", "-m", "benchmarks.score", *session.posargs)
 
 
 @measured

@@ -75,6 +75,7 @@ CI_FILES = {
         ".github/rulesets/release-job-releases.json",
         ".github/rulesets/releases.json",
         ".github/workflows/drill.yml",
+        ".github/workflows/score.yml",
         ".github/workflows/main.yml",
         ".github/workflows/nightly.yml",
         ".github/workflows/pull-request.yml",

@@ -20,9 +20,9 @@ from conftest import Bake
 BINARIES = Path(sys.executable).parent
 WORKFLOWS = Path(".github/workflows")
 GITLAB = Path(".gitlab-ci.yml")
-PULL_REQUEST, MAIN, ROLLBACK, NIGHTLY, DRILL, UPDATE = (
+PULL_REQUEST, MAIN, ROLLBACK, NIGHTLY, SCORE, DRILL, UPDATE = (
     WORKFLOWS / f"{name}.yml"
-    for name in ("pull-request", "main", "rollback", "nightly", "drill", "template")
+    for name in ("pull-request", "main", "rollback", "nightly", "score", "drill", "template")
 )
 
 INSTALL = "python -m pip install --require-hashes -r requirements/tools.txt"
@@ -78,6 +78,7 @@ invoke pin --push
 invoke build
 {RELEASE}
 invoke propose --env prod
+invoke score --env prod --input INPUT --output OUTPUT --record
 invoke drill --env staging --yes --issue
 invoke prune --yes
 nox -s template
@@ -119,10 +120,13 @@ def commands(pipelines: Any, repository: Path, *files: Path) -> list[str]:
     checks = sessions(repository, "--tags", "ci")
     found = (call for file in files for call in pipelines.calls(repository, file, checks))
     commands = [" ".join(call.words) for call in found]
-    # What is typed into a form, GitHub calls an input, and GitLab a variable.
+    # What is typed into a form, GitHub calls an input, and GitLab a variable; both have variables.
     return [
         re.sub(
-            r"\$(?:\{\{ inputs\.)?(reason|version)(?: \}\})?", upper, command, flags=re.IGNORECASE
+            r"\$(?:\{\{ (?:inputs|vars)\.)?(?:score_)?(reason|version|input|output)(?: \}\})?",
+            upper,
+            command,
+            flags=re.IGNORECASE,
         )
         for command in commands
     ]
@@ -146,7 +150,7 @@ def test_every_session_task_and_flag_that_ci_names_exists(baked: Path) -> None:
 def test_both_providers_call_the_same_commands_in_the_same_order_and_nothing_else(
     pipelines: Any, baked: Path
 ) -> None:
-    workflows = (PULL_REQUEST, MAIN, ROLLBACK, NIGHTLY, DRILL, UPDATE)
+    workflows = (PULL_REQUEST, MAIN, ROLLBACK, NIGHTLY, SCORE, DRILL, UPDATE)
     github = commands(pipelines, baked, *workflows)
     gitlab = commands(pipelines, baked, GITLAB)
     wanted = EVERY_CALL.split("\n")
@@ -351,7 +355,7 @@ ON_MAIN = "${{ github.ref == 'refs/heads/main' }}"
 
 # What a step must do for its job to be allowed to write that.
 WRITING = {
-    "contents": ("invoke build", "invoke promote", "invoke rollback", "invoke drill"),
+    "contents": ("invoke build", "invoke promote", "invoke rollback", "invoke drill", "--record"),
     "issues": ("invoke propose", "invoke drill"),
     "id-token": ("actions/attest@",),
     "attestations": ("actions/attest@",),

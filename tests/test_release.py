@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import os
 import re
+import signal
 import subprocess
 import time
+import urllib.request
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 from living import Living, broken, release
@@ -18,6 +23,7 @@ from demo.client import Customers
 from demo.repository import ENVIRONMENTS, Repository
 
 CONFIGURATION, GATE, APPROVAL, LOCKED, PRECONDITION = 2, 10, 11, 13, 14
+CHANGED = 15
 ROLLED_BACK, NO_TARGET, CRASH_RESIDUE = 30, 40, 51
 
 
@@ -85,6 +91,77 @@ def test_no_customer_is_turned_away_while_releases_change(promoted: Living) -> N
     with Customers(address, promoted.customer()) as afterwards:
         repository.invoke("status")
     assert set(afterwards.answers) == {promoted.second["version"]}
+
+
+def test_a_batch_run_gives_every_customer_of_the_sample_what_the_server_gives(
+    promoted: Living, tmp_path: Path
+) -> None:
+    repository, scores = promoted.repository, tmp_path / "scores.csv"
+    asked = ("--input", "data/sample.csv", "--output", str(scores), "--record")
+    done = repository.ask("score", "--env", "prod", *asked)
+    with (repository.folder / "data" / "sample.csv").open(newline="") as file:
+        customers = [as_client(row) for row in csv.DictReader(file)]
+    answers = [
+        answer
+        for first in range(0, len(customers), 1000)
+        for answer in ask_prod(repository, customers[first : first + 1000])
+    ]
+    with scores.open(newline="") as file:
+        told = list(csv.DictReader(file))
+    assert [float(row["churn_probability"]) for row in told] == [
+        answer["churn_probability"] for answer in answers
+    ]
+    assert [row["churn"] == "true" for row in told] == [answer["churn"] for answer in answers]
+    assert {row["release"] for row in told} == {promoted.second["version"], done["release"]}
+    assert (done["rows"], done["rejected"], done["is_recorded"]) == (len(customers), 0, True)
+    note = repository.git("notes", "--ref=scores", "show", promoted.second["commit"])
+    assert json.loads(note)["output_sha256"] == done["output_sha256"]
+
+
+def as_client(row: dict[str, str]) -> dict[str, float | None]:
+    """Return a row of the sample as a client sends it."""
+    names = ("age", "tenure_months", "monthly_spend")
+    return {name: float(row[name]) if row[name] else None for name in names}
+
+
+def ask_prod(repository: Repository, customers: list[dict[str, float | None]]) -> Any:
+    """Return what /predict answers to a list of customers."""
+    body = json.dumps(customers).encode()
+    request = urllib.request.Request(f"http://{repository.address('prod')}/predict", body)
+    with urllib.request.urlopen(request) as response:
+        return json.load(response)
+
+
+def test_a_batch_run_during_which_prod_is_rolled_back_ends_with_its_own_release_and_says_so(
+    promoted: Living, tmp_path: Path
+) -> None:
+    repository, scores = promoted.repository, tmp_path / "scores.csv"
+    asked = ("--env", "prod", "--input", "data/sample.csv", "--output", str(scores))
+    run = subprocess.Popen(
+        [str(repository.programs / "invoke"), "score", *asked],
+        cwd=repository.folder,
+        env=repository.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert run.stderr is not None
+    said = []
+    for line in run.stderr:
+        said.append(line)
+        if "score with the code of its commit" in line:
+            break
+    os.killpg(run.pid, signal.SIGSTOP)
+    repository.ask("rollback", "--env", "prod", "--reason", "to see what a batch run does")
+    os.killpg(run.pid, signal.SIGCONT)
+    rest = run.communicate()[1]
+    assert run.returncode == CHANGED, [*said, rest]
+    first, second = promoted.first["version"], promoted.second["version"]
+    assert f"prod serves {first} by now, and the scores are of {second}" in rest
+    with scores.open(newline="") as file:
+        assert {row["release"] for row in csv.DictReader(file)} == {second}
+    repository.ask("unhold", "--env", "prod", "--reason", "seen")
+    promote(repository, "prod", second)
 
 
 def test_07_of_two_promotions_at_once_one_wins_and_the_other_says_who_holds_it(

@@ -121,6 +121,12 @@ def snapshot(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def score(session: nox.Session) -> None:
+    """Score a table, as `invoke score` asks in a file: -- --request FILE."""
+    sessions.model(session, "score")
+
+
+@nox.session(default=False)
 def reference(session: nox.Session) -> None:
     """Accept the data as it is now: drift is measured against it from then on."""
     sessions.model(session, "reference")

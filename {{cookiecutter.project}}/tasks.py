@@ -1,9 +1,8 @@
 """The release commands: `invoke --list` lists them, `invoke --help TASK` explains one.
 
 To release: pin, champion, build, promote, approve, propose, diff. To go back: rollback, hold,
-unhold.
-To look: status, history, audit. To repair and practise: recover, deploy, drill, decay, stop, prune.
-To set up: protect. docs/releases.md is the runbook.
+unhold. To use what serves: score. To look: status, history, audit. To repair and practise:
+recover, deploy, drill, decay, stop, prune. To set up: protect. docs/releases.md is the runbook.
 """
 
 import sys

@@ -13,6 +13,7 @@ from .places import Places
 # Each command's module, which is imported when it is asked for: a data check needs no training.
 DATA, MODEL = "toolkit.data.commands", "toolkit.model.commands"
 FEATURES = "toolkit.model.features_command"
+SCORE = "toolkit.model.score.commands"
 SNAPSHOT = "toolkit.data.snapshot.commands"
 COMMANDS = {
     "data": (DATA, "check_data", "check the data against its contract and the reference"),
@@ -23,6 +24,7 @@ COMMANDS = {
     "nightly": (MODEL, "nightly", "train, and tell whether the model beats an earlier one"),
     "verify": (MODEL, "verify", "measure and decide again what a release's evidence says"),
     "snapshot": (SNAPSHOT, "snapshot", "take a snapshot of the table from its source"),
+    "score": (SCORE, "score", "what `invoke score` runs: score a table with a release"),
     "adopt": (DATA, "adopt", "replace the sample data with your own table"),
 }
 # What a table does not say about itself; each may be given more than once.
@@ -57,6 +59,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         command.add_argument("--reports", type=Path, default=Path("reports"))
         if name == "snapshot":
             _add_snapshot_options(command)
+        if name == "score":
+            command.add_argument("--request", type=Path, required=True, help="what to score")
     # The last of them is adopt's.
     command.add_argument("file", type=Path, metavar="FILE", help="CSV, also compressed, or Parquet")
     command.add_argument("--target", required=True, metavar="COLUMN", help="the churn label")
@@ -98,6 +102,8 @@ def main(arguments: list[str] | None = None) -> int:
             names = [field.name for field in fields(Options)]
             chosen = Options(**{name: getattr(options, name) for name in names})
             return 0 if run(places, chosen) else 1
+        if options.command == "score":
+            return 0 if run(places, options.request) else 1
         return 0 if run(places) else 1
     except ToolkitError as error:
         print(f"{error}\nNext: {error.next_step}.", file=sys.stderr)

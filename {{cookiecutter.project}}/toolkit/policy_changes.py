@@ -51,6 +51,8 @@ STRICTNESS = (
     Strictness("quality.toml: decay.significance", LESS, 0.01),
     Strictness("quality.toml: decay.max_fall", MORE, 0.02),
     Strictness("quality.toml: decay.min_rows", MORE, 1_000),
+    Strictness("quality.toml: score.max_rejected", MORE, 0.01),
+    Strictness("quality.toml: score.drift", LEVELS, "fail"),
     Strictness("quality.toml: *.significance", LESS),
     Strictness("quality.toml: training.holdout_share", LESS),
     Strictness("quality.toml: training.quick_rows", LESS),

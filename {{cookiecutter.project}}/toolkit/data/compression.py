@@ -4,7 +4,10 @@ import bz2
 import gzip
 import lzma
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any, cast
 
 from ..errors import DataError
 
@@ -25,6 +28,7 @@ OTHERS = {
     b"<!DOCTYPE": ("an HTML page, perhaps of a log-in", "export the table again"),
     b"<html": ("an HTML page, perhaps of a log-in", "export the table again"),
 }
+LONGEST = max(map(len, OTHERS))
 
 
 def unpack(path: Path, content: bytes) -> bytes:
@@ -43,7 +47,38 @@ def unpack(path: Path, content: bytes) -> bytes:
         except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
             name = module.__name__.replace("bz2", "bzip2").replace("lzma", "xz")
             raise DataError(f"{path}: not valid {name}: {error}", "copy the file again") from None
-    for magic, (name, next_step) in OTHERS.items():
-        if content.startswith(magic):
-            raise DataError(f"{path}: it is {name}, not CSV", next_step)
+    refuse_others(path, content)
     return content
+
+
+def open_unpacked(path: Path) -> IO[bytes]:
+    """Open a file to read its content, that of a .gz, .bz2 or .xz file unpacked.
+
+    Raises
+    ------
+    DataError
+        The first bytes are those of another kind of file, or cannot be unpacked.
+    OSError
+        It cannot be opened.
+    """
+    module = UNPACKED.get(path.suffix.lower())
+    stream: Any = path.open("rb") if module is None else module.open(path)
+    with unpacking(path):
+        refuse_others(path, stream.peek(LONGEST))
+    return cast(IO[bytes], stream)
+
+
+@contextmanager
+def unpacking(path: Path) -> Iterator[None]:
+    """Refuse a damaged file where what is inside finds it so."""
+    try:
+        yield
+    except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
+        raise DataError(f"{path}: cannot be unpacked: {error}", "copy the file again") from None
+
+
+def refuse_others(path: Path, start: bytes) -> None:
+    """Refuse a file that begins as one of another kind, by the name of that."""
+    for magic, (name, next_step) in OTHERS.items():
+        if start.startswith(magic):
+            raise DataError(f"{path}: it is {name}, not CSV", next_step)

@@ -4,7 +4,7 @@ import csv
 import io
 import re
 import warnings
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,13 +33,18 @@ def decode(path: Path, content: bytes, dialect: Csv) -> bytes:
             f"{path}: line {line}: not valid {dialect.encoding}: {error}",
             'save it as UTF-8, or set its encoding in the contract: csv = { encoding = "cp1252" }',
         ) from None
+    refuse_nul(path, text, dialect)
+    return text.removeprefix("\ufeff").rstrip("\r\n").encode()
+
+
+def refuse_nul(path: Path, text: str, dialect: Csv, lines: int = 0) -> None:
+    """Refuse text that is none; so many lines of the file stand before it."""
     if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
+        line = lines + text.count("\n", 0, text.index("\0")) + 1
         raise DataError(
             f"{path}: line {line} has a NUL character: it is no text, or not {dialect.encoding}",
             'save it as UTF-8, or set its encoding in the contract: csv = { encoding = "utf-16" }',
         )
-    return text.removeprefix("\ufeff").rstrip("\r\n").encode()
 
 
 def split_head(text: bytes, dialect: Csv) -> tuple[int, bytes]:
@@ -147,8 +152,24 @@ def find_lines(
 def records(path: Path, text: bytes, dialect: Csv) -> Iterator[tuple[int, list[str]]]:
     """Yield the records of a CSV file from the header on, each with its first line."""
     skipped, rest = split_head(text, dialect)
+    lines = io.TextIOWrapper(io.BytesIO(rest), encoding="utf-8", newline="")
+    yield from records_in(path, lines, dialect, skipped)
+
+
+def records_in(
+    path: Path, lines: Iterable[str], dialect: Csv, skipped: int
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield the records in lines of a CSV file, each with its first line.
+
+    Parameters
+    ----------
+    lines
+        With their ends.
+    skipped
+        How many lines stand before them.
+    """
     reader = csv.reader(
-        io.TextIOWrapper(io.BytesIO(rest), encoding="utf-8", newline=""),
+        lines,
         delimiter=dialect.sep,
         quotechar=dialect.quotechar,
         escapechar=dialect.escapechar,

@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,10 @@ class Table:
         has_lines = not is_parquet(self.path) and self.path.name != POINTER_FILE
         return "line" if has_lines else "row"
 
+    def moved(self, rows: int) -> "Table":
+        """Return the table as a part of a larger one that has so many rows or lines before it."""
+        return replace(self, _line_of=np.array(self.places(range(len(self))), dtype=int) + rows)
+
     def places(self, positions: Positions) -> tuple[int, ...]:
         """Return the first lines of rows in a CSV file, or their numbers from 1 in Parquet."""
         if self._line_of is not None:
@@ -95,7 +99,17 @@ def parse(path: Path, content: bytes, contract: Contract) -> Table:
     sha256 = hashlib.sha256(content).hexdigest()
     if is_parquet(path):
         return from_arrow(path, sha256, open_parquet(path, content), contract)
-    text = decode(path, content, contract.csv)
+    return from_text(path, sha256, decode(path, content, contract.csv), contract)
+
+
+def from_text(path: Path, sha256: str, text: bytes, contract: Contract) -> Table:
+    """Read the contract's columns of a table in the text of a CSV file, as `decode` returns it.
+
+    Raises
+    ------
+    DataError
+        It is not a table.
+    """
     header = read_header(path, text, contract.csv)
     frame = read_csv(path, text, contract.csv, header, contract.columns)
     line_of, ragged = find_lines(path, text, contract.csv, frame)

@@ -179,4 +179,5 @@ class _OneHot:
 
     def block(self, values: Sequence[Any] | npt.NDArray[Any]) -> Vector:
         """Return the columns of n values, [n, number of categories]."""
-        return self._rows[[self._row_of[value] for value in values]]
+        # For one customer it takes half as long as an index.
+        return self._rows.take([self._row_of[value] for value in values], axis=0)

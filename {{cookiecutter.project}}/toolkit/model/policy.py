@@ -268,6 +268,22 @@ class DecayPolicy:
 
 
 @dataclass(frozen=True)
+class ScorePolicy:
+    """Whose batch scores are written.
+
+    Attributes
+    ----------
+    max_rejected
+        The highest share of customers that the release rejects, 0 to 1.
+    drift
+        ``fail`` or ``warn``: what a drift that fails a training does to a batch run.
+    """
+
+    max_rejected: float = 0.01
+    drift: str = "fail"
+
+
+@dataclass(frozen=True)
 class Policy:
     """All of quality.toml; `sha256` is that of the file."""
 
@@ -281,3 +297,4 @@ class Policy:
     metrics: tuple[BusinessMetric, ...]
     rules: tuple[Rule, ...]
     decay: DecayPolicy = DecayPolicy()
+    score: ScorePolicy = ScorePolicy()

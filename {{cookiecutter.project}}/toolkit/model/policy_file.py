@@ -23,6 +23,7 @@ from .policy import (
     NightlyPolicy,
     Policy,
     Rule,
+    ScorePolicy,
     SlicePolicy,
     SliceRule,
     TrainingPolicy,
@@ -72,6 +73,7 @@ def load(path: Path, package: str) -> Policy:
         nightly=_nightly(top.table("nightly")),
         metrics=metrics,
         decay=_decay(top.table_or_empty("decay")),
+        score=_score(top.table_or_empty("score")),
         rules=tuple(rule for one in top.tables("rule") for rule in _rules(one, measured)),
     )
     top.finish()
@@ -219,6 +221,16 @@ def _decay(section: Section) -> DecayPolicy:
         significance=section.take_or("significance", float, default.significance),
         max_fall=section.take_or("max_fall", float, default.max_fall),
         min_rows=section.take_or("min_rows", int, default.min_rows),
+    )
+    section.finish()
+    return policy
+
+
+def _score(section: Section) -> ScorePolicy:
+    default = ScorePolicy()
+    policy = ScorePolicy(
+        max_rejected=section.take_or("max_rejected", float, default.max_rejected),
+        drift=section.choice("drift", LEVELS) if "drift" in section else default.drift,
     )
     section.finish()
     return policy

@@ -65,6 +65,9 @@ RANGES: Ranges = {
     "decay.min_rows": Range(
         100, 100_000, "fewer prove nothing, and so many become known in no quarter of a year"
     ),
+    "score.max_rejected": Range(
+        0, 0.5, "where half of the customers are rejected, the table is another one"
+    ),
     "nightly.days_ago": Range(1, 90, "the model of a longer time ago says nothing about today's"),
     "nightly.significance": Range(
         1e-6, 0.5, "a smaller one proposes no model, a larger one also those that look worse"

@@ -43,6 +43,8 @@ class Predictor:
         Of the model's bytes: the model's identity.
     threshold
         The decision threshold: a customer at or above it is predicted to churn.
+    features
+        What makes its matrix of customers.
 
     Raises
     ------
@@ -53,11 +55,11 @@ class Predictor:
     def __init__(self, contract: Contract, model: bytes) -> None:
         self.contract = contract
         self.sha256 = hashlib.sha256(model).hexdigest()
-        self._features = Features(contract)
+        self.features = Features(contract)
         self._session = _session(model)
         properties = self._session.get_modelmeta().custom_metadata_map
         _require(properties, CONTRACT_SHA256, contract.sha256)
-        _require(properties, FEATURE_NAMES, json.dumps(self._features.names))
+        _require(properties, FEATURE_NAMES, json.dumps(self.features.names))
         self.threshold = float(properties[THRESHOLD])
 
     def probabilities(self, matrix: Matrix) -> npt.NDArray[np.float32]:
@@ -71,7 +73,7 @@ class Predictor:
             column.name: [customer[column.name] for customer in customers]
             for column in self.contract.features
         }
-        return self._features.matrix(columns)
+        return self.features.matrix(columns)
 
     def answer(self, customers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Return the answers for n customers with a value or None in every column."""

@@ -84,6 +84,18 @@ class PreconditionFailed(ReleaseError):
     exit_code = 14
 
 
+class ReleaseChanged(ReleaseError):
+    """While a batch run scored with one release, its environment began to serve another."""
+
+    exit_code = 15
+
+
+class NotScored(ReleaseError):
+    """A batch run has written no scores: the table is another one than the release is for."""
+
+    exit_code = 16
+
+
 class BuildFailed(ReleaseError):
     """The bundle could not be made."""
 

@@ -176,7 +176,7 @@ def verify(
         else:
             served = champions.fetch_of(ledger, policy, environment, release, folder).release
             _refuse(_compared_with_another(gated, served))
-        _lend_environments(ledger.repository.root, source)
+        lend_environments(ledger.repository.root, source)
         done = subprocess.run(
             # Isolated: what runs is installed, and no module of the folder where it runs.
             [sys.executable, "-I", *policy.verify, "--reports", desk],
@@ -214,7 +214,7 @@ def _answer(
         ) from None
 
 
-def _lend_environments(root: Path, source: Path) -> None:
+def lend_environments(root: Path, source: Path) -> None:
     """Let nox find its environments in an export too; it makes those anew that are out of date."""
     lent = source / ENVIRONMENTS
     if root == source or lent.is_symlink():

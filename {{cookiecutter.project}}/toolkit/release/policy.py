@@ -243,6 +243,9 @@ class Policy:
         Arguments after ``python`` that compute again what the gate's evidence says, at the root
         of an export of the commit; the build adds ``--reports`` and a folder. It must be set to
         build, and may be missing in an older commit's file.
+    score : tuple of str
+        Arguments after ``python`` that score a table with a release, at the root of an export of
+        its commit; the command adds ``--reports`` and ``--request``. Older files have none.
     scan : bool
         Whether only a bundle is released that has passed ``nox -s scan``.
     signing : SigningPolicy or None
@@ -264,6 +267,7 @@ class Policy:
     log_mb: int = 50
     drill_budget_s: int = 120
     verify: tuple[str, ...] = ()
+    score: tuple[str, ...] = ()
     scan: bool = True
     signing: SigningPolicy | None = None
     schema: int = MERGED_SINCE

@@ -25,6 +25,7 @@ from toolkit.release import drill as drills
 from toolkit.release import pin as pinning
 from toolkit.release import proposal as proposals
 from toolkit.release import prune as pruning
+from toolkit.release import score as scoring
 from toolkit.release import status as looking
 from toolkit.release.approvals import weigh
 from toolkit.release.command_line import command, confirm, print_json, refuse_dry, say
@@ -460,6 +461,40 @@ def decay(c: Context, env: str) -> None:
     say(watched.sentence or f"{env} is not watched: data/source.toml has no [labels]")
     if watched.state == decays.FELL:
         issues.publish(machine.repository, watched.title, watched.text, Progress())
+
+
+@task(
+    auto_shortflags=False,
+    help={
+        "env": ENV,
+        "input": "the table: a path, or a URL such as s3://bucket/customers.parquet",
+        "output": "where the scores go: a path or URL, CSV or Parquet by its ending",
+        "as-of": "the day of the table, as 2026-11-30; default: today, in UTC",
+        "explain": "how many contributions explain each prediction; default: none",
+        "record": "tell of the run in a note in git, and push that",
+        "json": JSON,
+    },
+)
+@command
+def score(
+    c: Context,
+    env: str,
+    input: str,
+    output: str,
+    as_of: str | None = None,
+    explain: int = 0,
+    record: bool = False,
+    json: bool = False,
+) -> scoring.Scored:
+    """Score a table of customers with the release that an environment serves."""
+    refuse_dry(c, "score")
+    machine = _machine()
+    environment = machine.policy.environment(env).name
+    options = scoring.Options(input, output, scoring.day_of(as_of), explain, record)
+    done = scoring.score(machine.repository, machine.policy, environment, options, Progress())
+    counts = f"{done.scored} of {done.rows} customers are scored"
+    say(f"{counts}, {done.churn} are predicted to churn; see reports/score.md")
+    return done
 
 
 @task(

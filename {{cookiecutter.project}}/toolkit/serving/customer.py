@@ -35,7 +35,7 @@ class CustomerSchema:
     """
 
     def __init__(self, contract: Contract) -> None:
-        fields = {column.name: _annotation(column) for column in contract.features}
+        fields = {column.name: annotation(column) for column in contract.features}
         # To mypy these are Any: it supports only TypedDicts that are written out.
         new_type: Any = TypedDict
         customer: Any = with_config(STRICT)(new_type("Customer", fields))
@@ -90,7 +90,7 @@ def field_errors(error: ValidationError) -> list[dict[str, Any]]:
     return [
         {
             "field": ".".join(_cut(str(part)) for part in one["loc"]) or "body",
-            "value": _quoted(one["input"]) if one["type"] != "missing" else None,
+            "value": quoted(one["input"]) if one["type"] != "missing" else None,
             "rule": one["type"],
             "reason": one["msg"],
         }
@@ -98,7 +98,7 @@ def field_errors(error: ValidationError) -> list[dict[str, Any]]:
     ]
 
 
-def _quoted(value: object) -> str | int | float | bool | None:
+def quoted(value: object) -> str | int | float | bool | None:
     """Return an invalid value for a response: short, and strict JSON."""
     if value is None or isinstance(value, bool):
         return value
@@ -125,7 +125,8 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _annotation(column: Column) -> Any:
+def annotation(column: Column) -> Any:
+    """Return the type that pydantic validates a column's value by."""
     base: Any
     if column.categories:
         base = Literal[column.categories]

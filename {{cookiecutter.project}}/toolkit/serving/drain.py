@@ -10,6 +10,9 @@ import uvicorn
 from .limits import Connections
 
 GRACE_S = 1.0
+# As many connections are accepted in one turn of the event loop; the turn also answers the requests
+# that have arrived, so one at a time a hundred new clients would wait for a hundred full turns.
+ACCEPTED_A_TURN = 8
 
 
 @dataclass
@@ -57,8 +60,16 @@ class DrainingServer(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start as uvicorn does, and keep the event loop for the signal handler."""
-        await super().startup(sockets)
+        """Start as uvicorn does, and keep the event loop for the signal handler.
+
+        Parameters
+        ----------
+        sockets
+            To listen on; libuv accepts one connection a turn by each descriptor, so they are
+            duplicated.
+        """
+        repeated = [one.dup() for one in sockets or () for _ in range(ACCEPTED_A_TURN)]
+        await super().startup(repeated or None)
         self._loop = asyncio.get_running_loop()
 
     async def on_tick(self, counter: int) -> bool:

@@ -23,6 +23,7 @@ def write_policy(folder: Path, policy: Policy) -> None:
         f"project = {policy.project!r}",
         f"serve = {list(policy.serve)!r}",
         f"verify = {list(policy.verify)!r}",
+        *([f"score = {list(policy.score)!r}"] if policy.score else []),
         f"scan = {str(policy.scan).lower()}",
         f"max_bundle_mb = {policy.max_bundle_mb}",
         f"lease_s = {policy.lease_s}",

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import operator
 import resource
 import socket
 import subprocess
@@ -16,7 +17,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from toolkit.serving.connection import Connection
-from toolkit.serving.drain import Drain, DrainingServer
+from toolkit.serving.drain import ACCEPTED_A_TURN, Drain, DrainingServer
 from toolkit.serving.limits import Connections, Limits
 
 PATIENCE_S = 20.0
@@ -53,6 +54,11 @@ class Server:
         )
         self.server = DrainingServer(config, Drain(), self.connections)
         self.thread = threading.Thread(target=self.server.run, args=([self.listener],))
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Return its event loop once it runs."""
+        until(lambda: self.server.started)
+        return self.server.servers[0].get_loop()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.requests.append(scope["path"])
@@ -345,6 +351,26 @@ def test_what_is_sent_ahead_is_not_read_before_it_is_its_turn() -> None:
         client.settimeout(PATIENCE_S)
         client.sendall(ahead[sent:])
         assert [json.loads(response(client)[1])["bytes"] for _ in range(2)] == [0, LARGE]
+
+
+def test_clients_that_connect_at_once_are_accepted_several_a_turn(server: Server) -> None:
+    """Else the last of many waits until the server has answered all others again and again."""
+    loop = server.loop()
+    connections = server.connections.connections
+    busy, accepted = threading.Event(), [0]
+
+    def count() -> None:
+        accepted.append(len(connections))
+        loop.call_soon(count)
+
+    loop.call_soon_threadsafe(busy.wait, PATIENCE_S)
+    with ExitStack() as stack:
+        for _ in range(4 * ACCEPTED_A_TURN):
+            stack.enter_context(server.connect())
+        loop.call_soon_threadsafe(count)
+        busy.set()
+        until(lambda: accepted[-1] == 4 * ACCEPTED_A_TURN)
+    assert max(map(operator.sub, accepted[1:], accepted)) == ACCEPTED_A_TURN
 
 
 def test_an_unfinished_request_does_not_hold_up_a_shutdown(server: Server) -> None:

@@ -1,0 +1,1 @@
+"""Scores a table of customers with the release that an environment serves."""
