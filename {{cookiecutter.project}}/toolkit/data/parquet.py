@@ -5,6 +5,7 @@ import re
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,11 +53,12 @@ def open_parquet(path: Path, content: bytes) -> pa.Table:
 
 def read_columns(
     path: Path, table: pa.Table, wanted: Callable[[str], bool]
-) -> tuple[tuple[str, ...], pd.DataFrame]:
-    """Return the header of a table of Arrow, and its columns named by their position.
+) -> tuple[tuple[str, ...], Callable[[int], "pd.Series[Any]"]]:
+    """Return the header of a table of Arrow, and what reads the column at a position, [n].
 
     Numbers have a numeric type, flags and times their own; all else is text. A column of a type
-    that cannot be read is refused where its name is wanted, else it is null.
+    that cannot be read is refused where its name is wanted, else it is null. A column is read
+    once, and freed then, so that no table is in memory both as it was and as it is read.
 
     Raises
     ------
@@ -67,15 +69,15 @@ def read_columns(
         place for place, name in enumerate(table.column_names) if not UNNAMED_INDEX.fullmatch(name)
     ]
     header = tuple(table.column_names[place] for place in places)
-    columns, refused = {}, {}
-    for position, place in enumerate(places):
-        series = _series(table.column(place))
-        if series is None and wanted(header[position]):
-            refused[header[position]] = str(table.schema.field(place).type)
-        columns[position] = pd.Series(np.nan, range(len(table))) if series is None else series
+    refused = {
+        name: str(table.schema.field(place).type)
+        for name, place in zip(header, places, strict=True)
+        if wanted(name) and _target(table.schema.field(place).type) is None
+    }
     if refused:
         raise _unreadable(path, refused)
-    return header, pd.DataFrame(columns, index=range(len(table)))
+    columns = {position: table.column(place) for position, place in enumerate(places)}
+    return header, lambda position: _series(columns.pop(position))
 
 
 def _unreadable(path: Path, refused: Mapping[str, str]) -> DataError:
@@ -88,19 +90,16 @@ def _unreadable(path: Path, refused: Mapping[str, str]) -> DataError:
     )
 
 
-def _series(column: pa.ChunkedArray) -> pd.Series | None:
-    """Return a column as a series, [n], or None where its type cannot be read."""
+def _series(column: pa.ChunkedArray) -> "pd.Series[Any]":
+    """Return a column as a series, [n]; of nulls where its type cannot be read."""
     kind = column.type
+    target = _target(kind)
+    if target is None:
+        return pd.Series(np.nan, range(len(column)))
     if pa.types.is_dictionary(kind):
         column = column.cast(kind.value_type)
     elif pa.types.is_run_end_encoded(kind):
         column = pa.chunked_array([pc.run_end_decode(chunk) for chunk in column.chunks])
-    kind = column.type
-    if isinstance(kind, pa.BaseExtensionType):
-        return None
-    target = _target(kind)
-    if target is None:
-        return None
     for step in target:
         column = column.cast(step)
     nullable = INTEGERS.get if column.null_count else None
@@ -108,8 +107,12 @@ def _series(column: pa.ChunkedArray) -> pd.Series | None:
 
 
 def _target(kind: pa.DataType) -> tuple[pa.DataType, ...] | None:
-    """Return the types that a column is cast to, in turn; None where it cannot be read."""
+    """Return the types that a column's values are cast to, in turn; None where none can be read."""
     types = pa.types
+    if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
+        kind = kind.value_type
+    if isinstance(kind, pa.BaseExtensionType):
+        return None
     if types.is_floating(kind):
         # As text a float32 has fewer digits than the number that the model gets.
         return (pa.float64(),)

@@ -127,7 +127,9 @@ def read(path: Path, answers: Answers, unread: Sequence[str]) -> Source:
     content = table.read_bytes(path)
     if is_parquet(path):
         arrow = open_parquet(path, content)
-        header, frame = read_columns(path, arrow, lambda name: name not in answers.ignored)
+        header, column = read_columns(path, arrow, lambda name: name not in answers.ignored)
+        columns = {position: column(position) for position in range(len(header))}
+        frame = pd.DataFrame(columns, index=range(len(arrow)))
         frame.index += 1
         values = frame.apply(lambda column: column if is_typed(column) else table.as_text(column))
         for name in unread:

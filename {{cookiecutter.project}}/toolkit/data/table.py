@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -113,7 +113,8 @@ def from_text(path: Path, sha256: str, text: bytes, contract: Contract) -> Table
     header = read_header(path, text, contract.csv)
     frame = read_csv(path, text, contract.csv, header, contract.columns)
     line_of, ragged = find_lines(path, text, contract.csv, frame)
-    return _converted(path, sha256, header, frame, contract, ragged, line_of)
+    column = frame.__getitem__
+    return _converted(path, sha256, header, column, frame.index, contract, ragged, line_of)
 
 
 def from_arrow(path: Path, sha256: str, arrow: Any, contract: Contract) -> Table:
@@ -130,15 +131,18 @@ def from_arrow(path: Path, sha256: str, arrow: Any, contract: Contract) -> Table
         One of these columns is of a type that cannot be read.
     """
     names = {column.name for column in contract.columns}
-    header, frame = read_columns(path, arrow, names.__contains__)
-    return _converted(path, sha256, header, frame, contract)
+    header, column = read_columns(path, arrow, names.__contains__)
+    index = pd.RangeIndex(len(arrow))
+    del arrow  # So that each column is freed when it is read.
+    return _converted(path, sha256, header, column, index, contract)
 
 
 def _converted(
     path: Path,
     sha256: str,
     header: tuple[str, ...],
-    frame: pd.DataFrame,
+    raw: Callable[[int], pd.Series],
+    index: pd.Index,
     contract: Contract,
     ragged: Positions = (),
     line_of: npt.NDArray[np.int64] | None = None,
@@ -149,11 +153,11 @@ def _converted(
     unreadable: dict[str, pd.Series] = {}
     for column in contract.columns:
         if count_of[column.name] == 1:
-            raw = frame[position_of[column.name]]
-            columns[column.name], wrong = convert(raw, column, contract.csv)
+            position = position_of[column.name]
+            columns[column.name], wrong = convert(raw(position), column, contract.csv)
             if len(wrong):
                 unreadable[column.name] = as_text(wrong)
-    values = pd.DataFrame(columns, index=frame.index)
+    values = pd.DataFrame(columns, index=index)
     return Table(path, sha256, header, values, unreadable, ragged, line_of)
 
 
@@ -190,7 +194,7 @@ def convert(raw: pd.Series, column: Column, dialect: Csv) -> tuple[pd.Series, pd
         numbers = values.to_numpy()
         unfit = np.abs(numbers) > LARGEST[column.type]
         if column.type == "integer":
-            unfit |= np.modf(numbers)[0] != 0
+            unfit |= np.trunc(numbers) != numbers
         if (unfit | missing).any():
             values = values.mask(unfit | missing)
     elif column.type == "date" and pd.api.types.is_datetime64_any_dtype(raw):

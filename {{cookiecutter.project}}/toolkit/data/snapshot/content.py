@@ -7,8 +7,10 @@ whatever order, and whichever version of pyarrow wrote them: a Parquet file's ow
 import hashlib
 import io
 import json
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +20,8 @@ from ..contract import Contract
 from ..table import Table
 
 INTEGER, NUMBER, TEXT, TIME = pa.int64(), pa.float64(), pa.large_string(), pa.timestamp("us", "UTC")
+START_BYTES = 8
+DICTIONARY_BYTES = 256 * 1024
 TYPES = {"integer": INTEGER, "number": NUMBER, "date": TIME}
 
 
@@ -26,13 +30,38 @@ def canonical(table: Table, contract: Contract) -> pa.Table:
 
     Only what the contract names is kept: of a customer nothing is stored that nothing reads.
     """
-    ids = pa.array(table.values[contract.id.name], TEXT)
-    order = pc.sort_indices(ids)
+    order = _order(_texts(table.values[contract.id.name]))
     columns = {}
     for column in contract.columns:
-        kind = TYPES.get(column.type, TEXT)
-        columns[column.name] = pa.array(table.values[column.name], kind, from_pandas=True)
-    return pa.table(columns).take(order)
+        values = table.values[column.name]
+        if kind := TYPES.get(column.type):
+            array = pa.array(values.take(order), kind, from_pandas=True)
+        else:
+            array = _texts(values).take(pa.array(order))
+        columns[column.name] = array
+    return pa.table(columns)
+
+
+def _texts(values: "pd.Series[Any]") -> pa.Array:
+    array = pa.array(values, TEXT, from_pandas=True)
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def _order(ids: pa.Array) -> npt.NDArray[np.int64]:
+    """Return the rows of ids in the order of their bytes.
+
+    The first eight bytes are sorted as a number, which takes a quarter of the time; of ids that
+    have the same ones the rest is compared.
+    """
+    starts = pc.binary_slice(ids.view(pa.large_binary()), 0, START_BYTES).view(TEXT)
+    padded = pc.ascii_rpad(starts, START_BYTES, "\0")
+    numbers = np.frombuffer(padded.buffers()[2], ">u8", len(ids)).astype("u8")
+    order = np.argsort(numbers, kind="stable")
+    same = np.diff(numbers[order]) == 0
+    tied = np.flatnonzero(np.append(same, False) | np.append(False, same))
+    rows = order[tied]
+    order[tied] = rows[pc.sort_indices(ids.take(rows))]
+    return order
 
 
 def digest(table: pa.Table) -> str:
@@ -47,28 +76,36 @@ def digest(table: pa.Table) -> str:
         kind = "time" if column.type == TIME else "text" if column.type == TEXT else "number"
         found.update(json.dumps([name, kind, len(column)]).encode() + b"\n")
         missing = column.is_null().to_numpy(zero_copy_only=False)
-        found.update(np.packbits(missing).tobytes())
+        found.update(np.packbits(missing).data)
         for part in _values(column):
             found.update(part)
     return found.hexdigest()
 
 
-def _values(column: pa.Array) -> list[bytes | memoryview]:
+def _values(column: pa.Array) -> list[memoryview]:
     if column.type == TEXT:
         known = column.fill_null("")
         _, offsets, text = known.buffers()
         ends = np.frombuffer(offsets, "<i8", len(known) + 1, 8 * known.offset)
-        return [np.diff(ends).tobytes(), memoryview(text or b"")[ends[0] : ends[-1]]]
+        return [np.diff(ends).data, memoryview(text or b"")[ends[0] : ends[-1]]]
     if column.type == TIME:
-        return [column.cast(pa.int64()).fill_null(0).to_numpy().astype("<i8").tobytes()]
+        return [column.cast(pa.int64()).fill_null(0).to_numpy().astype("<i8", copy=False).data]
     numbers = column.cast(pa.float64()).fill_null(0.0).to_numpy() + 0.0  # -0.0 becomes 0.0.
-    return [numbers.astype("<f8").tobytes()]
+    return [numbers.astype("<f8", copy=False).data]
 
 
 def to_parquet(table: pa.Table) -> bytes:
     """Return a canonical table as the bytes of a file."""
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
+    # Nobody searches by statistics, and a dictionary of a column whose values all differ is found
+    # out to be none only when it is full.
+    pq.write_table(
+        table,
+        sink,
+        compression="zstd",
+        write_statistics=False,
+        dictionary_pagesize_limit=DICTIONARY_BYTES,
+    )
     return sink.getvalue()
 
 

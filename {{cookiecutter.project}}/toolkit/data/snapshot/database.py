@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from importlib import import_module
+from itertools import islice
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
@@ -24,7 +25,9 @@ DRIVERS = {
 }
 SQLITE = "sqlite"
 CUT_OFF = "$1"
-BATCH_ROWS = 50_000
+# As objects of Python few rows stay in the processor's cache; of Arrow's arrays large ones are
+# freed one by one.
+BLOCK_ROWS, TABLE_BLOCKS = 1_000, 50
 PROGRESS_ROWS = 250_000
 # A message of a database ends with a value, which may be a customer's and have quotes of its own.
 VALUE = re.compile(r"[\"'].*", re.DOTALL)
@@ -74,7 +77,9 @@ def ask(origin: Origin, query: str, as_of: date) -> pa.Table:
         with driver.connect(address) as connection, connection.cursor() as cursor:
             cursor.execute(query, (as_of,) if CUT_OFF in query else None)
             batches = cursor.fetch_record_batch()
-            return pa.Table.from_batches(_with_progress(batches), batches.schema)
+            found = pa.Table.from_batches(_with_progress(batches), batches.schema)
+            # A batch of the driver's is freed as a whole, a column of ours by itself.
+            return found.combine_chunks()
     except driver.Error as error:
         state = str(getattr(error, "sqlstate", None) or "")
         raise _failed(origin, address, error, state.startswith(ABOUT_DATA)) from None
@@ -121,7 +126,7 @@ def _sqlite(origin: Origin, address: str, query: str, as_of: date) -> pa.Table:
             if cursor.description is None:
                 raise sqlite3.ProgrammingError("it is no query")
             names = [name for name, *_ in cursor.description]
-            batches = [*_with_progress(_batches(cursor, names))]
+            parts = [*_with_progress(_tables(cursor, names))]
         finally:
             connection.close()
     except sqlite3.Error as error:
@@ -129,11 +134,11 @@ def _sqlite(origin: Origin, address: str, query: str, as_of: date) -> pa.Table:
             f"{origin.path}: {SQLITE}:// gives no table: {_reason(error)}",
             f"see whether the file is there, and correct {origin.query}",
         ) from None
-    parts = [pa.Table.from_batches([batch]) for batch in batches]
-    try:
-        return pa.concat_tables(parts, promote_options="permissive")
-    except pa.ArrowException:  # SQLite has a type for each value, and none for a column.
-        return pa.concat_tables([_as_text(part) for part in parts])
+    columns = [
+        _joined([chunk for part in parts for chunk in part.column(place).chunks])
+        for place in range(len(names))
+    ]
+    return pa.table(columns, names)
 
 
 def _reason(error: sqlite3.Error) -> str:
@@ -143,22 +148,35 @@ def _reason(error: sqlite3.Error) -> str:
     return said if is_value or said.startswith("near ") else VALUE.sub("...", said)
 
 
-def _batches(cursor: sqlite3.Cursor, names: list[str]) -> Iterator[pa.RecordBatch]:
-    rows = cursor.fetchmany(BATCH_ROWS)
-    while True:
-        columns = [*zip(*rows, strict=True)] or [()] * len(names)
-        yield pa.RecordBatch.from_arrays([_array(column) for column in columns], names)
-        rows = cursor.fetchmany(BATCH_ROWS)
-        if not rows:
-            return
+def _tables(cursor: sqlite3.Cursor, names: list[str]) -> Iterator[pa.Table]:
+    blocks = _blocks(cursor)
+    while found := [*islice(blocks, TABLE_BLOCKS)]:
+        columns = [_joined(column).combine_chunks() for column in zip(*found, strict=True)]
+        yield pa.table(columns, names)
+
+
+def _blocks(cursor: sqlite3.Cursor) -> Iterator[list[pa.Array]]:
+    while rows := cursor.fetchmany(BLOCK_ROWS):
+        yield [_array(column) for column in zip(*rows, strict=True)]
+
+
+def _joined(parts: Sequence[pa.Array]) -> pa.ChunkedArray:
+    """Return a column: SQLite has a type for each value, and none for a column."""
+    # Without rows it is of nulls.
+    schemas = [pa.schema([("", kind)]) for kind in {pa.null(), *(part.type for part in parts)}]
+    try:
+        kind = pa.unify_schemas(schemas, promote_options="permissive").types[0]
+        return pa.chunked_array([part.cast(kind) for part in parts], kind)
+    except pa.ArrowException:
+        return pa.chunked_array([_texts(part.to_pylist()) for part in parts])
 
 
 def _array(values: tuple[Any, ...]) -> pa.Array:
     try:
         return pa.array(values)
     except pa.ArrowException:
-        return pa.array([None if one is None else str(one) for one in values], pa.string())
+        return _texts(values)
 
 
-def _as_text(part: pa.Table) -> pa.Table:
-    return part.cast(pa.schema([(name, pa.string()) for name in part.column_names]))
+def _texts(values: Iterable[Any]) -> pa.Array:
+    return pa.array([None if one is None else str(one) for one in values], pa.string())

@@ -48,8 +48,9 @@ def pull(origin: Origin, contract: Contract, as_of: date) -> Table:
         return _command(origin, contract, as_of)
     assert origin.query is not None, "a database is asked with a query"
     query = origin.query.read_text(encoding="utf-8")
+    place = _place(origin.path)
     with step("asking the database"):
-        return _typed(origin.path, database.ask(origin, query, as_of), contract)
+        return tables.from_arrow(place, "", _plain(database.ask(origin, query, as_of)), contract)
 
 
 def recipe(origin: Origin) -> str | None:
@@ -78,8 +79,9 @@ def _files(address: str, named_in: Path, contract: Contract) -> Table:
                 "one file of CSV, or any number of Parquet, is a table",
             )
         with step(f"reading {len(paths)} files of Parquet"):
-            parts = [pq.read_table(path, filesystem=files) for path in paths]
-            return _typed(named_in, pa.concat_tables(parts, promote_options="permissive"), contract)
+            return tables.from_arrow(
+                _place(named_in), "", _plain(_read_parquet(files, paths)), contract
+            )
     except (OSError, pa.ArrowException) as error:
         raise DataError(
             f"{named_in}: the source cannot be read: {first_line(error)}",
@@ -129,14 +131,21 @@ def _command(origin: Origin, contract: Contract, as_of: date) -> Table:
         return _files(str(out), origin.path, contract)
 
 
-def _typed(named_in: Path, found: pa.Table, contract: Contract) -> Table:
-    """Return a table of Arrow as the contract reads it."""
-    columns = [_plain(column) for column in found.columns]
-    plain = pa.table(columns, names=found.column_names)
-    return tables.from_arrow(named_in.with_suffix(SUFFIXES[0]), "", plain, contract)
+def _read_parquet(files: Any, paths: list[str]) -> pa.Table:
+    parts = [pq.read_table(path, filesystem=files) for path in paths]
+    return pa.concat_tables(parts, promote_options="permissive")
 
 
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _place(named_in: Path) -> Path:
+    """Return the name that a table of Arrow goes by, whose rows have no lines."""
+    return named_in.with_suffix(SUFFIXES[0])
+
+
+def _plain(found: pa.Table) -> pa.Table:
+    return pa.table([_plain_column(one) for one in found.columns], names=found.column_names)
+
+
+def _plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return a column in a type that every kind of source can give.
 
     A float32 becomes the number that its shortest decimal is: 0.1 is 0.1, as where it is a text.

@@ -2,8 +2,10 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pandas as pd
@@ -13,8 +15,9 @@ import pytest
 
 from toolkit.__main__ import main
 from toolkit.data import contract as contracts
-
-from toolkit.data.snapshot import content, pointer, store
+from toolkit.data import origin as origins
+from toolkit.data import table as tables
+from toolkit.data.snapshot import content, database, pointer, store
 from toolkit.tests import customers
 from toolkit.tests.snapshots import (
     DAY,
@@ -122,6 +125,63 @@ def test_a_null_is_no_value_and_a_text_ends_where_it_ends() -> None:
     assert len({digest(**one) for one in tables}) == len(tables)
     assert digest(a=[1.0, 0.0]) == digest(a=[1.0, -0.0])
     assert digest(a=["b"], c=[1.0]) == digest(c=[1.0], a=["b"])
+
+
+def test_the_digest_of_a_content_is_the_same_in_every_version() -> None:
+    columns = {
+        "name": pa.array(["b", None, "", "é"], content.TEXT),
+        "spend": pa.array([1.5, -0.0, None, 1e300], content.NUMBER),
+        "age": pa.array([1, None, 2**53 - 1, -4], content.INTEGER),
+        "since": pa.array([0, 1, None, -5], content.TIME),
+    }
+    # pragma: allowlist nextline secret
+    expected = "631164eee46bfcce97423374181758b848b61363d50dcbd72df1b4f273dc2f3d"
+    assert content.digest(pa.table(columns)) == expected
+
+
+def test_rows_are_in_the_order_of_the_bytes_of_their_ids(repository: Path) -> None:
+    contract = contracts.load(Path("data/contract.toml"))
+    starts = ("", "é", "custom", "customer", "customer-", "custoomé", "custome\U0001f600", "cus\0")
+    rows = frame()
+    rows["name"] = [f"{starts[row % len(starts)]}{row * 7919 % 401}" for row in range(len(rows))]
+    table = tables.from_arrow(Path("customers.parquet"), "", pa.table(rows), contract)
+    found = content.canonical(table, contract)
+    assert found["name"].to_pylist() == sorted(rows["name"], key=str.encode)
+    ages = dict(zip(rows["name"], rows["age"], strict=True))
+    kept = zip(found["name"].to_pylist(), found["age"].to_pylist(), strict=True)
+    assert all(age == ages[name] or (age is None and pd.isna(ages[name])) for name, age in kept)
+
+
+@pytest.mark.parametrize("block_rows", [3, 1_000])
+def test_a_column_of_sqlite_is_what_all_its_values_are(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, block_rows: int
+) -> None:
+    monkeypatch.setattr(database, "BLOCK_ROWS", block_rows)
+    monkeypatch.setattr(database, "TABLE_BLOCKS", 2)
+    columns: dict[str, list[object]] = {
+        "whole": [*range(20)],
+        "number": [*range(10), *(place + 0.5 for place in range(10))],
+        "late": [*[None] * 19, "x"],
+        "mixed": [*[None] * 5, *range(10), "n/a", *range(4)],
+        "exact": [*[19.987654321098765] * 19, "n/a"],
+        "empty": [None] * 20,
+    }
+    file = repository.parent / "customers.db"
+    with sqlite3.connect(file) as connection:
+        connection.execute(f"create table customers ({', '.join(columns)})")
+        rows = zip(*columns.values(), strict=True)
+        connection.executemany("insert into customers values (?, ?, ?, ?, ?, ?)", rows)
+    connection.close()
+    (repository / "data" / "customers.sql").write_text("select * from customers")
+    point(repository, f"sqlite://{file}", 'query = "customers.sql"\n', "sql")
+    origin = origins.load(Path("data/source.toml"))
+    for query, kept in (("", 20), (" where whole < 0", 0)):
+        found = database.ask(origin, f"select * from customers{query}", date(2026, 11, 20))
+        texts = {
+            name: [None if one is None else str(one) for one in columns[name][:kept]]
+            for name in ("mixed", "exact")
+        }
+        assert found.to_pydict() == {name: columns[name][:kept] for name in columns} | texts
 
 
 def test_every_check_reads_the_snapshot_and_not_the_source(repository: Path) -> None:
