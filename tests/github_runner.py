@@ -125,6 +125,7 @@ class GitHub:
         inputs: Mapping[str, str] | None = None,
         sessions: Collection[str] = (),
         ended: Mapping[str, str] | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> Run:
         """Run a workflow for the head of a branch.
 
@@ -137,6 +138,8 @@ class GitHub:
         ended
             Jobs that are not run, because they have ended so: ``success``, ``failure`` or
             ``skipped``. Where GitHub runs a run's failed job again, the jobs before it are such.
+        variables
+            Of the repository.
         """
         folder = self.machine.make_folder("run")
         here = folder / "repository"
@@ -163,6 +166,7 @@ class GitHub:
                 *(f"--platform={label}=-self-hosted" for label in LABELS),
                 *(f"--local-repository={action}" for action in stand_ins(paths)),
                 # Their values are in the environment.
+                *(f"--var={name}={value}" for name, value in (variables or {}).items()),
                 *(f"--secret={name}" for name in self.machine.secrets),
                 # In no environment: jobs see it where their workflow hands it on.
                 *("--secret-file", str(handed)),

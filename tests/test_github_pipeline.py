@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -295,6 +296,23 @@ def test_the_monthly_drill_leaves_what_serves_and_is_recorded(project: Project, 
     newest = project.repository.ask("history", "--env", "staging")
     assert (newest[0]["kind"], newest[0]["outcome"]) == ("drill", "noted")
     assert project.served("staging") == newest[1]["release"]
+
+
+@pytest.mark.full
+def test_the_customers_are_scored_every_night_with_what_prod_serves(
+    project: Project, github: GitHub, drill: Run, tmp_path: Path
+) -> None:
+    scores = tmp_path / "scores.csv"
+    places = {"SCORE_INPUT": "data/sample.csv", "SCORE_OUTPUT": str(scores)}
+    done = github.run("score.yml", "schedule", variables=places)
+    job = done.jobs["score the customers"]
+    assert done.is_green, job.log
+    with scores.open(newline="") as file:
+        assert {row["release"] for row in csv.DictReader(file)} == {project.served("prod")}
+    assert "| verdict | passed |" in job.summary
+    repository = project.repository
+    repository.git("fetch", "--quiet", "origin", "refs/notes/scores:refs/notes/scores")
+    assert len(repository.git("notes", "--ref=scores", "list").splitlines()) == 1
 
 
 @pytest.mark.full

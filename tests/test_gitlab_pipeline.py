@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 from collections.abc import Iterator
@@ -200,6 +201,18 @@ def test_the_monthly_drill_leaves_what_serves_and_is_recorded(
     assert project.served("staging") == second
     newest = project.repository.ask("history", "--env", "staging")[0]
     assert (newest["kind"], newest["outcome"]) == ("drill", "noted")
+
+
+@pytest.mark.full
+def test_the_customers_are_scored_every_night_with_what_prod_serves(
+    project: Project, gitlab: GitLab, drill: Pipeline, tmp_path: Path
+) -> None:
+    scores = tmp_path / "scores.csv"
+    places = {"SCORE_INPUT": "data/sample.csv", "SCORE_OUTPUT": str(scores)}
+    done = gitlab.run("score", source="schedule", SCHEDULE="score", **places)
+    assert done.is_green, done.said
+    with scores.open(newline="") as file:
+        assert {row["release"] for row in csv.DictReader(file)} == {project.served("prod")}
 
 
 @pytest.mark.full
