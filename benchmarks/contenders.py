@@ -1,6 +1,6 @@
 """Who is measured: this server, and others with the same pipeline, as people do it, on a frame.
 
-    python -m benchmarks.contenders fastapi PIPELINE PORT
+    python -m benchmarks.contenders fastapi PIPELINE SOCKET
     python -m benchmarks.contenders bentoml PIPELINE FOLDER
     python -m benchmarks.contenders mlflow PIPELINE FOLDER
 
@@ -9,6 +9,8 @@ Each framework is only where it serves, so it is imported there.
 """
 
 import argparse
+import os
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,6 +23,7 @@ import pandas as pd
 from pydantic import BaseModel, create_model
 
 HOST = "127.0.0.1"
+WORKERS = "CHURN_BENCHMARK_WORKERS"
 BENTOML_SERVICE = """\
 from benchmarks.contenders import bentoml_service
 
@@ -39,7 +42,7 @@ class Contender:
     Parameters
     ----------
     command : list of str
-        With ``PORT`` where the port goes.
+        With ``PORT`` where the port goes, or ``SOCKET`` where the number of a listening socket.
     ask : callable
         From customers to the path and the body.
     say : callable
@@ -70,7 +73,7 @@ def this_server(repository: Path) -> Contender:
     """Return the generated repository's server, with all that it does besides answering."""
     bundle = str(repository / "reports" / "model")
     return Contender(
-        [sys.executable, "-m", "toolkit.serving", "--bundle", bundle, "--port", "PORT"],
+        [sys.executable, "-m", "toolkit.serving", "--bundle", bundle, "--fd", "SOCKET"],
         ask=lambda customers: one_or_many(customers, "/predict"),
         say=say_one_or_many,
     )
@@ -79,13 +82,15 @@ def this_server(repository: Path) -> Contender:
 def bare() -> Contender:
     """Return an application that always says the same, on the same server: the limit of ours."""
     return Contender(
-        [sys.executable, "-m", "benchmarks.contenders", "bare", "-", "PORT"],
+        [sys.executable, "-m", "benchmarks.contenders", "bare", "-", "SOCKET"],
         ask=lambda customers: ("/predict", customers),
         say=lambda said: [said["churn_probability"]],
     )
 
 
-def others(pipeline: Path, folder: Path, bentoml: Path, mlflow: Path) -> dict[str, Contender]:
+def others(
+    pipeline: Path, folder: Path, bentoml: Path, mlflow: Path, workers: int
+) -> dict[str, Contender]:
     """Return the others by name, the baseline first.
 
     Parameters
@@ -96,13 +101,15 @@ def others(pipeline: Path, folder: Path, bentoml: Path, mlflow: Path) -> dict[st
         Where they may write.
     bentoml, mlflow : pathlib.Path
         A Python that has it.
+    workers : int
+        How many processes BentoML and MLflow start to answer.
     """
     here = ["-m", "benchmarks.contenders"]
     bento = [str(bentoml.parent / "bentoml"), "serve", "service:Churn", "--working-dir"]
     flow = [str(mlflow.parent / "mlflow"), "models", "serve", "--env-manager", "local"]
     return {
         "FastAPI, pipeline on a frame": Contender(
-            [sys.executable, *here, "fastapi", str(pipeline), "PORT"],
+            [sys.executable, *here, "fastapi", str(pipeline), "SOCKET"],
             ask=lambda customers: one_or_many(customers, "/predict_many"),
             say=say_one_or_many,
         ),
@@ -111,10 +118,23 @@ def others(pipeline: Path, folder: Path, bentoml: Path, mlflow: Path) -> dict[st
             ask=lambda customers: ("/predict", {"customers": customers}),
             say=lambda said: list(said),
             prepare=[[str(bentoml), *here, "bentoml", str(pipeline), str(folder)]],
-            environment={"BENTOML_HOME": str(folder), "BENTOML_DO_NOT_TRACK": "true"},
+            environment={
+                **{"BENTOML_HOME": str(folder), "BENTOML_DO_NOT_TRACK": "true"},
+                WORKERS: str(workers),
+            },
         ),
         "MLflow, pipeline on a frame": Contender(
-            [*flow, "--workers", "1", "-m", str(folder / "model"), "-h", HOST, "-p", "PORT"],
+            [
+                *flow,
+                "--workers",
+                str(workers),
+                "-m",
+                str(folder / "model"),
+                "-h",
+                HOST,
+                "-p",
+                "PORT",
+            ],
             ask=lambda customers: ("/invocations", {"dataframe_records": customers}),
             say=lambda said: [float(pair[1]) for pair in said["predictions"]],
             prepare=[[str(mlflow), *here, "mlflow", str(pipeline), str(folder)]],
@@ -187,14 +207,14 @@ def fastapi_app(path: Path) -> Any:
 
 
 def bentoml_service(path: str) -> Any:
-    """Return the service, of one worker as all others here."""
+    """Return the service, of as many workers as the environment says."""
     import bentoml
 
     model: OnFrames = joblib.load(path)
     # Made while it runs, from the table: no type checker can know it.
     customer_type = model.customer()
 
-    @bentoml.service(workers=1)
+    @bentoml.service(workers=int(os.environ[WORKERS]))
     class Churn:
         @bentoml.api
         def predict(
@@ -206,11 +226,17 @@ def bentoml_service(path: str) -> Any:
     return Churn
 
 
-def serve_with_fastapi(pipeline: Path, port: str) -> None:
-    """Serve with uvicorn and the fast parts that it can be installed with."""
+def serve_on(listening: str, app: Any, **options: Any) -> None:
+    """Serve on a listening socket with uvicorn and the fast parts that it can be installed with."""
     import uvicorn
 
-    uvicorn.run(fastapi_app(pipeline), host=HOST, port=int(port), loop="uvloop", http="httptools")
+    config = uvicorn.Config(app, loop="uvloop", http="httptools", **options)
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(listening))])
+
+
+def serve_with_fastapi(pipeline: Path, listening: str) -> None:
+    """Serve the pipeline with FastAPI."""
+    serve_on(listening, fastapi_app(pipeline))
 
 
 async def always_the_same(scope: Any, receive: Any, send: Any) -> None:
@@ -222,20 +248,9 @@ async def always_the_same(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def serve_bare(_: Path, port: str) -> None:
+def serve_bare(_: Path, listening: str) -> None:
     """Serve nothing but the server."""
-    import uvicorn
-
-    uvicorn.run(
-        always_the_same,
-        host=HOST,
-        port=int(port),
-        access_log=False,
-        lifespan="off",
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-    )
+    serve_on(listening, always_the_same, access_log=False, lifespan="off", ws="none")
 
 
 def write_for_bentoml(pipeline: Path, folder: str) -> None:
@@ -278,7 +293,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("framework", choices=DOES)
     parser.add_argument("pipeline", type=Path, help="written by joblib")
-    parser.add_argument("where", help="a port, or a folder")
+    parser.add_argument("where", help="the number of a listening socket, or a folder")
     asked = parser.parse_args()
     DOES[asked.framework](asked.pipeline, asked.where)
 

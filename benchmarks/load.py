@@ -6,9 +6,11 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ START_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 15
 ANSWER_TIMEOUT_S = 30
 POLL_S = 0.005
+BACKLOG = 2048
 # A server's processes inherit it; some begin sessions of their own, and some outlive their parent.
 MARK = "CHURN_BENCHMARK"
 
@@ -77,24 +80,45 @@ class Running:
     ----------
     workspace : pathlib.Path
         Where it logs to, and where what it is sent is written for wrk.
+    workers : int
+        How many processes share the port, of a contender that takes a listening socket; any other
+        starts its own.
     """
 
-    def __init__(self, contender: Contender, repository: Path, workspace: Path) -> None:
+    def __init__(
+        self, contender: Contender, repository: Path, workspace: Path, workers: int = 1
+    ) -> None:
         self._contender = contender
         self.say = contender.say
         self._workspace = workspace
         [self.port] = free_ports(1)
-        command = [part.replace("PORT", str(self.port)) for part in contender.command]
-        with (workspace / "server.log").open("wb") as log:
-            self._process = subprocess.Popen(
-                command,
+        self._programs = environment(repository, Path(contender.command[0]).parent)
+        if "SOCKET" in contender.command:
+            self._started = [self._start_on_a_socket(repository) for _ in range(workers)]
+        else:
+            self._started = [self._start(repository, {"PORT": str(self.port)})]
+
+    def _start_on_a_socket(self, repository: Path) -> subprocess.Popen[bytes]:
+        with socket.socket() as listening:
+            # The kernel spreads the connections over all of them.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            listening.bind((HOST, self.port))
+            listening.listen(BACKLOG)
+            number = listening.fileno()
+            return self._start(repository, {"SOCKET": str(number)}, [number])
+
+    def _start(
+        self, repository: Path, given: Mapping[str, str], sockets: Sequence[int] = ()
+    ) -> subprocess.Popen[bytes]:
+        with (self._workspace / "server.log").open("ab") as log:
+            return subprocess.Popen(
+                [given.get(part, part) for part in self._contender.command],
                 cwd=repository,
-                env=environment(repository, Path(command[0]).parent)
-                | contender.environment
-                | {MARK: str(workspace)},
+                env=self._programs | self._contender.environment | {MARK: str(self._workspace)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                pass_fds=sockets,
             )
 
     def ask(self, customers: list[Request]) -> tuple[int, Any]:
@@ -112,14 +136,14 @@ class Running:
     def wait(self, customers: list[Request]) -> list[float]:
         """Return what it says of customers as soon as it answers."""
         deadline = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline and self._process.poll() is None:
+        while time.monotonic() < deadline and all(one.poll() is None for one in self._started):
             with suppress(OSError, http.client.HTTPException, ValueError):
                 status, said = self.ask(customers)
                 if status == 200:
                     return self.say(said)
             time.sleep(POLL_S)
         log = (self._workspace / "server.log").read_text("utf-8", "replace")
-        sys.exit(f"{self._process.args!r} does not answer:\n{log[-5000:]}")
+        sys.exit(f"{self._contender.command} does not answer:\n{log[-5000:]}")
 
     def load(
         self, customers: list[Request], connections: int, seconds: int, script: str = LOAD
@@ -152,15 +176,17 @@ class Running:
 
     def stop(self) -> None:
         """End it, and whatever it has started."""
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        for process in self._processes():
+        for process in self._started:
+            process.terminate()
+        for process in self._started:
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        for folder in self._processes():
             with suppress(ProcessLookupError):
-                os.kill(int(process.name), signal.SIGKILL)
+                os.kill(int(folder.name), signal.SIGKILL)
 
     def _processes(self) -> list[Path]:
         """Return the folders below /proc of its processes, whoever has started them."""

@@ -2,12 +2,12 @@
 
     nox -s benchmark_serving
 
-All of them are asked on this machine, one after another, one worker and one thread each, with the
-`wrk` of Debian's package of that name. None is measured before its answers are those of the
-pipeline. That is done with the sample, whose columns are few, with a table of usual width, and, where
-it is beside this checkout, with Telco's. Each load is the median of five. The limit is measured as well:
-an application on the same uvicorn that always says the same. The server is also asked about every
-customer of each table, and for more than it lets in.
+All of them are asked on this machine, one after another, by one worker and by two of one thread
+each, with the `wrk` of Debian's package of that name. None is measured before its answers are those
+of the pipeline. That is done with the sample, whose columns are few, with a table of usual width,
+and, where it is beside this checkout, with Telco's. Each load is the median of five. The limit is
+measured as well: an application on the same uvicorn that always says the same. The server is also
+asked about every customer of each table, and for more than it lets in.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ from demo.repository import TEMPLATE
 TELCO = TEMPLATE.parent / "shared" / "data" / "telco_customer_churn.csv"
 STARTS = 3
 WARM_UP_S = 1
-SECONDS = 3
+SECONDS = 2
+WORKERS = (1, 2)
 CONNECTIONS = (1, 16, 128)
 # Of each load; the median counts.
 REPETITIONS = 5
@@ -87,11 +88,11 @@ class Model:
             sys.exit(f"the pipeline says {expected[:3]}..., and a server {said[:3]}...")
 
     @contextmanager
-    def served_by(self, contender: Contender) -> Iterator[tuple[Running, float]]:
+    def served_by(self, contender: Contender, workers: int = 1) -> Iterator[tuple[Running, float]]:
         """Start a server and yield it with the seconds until it has answered the first customer."""
         with tempfile.TemporaryDirectory() as workspace:
             began = time.monotonic()
-            server = Running(contender, self.folder, Path(workspace))
+            server = Running(contender, self.folder, Path(workspace), workers)
             try:
                 self.require_answers(server, 1)
                 yield server, time.monotonic() - began
@@ -155,10 +156,10 @@ def median_load(server: Running, customers: list[Request], connections: int) -> 
     return sorted(loads, key=lambda load: load.per_s)[REPETITIONS // 2]
 
 
-def measure_bare(folder: Path) -> tuple[Load, ...]:
+def measure_bare(folder: Path, workers: int) -> tuple[Load, ...]:
     """Load the bare application with as many connections."""
     with tempfile.TemporaryDirectory() as workspace:
-        server = Running(bare(), folder, Path(workspace))
+        server = Running(bare(), folder, Path(workspace), workers)
         try:
             server.wait([{}])
             return tuple(median_load(server, [{}], connections) for connections in CONNECTIONS)
@@ -177,13 +178,13 @@ def print_limit(limit: tuple[Load, ...], ours: Measured) -> None:
         )
 
 
-def measure(model: Model, contender: Contender) -> Measured:
+def measure(model: Model, contender: Contender, workers: int) -> Measured:
     """Start a server a few times, and load it once: with single customers, then with many."""
     starts = []
     for _ in range(STARTS - 1):
-        with model.served_by(contender) as (_, seconds):
+        with model.served_by(contender, workers) as (_, seconds):
             starts.append(seconds)
-    with model.served_by(contender) as (server, seconds):
+    with model.served_by(contender, workers) as (server, seconds):
         starts.append(seconds)
         one, many = model.customers[:1], model.customers[:BATCH]
         model.require_answers(server, BATCH)
@@ -279,23 +280,30 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def compare(name: str, model: Model, asked: argparse.Namespace) -> None:
+def compare(name: str, model: Model, asked: argparse.Namespace, workers: int) -> None:
     """Measure every server on one table's model, and print how they did."""
     with tempfile.TemporaryDirectory() as folder:
         workspace = Path(folder)
         pipeline = workspace / "pipeline.joblib"
         joblib.dump(model.on_frames, pipeline)
-        contenders = others(pipeline, workspace, asked.bentoml, asked.mlflow)
+        contenders = others(pipeline, workspace, asked.bentoml, asked.mlflow, workers)
         [baseline, *_] = contenders
         measured = {}
         for server, contender in {"this server": this_server(model.folder), **contenders}.items():
             for command in contender.prepare:
                 run(command, model.folder)
-            measured[server] = measure(model, contender)
+            measured[server] = measure(model, contender, workers)
     numbers, categories = len(model.on_frames.numbers), len(model.on_frames.categories)
-    print(f"\n{name}, {numbers} columns of numbers and {categories} of categories\n")
+    columns = f"{numbers} columns of numbers and {categories} of categories"
+    print(f"\n{name}, {columns}, {workers} worker{'s' if workers > 1 else ''}\n")
     print_table(measured, measured[baseline])
-    print_limit(measure_bare(model.folder), measured["this server"])
+    print_limit(measure_bare(model.folder, workers), measured["this server"])
+
+
+def compare_all(name: str, model: Model, asked: argparse.Namespace) -> None:
+    """Measure every server with one worker and with more, and hold ours against the pipeline."""
+    for workers in WORKERS:
+        compare(name, model, asked, workers)
     print_parity(name, model)
 
 
@@ -308,15 +316,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         workspace = Path(folder)
         sample = Model(Generated(workspace / "sample"))
-        compare("the sample", sample, asked)
+        compare_all("the sample", sample, asked)
         print_overload(sample, OVERLOAD * MAX_REQUESTS)
         wide = workspace / "wide.csv"
         wide_table.write(wide)
         model = adopted(workspace / "wide", wide, wide_table.TARGET, wide_table.ID)
-        compare("the wide table", model, asked)
+        compare_all("the wide table", model, asked)
         if TELCO.exists():
             model = adopted(workspace / "telco", TELCO, "Churn", "customerID")
-            compare("Telco's table", model, asked)
+            compare_all("Telco's table", model, asked)
 
 
 if __name__ == "__main__":
