@@ -43,7 +43,9 @@ def environment(folder: Path, *paths: Path) -> Path:
     """Return the interpreter of an environment that sees these folders."""
     venv.create(folder, symlinks=True, with_pip=False)
     [packages] = folder.glob("lib/python*/site-packages")
-    (packages / "release.pth").write_text("".join(f"{path}\n" for path in paths))
+    # Nothing may be left beside the toolkit's files, and -I looks at no variable.
+    lines = ["import sys; sys.dont_write_bytecode = True", *map(str, paths)]
+    (packages / "release.pth").write_text("\n".join(lines))
     return folder / "bin" / "python"
 
 
