@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -231,6 +231,22 @@ def print_overload(model: Model, connections: int) -> None:
     )
 
 
+def print_explanation(model: Model) -> None:
+    """Print what a prediction costs that is explained by all columns, beside a plain one."""
+    columns = len(model.on_frames.numbers) + len(model.on_frames.categories)
+    plain = this_server(model.folder)
+    path = f"/predict?explain={columns}"
+    explained = replace(plain, ask=lambda customers: (path, customers[0]))
+    times = []
+    for contender in (plain, explained):
+        with model.served_by(contender) as (server, _):
+            times.append(median_load(server, model.customers[:1], 1).p50_ms)
+    print(
+        f"\nExplained by all of {columns} columns, one connection: p50 {times[1]:.2f} ms, plain "
+        f"{times[0]:.2f} ms: {times[1] / times[0] / columns:.2f} times a plain prediction a column"
+    )
+
+
 def answered(server: Running, rows: list[int], customers: list[Request]) -> dict[int, float]:
     """Ask about some rows at once, and return the probabilities of those that are answered."""
     status, said = server.ask([customers[row] for row in rows])
@@ -322,6 +338,7 @@ def main() -> None:
         wide_table.write(wide)
         model = adopted(workspace / "wide", wide, wide_table.TARGET, wide_table.ID)
         compare_all("the wide table", model, asked)
+        print_explanation(model)
         if TELCO.exists():
             model = adopted(workspace / "telco", TELCO, "Churn", "customerID")
             compare_all("Telco's table", model, asked)
