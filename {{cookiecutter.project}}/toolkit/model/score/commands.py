@@ -126,7 +126,7 @@ def _score(places: Places, request: Request, document: dict[str, Any]) -> dict[s
     contract = contracts.load(places.contract)
     policy = policy_file.load(places.quality, contract.package)
     accepted = reference.load(contract)
-    tally, sample = Tally(), Sample(contract.id.name)
+    tally, sample = Tally(), Sample(names_of(contract))
     with ExitStack() as stack:
         table = stack.enter_context(fetched(request.input))
         document["input_sha256"] = table.sha256
@@ -144,7 +144,7 @@ def _score(places: Places, request: Request, document: dict[str, Any]) -> dict[s
         show = stack.enter_context(counting("scoring"))
         for part in scored(itertools.chain([first], found), contract, worker):
             tally.count(part)
-            sample.add(part.part.values.iloc[part.rows][names_of(contract)])
+            sample.add(part.part.values, part.rows)
             result.write(_columns(part, contract, worker, request), part.rejected)
             show(f"{tally.rows:,} customers")
         failures, warnings = judgement.judge(tally, sample, accepted, contract, policy)

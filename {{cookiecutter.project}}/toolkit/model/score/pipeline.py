@@ -97,6 +97,8 @@ def _unreadable(part: Table, contract: Contract) -> Iterator[_Error]:
 
 
 def _rejected(part: Table, errors: Sequence[_Error], contract: Contract) -> list[Rejected]:
+    if not errors:
+        return []
     ids = as_objects(part.values[contract.id.name])
     places = part.places([position for position, *_ in errors])
     return [
@@ -109,7 +111,9 @@ def _as_sent(part: Table, rows: list[int], contract: Contract) -> dict[str, list
     """Return the features of some rows as JSON has them, a null as None."""
     sent = {}
     for column in contract.features:
-        values = part.values[column.name].iloc[rows]
+        values = part.values[column.name]
+        if len(rows) < len(part):
+            values = values.iloc[rows]
         objects: list[Any] = values.tolist()
         if values.isna().any():
             objects = [None if one != one else one for one in objects]
