@@ -140,8 +140,11 @@ class Batch:
             customers = _customers(columns, len(rows)) if self._explain else []
             explained = self._explainer.explain(customers, self._explain) if customers else []
         except Exception as error:  # The owner's code may raise anything.
-            why = f"the release cannot score valid customers: {error!r}"
-            raise ConfigurationError(why, "roll back, or fix src/ and release again") from None
+            # Its text may be about a customer.
+            why = f"the release cannot score valid customers: {type(error).__name__}"
+            raise ConfigurationError(
+                why, "ask /predict for some of them: the server's log has the error"
+            ) from None
         return {
             "rows": rows,
             "probabilities": probabilities,

@@ -11,6 +11,7 @@ from ...data.contract import Contract
 from ...data.effect import causes
 from ...data.reference import Reference
 from ...data.table import Table
+from ...data.validation import Finding
 from ...errors import DataError
 from ..policy import Policy
 from .pipeline import Scored
@@ -114,9 +115,9 @@ def judge(
     held = Table(contract.data, "", tuple(customers.columns), customers, {}, (), None)
     for finding in validation.validate(held, _lenient(contract)):
         if finding.check == "rule":
-            warnings.append(f"{finding}; /predict does not look at rules")
+            warnings.append(f"{_said(finding)}; /predict does not look at rules")
         elif finding.check != "schema":
-            failures.append(str(finding))
+            failures.append(_said(finding))
     now = reference.measure(held, contract, accepted)
     drifts = drift.compare(now, accepted.profile, contract, policy.drift)
     for cause in causes(drifts):
@@ -126,6 +127,13 @@ def judge(
     if any(one.level == "unknown" for one in drifts):
         warnings.append(f"{len(customers)} customers are too few to see a drift")
     return failures, warnings
+
+
+def _said(finding: Finding) -> str:
+    """Return a finding without customers' values, and without its places, which are a sample's."""
+    subject = finding.check if finding.column is None else f"{finding.column}: {finding.check}"
+    share = "" if finding.share is None else f": {finding.share:.2%} of the customers"
+    return f"{subject}{share}; expected: {finding.limit}"
 
 
 def _causes(tally: Tally) -> Iterator[str]:

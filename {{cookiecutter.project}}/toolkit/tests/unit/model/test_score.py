@@ -271,7 +271,9 @@ def test_rows_of_one_customer_are_found_wherever_they_stand(run: Runs, tmp_path:
     rows[-1]["name"] = rows[0]["name"]
     code, report = run(as_csv(tmp_path / "in.csv", rows), tmp_path / "scores.csv")
     assert code == 1
-    assert any(one.startswith("name: unique: ") for one in report["reasons"]), report
+    wanted = f"name: unique: {1 / len(rows):.2%} of the customers; expected: no duplicates"
+    assert report["reasons"] == [wanted]
+    assert rows[0]["name"] not in json.dumps(report)
 
 
 @pytest.mark.parametrize(
@@ -363,6 +365,32 @@ def test_a_release_that_answers_otherwise_than_the_gated_model_scores_nobody(
     code, _ = run(given, tmp_path / "scores.csv")
     assert code == 2
     assert "/predict answers smoke case 1 of" in capsys.readouterr().err
+    assert not (tmp_path / "scores.csv").exists()
+
+
+def test_features_that_fail_are_named_without_a_customer(
+    run: Runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [packages] = run.python.parents[1].glob("lib/python*/site-packages")
+    hook = packages / "failing.pth"
+    (tmp_path / "failing.py").write_text(
+        "from toolkit.model import features\n"
+        "matrix = features.Features.matrix\n"
+        "def fail(self, columns):\n"
+        "    if len(next(iter(columns.values()))) > 100:\n"
+        "        raise ValueError('customer 7 is odd')\n"
+        "    return matrix(self, columns)\n"
+        "features.Features.matrix = fail\n"
+    )
+    hook.write_text(f"{tmp_path}\nimport failing\n")
+    try:
+        given = as_csv(tmp_path / "in.csv", customers.make())
+        code, report = run(given, tmp_path / "scores.csv")
+    finally:
+        hook.unlink()
+    assert code == 2
+    assert report["reasons"] == ["the release cannot score valid customers: ValueError"]
+    assert "customer 7" not in capsys.readouterr().err
     assert not (tmp_path / "scores.csv").exists()
 
 
