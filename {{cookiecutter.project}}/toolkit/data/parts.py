@@ -5,7 +5,6 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -51,25 +50,16 @@ def _of_parquet(path: Path, contract: Contract, rows: int) -> Iterator[Table]:
     before = 0
     try:
         with pq.ParquetFile(path, buffer_size=BUFFER_BYTES, pre_buffer=False) as file:
-            empty = file.schema_arrow.empty_table().to_batches() or [_empty(file.schema_arrow)]
-            for batch in _or_else(file.iter_batches(rows, use_threads=False), empty):
-                part = table.from_arrow(path, "", pa.Table.from_batches([batch]), contract)
+            batches = file.iter_batches(rows, use_threads=False)
+            found = (pa.Table.from_batches([batch]) for batch in batches)
+            first = next(found, file.schema_arrow.empty_table())
+            for one in itertools.chain([first], found):
+                part = table.from_arrow(path, "", one, contract)
                 yield part.moved(before)
                 before += len(part)
     except (pa.ArrowException, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise DataError(f"{path}: not valid Parquet: {reason}", f"restore {path}") from None
-
-
-def _empty(schema: Any) -> Any:
-    return pa.RecordBatch.from_pylist([], schema=schema)
-
-
-def _or_else(found: Iterable[Any], instead: Iterable[Any]) -> Iterator[Any]:
-    """Yield what is found, or something else where nothing is."""
-    found = iter(found)
-    first = next(found, None)
-    return iter(instead) if first is None else itertools.chain([first], found)
 
 
 class _Kept:

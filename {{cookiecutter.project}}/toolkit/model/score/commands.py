@@ -134,13 +134,15 @@ def _score(places: Places, request: Request, document: dict[str, Any]) -> dict[s
             raise ConfigurationError(
                 f"{table.path.name}: is the input too", "choose another --output"
             )
-        worker = stack.enter_context(Worker(request.python, request.bundle, request.explain))
+        worker = Worker(request.python, request.bundle, request.explain)
+        stack.callback(worker.close)
         document |= {"release": worker.release, "model_sha256": worker.model_sha256}
         found = parts.read(table.path, contract)
         first = next(found)
         require_columns(first, contract)
         kind = (contract.id.name, first.unit, bool(request.explain))
-        result = stack.enter_context(Result(request.output, *kind))
+        result = Result(request.output, *kind)
+        stack.callback(result.close)
         show = stack.enter_context(counting("scoring"))
         for part in scored(itertools.chain([first], found), contract, worker):
             tally.count(part)

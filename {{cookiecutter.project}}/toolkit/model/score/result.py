@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import PurePosixPath
-from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
@@ -28,7 +27,7 @@ def rejected_place(output: str) -> str:
 
 
 class Result:
-    """A context in which scores are written; both files appear when they are published.
+    """Scores on their way to their place; both files appear when they are published.
 
     Parameters
     ----------
@@ -78,15 +77,8 @@ class Result:
                 self._writers.append(pyarrow.csv.CSVWriter(scores, self._scores))
             self._stack = stack.pop_all()
 
-    def __enter__(self) -> Result:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Remove what was not published."""
         self._stack.close()
 
     def write(self, scores: Sequence[Any], rejected: Sequence[Sequence[Any]]) -> None:

@@ -142,7 +142,7 @@ class Target:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 with suppress(FileNotFoundError):
                     # Meanwhile another run may have given it its name.
-                    if self.partial.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                    if self.partial.stat().st_ino == _inode(file):
                         file.truncate(0)
                         return file
                 file.close()

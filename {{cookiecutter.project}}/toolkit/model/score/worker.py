@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from pydantic_core import to_json
@@ -45,7 +44,7 @@ class Answer:
 
 
 class Worker:
-    """A context in which a release answers.
+    """A release that answers until it is closed.
 
     Parameters
     ----------
@@ -86,15 +85,8 @@ class Worker:
             self.model_sha256: str = version["model_sha256"]
             self._stack = stack.pop_all()
 
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the release."""
         self._stack.close()
 
     def ask(self, columns: Mapping[str, Sequence[Any]]) -> Answer:

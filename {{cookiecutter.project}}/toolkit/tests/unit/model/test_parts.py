@@ -130,7 +130,7 @@ def test_a_file_that_is_missing_or_no_parquet_is_refused(tmp_path: Path) -> None
         list(parts.read(contract.data, contract))
 
 
-def test_a_parquet_table_takes_no_more_memory_than_its_parts(tmp_path: Path) -> None:
+def test_one_row_group_is_read_in_parts(tmp_path: Path) -> None:
     contract = contract_of(tmp_path, file="customers.parquet")
     frame = pd.DataFrame({"name": [f"c{n}" for n in range(1000)], "age": np.arange(1000) % 80 + 18})
     frame.to_parquet(contract.data, row_group_size=1000)
