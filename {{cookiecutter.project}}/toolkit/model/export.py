@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import MutableSequence, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,13 @@ from ..data.contract import Contract
 from ..errors import ExportError
 from . import fitting, precision
 from .features import Features, Matrix
-from .predictor import CONTRACT_SHA256, FEATURE_NAMES, INPUT, THRESHOLD, Predictor
+from .predictor import CONTRACT_SHA256, FEATURE_NAMES, INPUT, OUTPUT, THRESHOLD, Predictor
 
 # Of a probability: ONNX computes in float32, where rounding alone makes about 1e-6.
 TOLERANCE = 1e-5
 MOST_NAMED = 3
+# Operators that multiply matrices.
+PRODUCTS = {"Gemm", "LinearClassifier", "LinearRegressor", "MatMul"}
 
 
 def export(pipeline: Pipeline, contract: Contract, threshold: float, proof: Matrix) -> bytes:
@@ -50,7 +52,9 @@ def export(pipeline: Pipeline, contract: Contract, threshold: float, proof: Matr
         initial_types=[(INPUT, FloatTensorType([None, len(names)]))],
         options={"zipmap": False},
     )
-    _remove_unused(model.graph)
+    _keep_probabilities_alone(model.graph)
+    if {node.op_type for node in model.graph.node} & PRODUCTS:
+        _repeat_first_row(model.graph)
     onnx.helper.set_model_props(
         model,
         {
@@ -102,12 +106,50 @@ def _round_thresholds_down(model: Any) -> None:
         _round_thresholds_down(part)
 
 
-def _remove_unused(graph: Any) -> None:
-    """Remove the constants that no node uses, of which every server would warn at its start."""
-    used = {name for node in graph.node for name in node.input}
-    for place in reversed(range(len(graph.initializer))):
-        if graph.initializer[place].name not in used:
-            del graph.initializer[place]
+def _keep_probabilities_alone(graph: Any) -> None:
+    """Remove the nodes, outputs and constants that the probabilities do not need.
+
+    Every server would compute the labels too, and warn of unused constants at its start.
+    """
+    needed = {OUTPUT}
+    for place in reversed(range(len(graph.node))):
+        node = graph.node[place]
+        if needed & set(node.output):
+            needed |= set(node.input)
+        else:
+            del graph.node[place]
+    for values in (graph.output, graph.initializer):
+        for place in reversed(range(len(values))):
+            if values[place].name not in needed:
+                del values[place]
+
+
+def _repeat_first_row(graph: Any) -> None:
+    """Let a graph compute the first row twice, and answer once.
+
+    The runtime multiplies a matrix of one row in another order than larger ones, so a customer
+    alone would get another probability, in the last bit, than in a list or in a table.
+    """
+    import onnx
+
+    first, repeated, answers = f"first_of_{INPUT}", f"repeated_{INPUT}", f"repeated_{OUTPUT}"
+    for node in graph.node:
+        _rename(node.input, INPUT, repeated)
+        _rename(node.output, OUTPUT, answers)
+    numbers = {"zero": 0, "one": 1, "minus_one": -1}
+    for name, number in numbers.items():
+        graph.initializer.append(onnx.numpy_helper.from_array(np.array([number]), name))
+    zero, one, minus_one = numbers
+    node = onnx.helper.make_node
+    graph.node.insert(0, node("Slice", [INPUT, zero, one, zero], [first]))
+    graph.node.insert(1, node("Concat", [INPUT, first], [repeated], axis=0))
+    graph.node.append(node("Slice", [answers, zero, minus_one, zero], [OUTPUT]))
+
+
+def _rename(names: MutableSequence[str], old: str, new: str) -> None:
+    for place, name in enumerate(names):
+        if name == old:
+            names[place] = new
 
 
 def _too_precise(names: Sequence[str], proof: Matrix) -> list[str]:

@@ -52,19 +52,25 @@ class Features:
 
     def __init__(self, contract: Contract) -> None:
         self._numbers = tuple(column.name for column in contract.features if column.is_numeric)
-        self._categories = tuple(
-            _OneHot(column) for column in contract.features if not column.is_numeric
+        categories = {
+            column.name: column.categories for column in contract.features if not column.is_numeric
+        }
+        encoded = tuple(
+            f"{name}={category}" for name, values in categories.items() for category in values
         )
-        encoded = (name for one_hot in self._categories for name in one_hot.names)
         columns = (column.name for column in contract.columns)
         self._derived = _derived(contract, {*columns, *encoded})
-        self.names = (
-            *self._numbers,
-            *(name for one_hot in self._categories for name in one_hot.names),
-            *(derived.name for derived in self._derived),
-        )
-        self._one_hot_of = {one_hot.column: one_hot for one_hot in self._categories}
-        self._places = self._places_of_columns()
+        self.names = (*self._numbers, *encoded, *(derived.name for derived in self._derived))
+        self._first_derived = len(self._numbers) + len(encoded)
+        self._places = {name: slice(place, place + 1) for place, name in enumerate(self._numbers)}
+        self._place_of: dict[str, dict[str | None, int]] = {}
+        start = len(self._numbers)
+        for name, values in categories.items():
+            places = range(start, start := start + len(values))
+            self._places[name] = slice(places.start, places.stop)
+            # A null's is the first of its column, counted from the end: a negative one.
+            null = places.start - len(self.names)
+            self._place_of[name] = {**dict(zip(values, places, strict=True)), None: null}
 
     def matrix(self, columns: Mapping[str, Sequence[Any] | npt.NDArray[Any]]) -> Matrix:
         """Return the features of n customers, [n, k].
@@ -79,11 +85,36 @@ class Features:
         KeyError
             A column is missing, or a category is not in the contract.
         """
-        numbers = (np.asarray(columns[name], dtype=np.float64) for name in self._numbers)
-        blocks = [values[:, np.newaxis] for values in numbers]
-        blocks += [one_hot.block(columns[one_hot.column]) for one_hot in self._categories]
-        blocks += [np.asarray(values)[:, np.newaxis] for values in self.derived(columns).values()]
-        return np.concatenate(blocks, axis=1, dtype=np.float32, casting="same_kind")
+        count = len(columns[next(iter(self._places))])
+        matrix = np.zeros((count, len(self.names)), dtype=np.float32)
+        if self._numbers:
+            numbers = np.array([columns[name] for name in self._numbers], dtype=np.float64)
+            matrix[:, : len(self._numbers)] = numbers.T
+        if self._place_of:
+            self._encode(matrix, columns, self._place_of)
+        for place, derived in enumerate(self._derived, self._first_derived):
+            matrix[:, place] = _compute(derived, columns)
+        return matrix
+
+    def _encode(
+        self,
+        matrix: Matrix,
+        columns: Mapping[str, Sequence[Any] | npt.NDArray[Any]],
+        names: Collection[str],
+    ) -> None:
+        """Set the features of categories, where a matrix, [n, k], has zeros.
+
+        A category has one column a value: 1 where it has the value, NaN everywhere for a null.
+        """
+        places = np.array(
+            [[*map(self._place_of[name].__getitem__, columns[name])] for name in names],
+            dtype=np.intp,
+        )
+        # All columns at once: for one customer each step costs more than its values.
+        matrix[np.arange(len(matrix)), places] = 1
+        if places.min(initial=0) < 0:
+            for name, of_column in zip(names, places, strict=True):
+                matrix[of_column < 0, self._places[name]] = np.nan
 
     def altered(self, matrix: Matrix, columns: Mapping[str, npt.NDArray[Any]], name: str) -> Matrix:
         """Return the features of n customers who differ from others in one column, [n, k].
@@ -98,29 +129,24 @@ class Features:
             The column in which they differ.
         """
         altered = matrix.copy()
-        one_hot = self._one_hot_of.get(name)
-        values = columns[name]
-        block = one_hot.block(values) if one_hot else np.asarray(values)[:, np.newaxis]
-        altered[:, self._places[name]] = block
-        first = len(self.names) - len(self._derived)
-        for place, derived in enumerate(self._derived, first):
+        if name in self._place_of:
+            altered[:, self._places[name]] = 0
+            self._encode(altered, columns, [name])
+        else:
+            altered[:, self._places[name].start] = columns[name]
+        for place, derived in enumerate(self._derived, self._first_derived):
             if name in derived.inputs:
                 altered[:, place] = _compute(derived, columns)
         return altered
 
     def places_of(self, name: str) -> list[int]:
         """Return the positions in the matrix of all features that are computed from a column."""
-        first = len(self.names) - len(self._derived)
-        derived = (place for place, one in enumerate(self._derived, first) if name in one.inputs)
+        derived = (
+            place
+            for place, one in enumerate(self._derived, self._first_derived)
+            if name in one.inputs
+        )
         return [*range(len(self.names))[self._places[name]], *derived]
-
-    def _places_of_columns(self) -> dict[str, slice]:
-        """Return by column the positions of its own features: one, or one a category."""
-        places = {name: slice(place, place + 1) for place, name in enumerate(self._numbers)}
-        start = len(self._numbers)
-        for one_hot in self._categories:
-            places[one_hot.column] = slice(start, start := start + len(one_hot.names))
-        return places
 
     def derived(self, columns: Mapping[str, Sequence[Any] | npt.NDArray[Any]]) -> dict[str, Vector]:
         """Return the features that are computed from columns, by name, [n] each."""
@@ -163,21 +189,3 @@ def _try_out(derived: DerivedFeature, inputs: Sequence[Column], package: str) ->
     if shape != (3,):
         why = f"{derived.name!r} must return as many values as it gets: {shape} for (3,)"
         raise plugins.mistake(package, *OWNERS, why)
-
-
-class _OneHot:
-    """A category as one column a value: 1 where it has the value, NaN everywhere for a null."""
-
-    def __init__(self, column: Column) -> None:
-        count = len(column.categories)
-        self.column = column.name
-        self.names = tuple(f"{column.name}={category}" for category in column.categories)
-        self._row_of: dict[str | None, int] = {
-            category: row for row, category in enumerate((*column.categories, None))
-        }
-        self._rows = np.vstack([np.eye(count), np.full(count, np.nan)])
-
-    def block(self, values: Sequence[Any] | npt.NDArray[Any]) -> Vector:
-        """Return the columns of n values, [n, number of categories]."""
-        # For one customer it takes half as long as an index.
-        return self._rows.take([self._row_of[value] for value in values], axis=0)

@@ -56,6 +56,7 @@ class Predictor:
         self.contract = contract
         self.sha256 = hashlib.sha256(model).hexdigest()
         self.features = Features(contract)
+        self._names = tuple(column.name for column in contract.features)
         self._session = _session(model)
         properties = self._session.get_modelmeta().custom_metadata_map
         _require(properties, CONTRACT_SHA256, contract.sha256)
@@ -69,10 +70,7 @@ class Predictor:
 
     def matrix(self, customers: Sequence[Mapping[str, Any]]) -> Matrix:
         """Return the features, [n, k], of n customers with a value or None in every column."""
-        columns = {
-            column.name: [customer[column.name] for customer in customers]
-            for column in self.contract.features
-        }
+        columns = {name: [customer[name] for customer in customers] for name in self._names}
         return self.features.matrix(columns)
 
     def answer(self, customers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -19,6 +19,14 @@ OTHER_COLUMN = "other"
 COLUMN, BIN, RULE = "column", "bin", "rule"
 # From as many values on an array is made of them, which takes a while itself.
 MANY = 32
+# Counted one by one, customers would take longer than their predictions; these take some 100
+# microseconds, for which all others wait.
+VALUES_AT_ONCE = 1_000
+
+# A valid customer and the prediction.
+Answered = tuple[Mapping[str, Any], float]
+# Bins, some of them repeatedly, and how many values are in each.
+InBins = Iterable[tuple[str | None, int]]
 
 
 class Monitor(Collector):
@@ -38,19 +46,38 @@ class Monitor(Collector):
         }
         self._probabilities: Counter[str | None] = Counter()
         self._refusals: Counter[tuple[str, str]] = Counter()
+        self._at_once = max(1, VALUES_AT_ONCE // (len(expectation.columns) + 1))
+        self._waiting: list[Answered] = []
 
-    def count(self, customers: Sequence[Mapping[str, Any]], probabilities: Sequence[float]) -> None:
+    def count(self, answered: Sequence[Answered]) -> None:
         """Count valid customers and their predictions."""
-        expected = self._expectation
-        columns = {
-            name: _in_bins(distribution, [customer[name] for customer in customers])
-            for name, distribution in expected.columns.items()
-        }
-        predicted = _in_bins(expected.probabilities, probabilities)
+        if len(answered) >= self._at_once:
+            found = self._in_bins(answered)
+            with self._lock:
+                self._add(*found)
+            return
         with self._lock:
-            for name, found in columns.items():
-                _add(self._values[name], found)
-            _add(self._probabilities, predicted)
+            self._waiting += answered
+            if len(self._waiting) >= self._at_once:
+                self._add_waiting()
+
+    def _add_waiting(self) -> None:
+        self._add(*self._in_bins(self._waiting))
+        self._waiting.clear()
+
+    def _in_bins(self, answered: Sequence[Answered]) -> tuple[dict[str, InBins], InBins]:
+        """Return the bins of the customers' values by column, and of their predictions."""
+        columns = {
+            name: _in_bins(distribution, [customer[name] for customer, _ in answered])
+            for name, distribution in self._expectation.columns.items()
+        }
+        said = [probability for _, probability in answered]
+        return columns, _in_bins(self._expectation.probabilities, said)
+
+    def _add(self, columns: Mapping[str, InBins], probabilities: InBins) -> None:
+        for name, found in columns.items():
+            _add(self._values[name], found)
+        _add(self._probabilities, probabilities)
 
     def refuse(self, column: str, rule: str) -> None:
         """Count an invalid value by its column and the violated rule."""
@@ -61,6 +88,7 @@ class Monitor(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the counts and the expected shares, for Prometheus."""
         with self._lock:
+            self._add_waiting()
             values = {name: dict(counts) for name, counts in self._values.items()}
             probabilities, refusals = dict(self._probabilities), dict(self._refusals)
         counted = CounterMetricFamily(
@@ -100,14 +128,12 @@ class Monitor(Collector):
         yield refused
 
 
-def _in_bins(
-    distribution: Distribution, values: Sequence[float | str | None]
-) -> Iterable[tuple[str | None, int]]:
-    """Return bins and how many values are in each, some of them repeatedly; None is for nulls."""
+def _in_bins(distribution: Distribution, values: Sequence[float | str | None]) -> InBins:
+    """Return the bins of a column's values, or of predictions; None is for nulls."""
     if len(values) < MANY:
         return [(distribution.bin_of(value), 1) for value in values]
     if not distribution.edges:
-        return Counter(map(distribution.bin_of, values)).items()
+        return [(distribution.bin_of(value), count) for value, count in Counter(values).items()]
     numbers = np.asarray(values, dtype=np.float64)
     valid = numbers[~np.isnan(numbers)]
     # As `Distribution.bin_of`: an edge belongs to the interval below it.
@@ -117,7 +143,7 @@ def _in_bins(
     return [nulls, *zip(distribution.bins, counts, strict=True)]
 
 
-def _add(counts: Counter[str | None], found: Iterable[tuple[str | None, int]]) -> None:
+def _add(counts: Counter[str | None], found: InBins) -> None:
     # `Counter.update` takes several times as long for a few.
     for name, count in found:
         counts[name] += count

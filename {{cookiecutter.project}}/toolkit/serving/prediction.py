@@ -115,7 +115,7 @@ class Predictions:
             if isinstance(said, Exception):
                 return _failed(said)
             explanations = self._explainer.explain(customers, COUNTS[wanted])
-            self._monitor.count(customers, said)
+            self._monitor.count(list(zip(customers, said, strict=True)))
             answers = [
                 f'{self._json(probability)[:-1]},"explanation":{_json(one.as_json())}}}'
                 for probability, one in zip(said, explanations, strict=True)
@@ -171,14 +171,14 @@ class Predictions:
     def _count(
         self, requests: Sequence[Sequence[Customer]], said: Sequence[list[float] | Exception]
     ) -> None:
-        pairs = [
-            pair
-            for customers, probabilities in zip(requests, said, strict=True)
-            if not isinstance(probabilities, Exception)
-            for pair in zip(customers, probabilities, strict=True)
-        ]
-        if pairs:
-            self._monitor.count(*zip(*pairs, strict=True))
+        self._monitor.count(
+            [
+                answered
+                for customers, probabilities in zip(requests, said, strict=True)
+                if not isinstance(probabilities, Exception)
+                for answered in zip(customers, probabilities, strict=True)
+            ]
+        )
 
     def _parsed(self, body: bytes) -> list[Customer] | Response:
         """Return the customers of a request, or the response that refuses it."""

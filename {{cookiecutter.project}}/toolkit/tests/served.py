@@ -97,15 +97,16 @@ class Served:
         dataset = datasets.from_table(rows, contract)
         trained = training.train(dataset, contract, replace(policy.training, estimator=estimator))
         made = reference.make(rows, dataset, contract)
-        expected = reference.expectation(made, contract, trained.holdout.predictions.y_prob)
+        probabilities = trained.holdout.predictions.y_prob
+        self.expectation = reference.expectation(made, contract, probabilities)
         self.predictor = Predictor(contract, trained.model)
-        self.is_alike = answers_alike(self.predictor, expected)
+        self.is_alike = answers_alike(self.predictor, self.expectation)
         self.customers = training.as_requests(dataset, contract)
         self.schema = CustomerSchema(contract)
         self.drain = Drain()
         self.lines: list[str] = []
         self.app = create_app(
-            *(self.predictor, expected, VERSION, self.drain),
+            *(self.predictor, self.expectation, VERSION, self.drain),
             *(CollectorRegistry(), self.lines.append),
         )
 

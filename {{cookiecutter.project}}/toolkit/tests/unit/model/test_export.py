@@ -3,10 +3,15 @@
 from collections.abc import Iterator
 
 import numpy as np
+import onnx
 import pytest
+from sklearn.base import BaseEstimator
 from sklearn.ensemble import VotingClassifier
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from toolkit.data.contract import Contract
@@ -16,7 +21,7 @@ from toolkit.model import fitting, training
 from toolkit.model.export import TOLERANCE, export
 from toolkit.model.features import Features
 from toolkit.model.policy import Policy
-from toolkit.model.predictor import Predictor
+from toolkit.model.predictor import OUTPUT, Predictor
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +54,42 @@ def test_two_that_vote_are_exported_without_a_warning_of_the_runtime(
     expected = voting.predict_proba(matrix)[:, 1]
     assert np.abs(predictor.probabilities(matrix) - expected).max() <= TOLERANCE
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("estimator", ["boosting", "logistic", "both", "network"])
+def test_a_customer_gets_to_the_bit_the_same_alone_and_among_any_number_of_others(
+    contract: Contract, dataset: Dataset, policy: Policy, estimator: str
+) -> None:
+    matrix = Features(contract).matrix(dataset.columns)
+    pipeline = training.fit(matrix, dataset.labels, policy.training)
+    scaled = make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression())
+    both = [("boosting", pipeline[-1]), ("logistic", scaled)]
+    last: dict[str, BaseEstimator] = {
+        "boosting": pipeline[-1],
+        "logistic": scaled,
+        "both": VotingClassifier(both, voting="soft", flatten_transform=False),
+        "network": make_pipeline(SimpleImputer(), StandardScaler(), MLPClassifier(max_iter=20)),
+    }
+    fitted = make_pipeline(pipeline[0], last[estimator]).fit(matrix, dataset.labels)
+    predictor = Predictor(contract, export(fitted, contract, 0.4, matrix))
+    alone = [predictor.probabilities(row) for row in np.split(matrix, len(matrix))]
+    for count in (2, 3, 7, 16, 100, len(matrix)):
+        parts = [
+            predictor.probabilities(matrix[start : start + count])
+            for start in range(0, len(matrix), count)
+        ]
+        np.testing.assert_array_equal(np.concatenate(parts), np.concatenate(alone))
+
+
+def test_the_file_computes_probabilities_and_nothing_else(
+    contract: Contract, dataset: Dataset, policy: Policy
+) -> None:
+    matrix = Features(contract).matrix(dataset.columns)
+    pipeline = training.fit(matrix, dataset.labels, policy.training)
+    graph = onnx.load_from_string(export(pipeline, contract, 0.4, matrix)).graph
+    assert [output.name for output in graph.output] == [OUTPUT]
+    # A forest needs no repeated row, which would make its answers slower.
+    assert [node.op_type for node in graph.node] == ["Imputer", "TreeEnsembleClassifier"]
 
 
 @pytest.mark.parametrize("voting", [False, True])
