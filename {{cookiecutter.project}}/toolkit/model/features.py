@@ -63,14 +63,14 @@ class Features:
         self.names = (*self._numbers, *encoded, *(derived.name for derived in self._derived))
         self._first_derived = len(self._numbers) + len(encoded)
         self._places = {name: slice(place, place + 1) for place, name in enumerate(self._numbers)}
-        self._place_of: dict[str, dict[str | None, int]] = {}
+        self._place_of_value: dict[str, dict[str | None, int]] = {}
         start = len(self._numbers)
         for name, values in categories.items():
             places = range(start, start := start + len(values))
             self._places[name] = slice(places.start, places.stop)
             # A null's is the first of its column, counted from the end: a negative one.
             null = places.start - len(self.names)
-            self._place_of[name] = {**dict(zip(values, places, strict=True)), None: null}
+            self._place_of_value[name] = {**dict(zip(values, places, strict=True)), None: null}
 
     def matrix(self, columns: Mapping[str, Sequence[Any] | npt.NDArray[Any]]) -> Matrix:
         """Return the features of n customers, [n, k].
@@ -90,8 +90,8 @@ class Features:
         if self._numbers:
             numbers = np.array([columns[name] for name in self._numbers], dtype=np.float64)
             matrix[:, : len(self._numbers)] = numbers.T
-        if self._place_of:
-            self._encode(matrix, columns, self._place_of)
+        if self._place_of_value:
+            self._encode(matrix, columns, self._place_of_value)
         for place, derived in enumerate(self._derived, self._first_derived):
             matrix[:, place] = _compute(derived, columns)
         return matrix
@@ -107,7 +107,7 @@ class Features:
         A category has one column a value: 1 where it has the value, NaN everywhere for a null.
         """
         places = np.array(
-            [[*map(self._place_of[name].__getitem__, columns[name])] for name in names],
+            [[*map(self._place_of_value[name].__getitem__, columns[name])] for name in names],
             dtype=np.intp,
         )
         # All columns at once: for one customer each step costs more than its values.
@@ -129,7 +129,7 @@ class Features:
             The column in which they differ.
         """
         altered = matrix.copy()
-        if name in self._place_of:
+        if name in self._place_of_value:
             altered[:, self._places[name]] = 0
             self._encode(altered, columns, [name])
         else:
