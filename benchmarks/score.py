@@ -122,8 +122,8 @@ def main() -> None:
             peak = score(model, python, table)
             per_s = rows / (time.perf_counter() - began)
             print(f"| batch run | {rows:,} | {per_s:,.0f} | {peak:.0f} |", flush=True)
-        compared = workspace / f"{min(COMPARED, *asked.sizes)}.parquet"
-        rows = pq.ParquetFile(compared).metadata.num_rows
+        rows = max((size for size in asked.sizes if size <= COMPARED), default=min(asked.sizes))
+        compared = workspace / f"{rows}.parquet"
         began = time.perf_counter()
         by_hand(workspace / "pipeline.joblib", compared)
         per_s = rows / (time.perf_counter() - began)

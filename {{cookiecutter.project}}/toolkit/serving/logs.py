@@ -16,7 +16,7 @@ FIELDS = "fields"
 # Some 30 MB. Where as many wait, nobody has read for minutes.
 MOST_WAITING = 100_000
 # Each time that the thread wakes, the event loop waits for it.
-PAUSE_S = 0.02
+PAUSE_S = 0.1
 
 
 class JsonLines(logging.Formatter):

@@ -4,8 +4,8 @@ From these counters Prometheus computes the drift of the traffic; docs/serving.m
 """
 
 import threading
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,14 +19,9 @@ OTHER_COLUMN = "other"
 COLUMN, BIN, RULE = "column", "bin", "rule"
 # From as many values on an array is made of them, which takes a while itself.
 MANY = 32
-# Counted one by one, customers would take longer than their predictions; these take some 100
-# microseconds, for which all others wait.
-VALUES_AT_ONCE = 1_000
 
 # A valid customer and the prediction.
 Answered = tuple[Mapping[str, Any], float]
-# Bins, some of them repeatedly, and how many values are in each.
-InBins = Iterable[tuple[str | None, int]]
 
 
 class Monitor(Collector):
@@ -41,43 +36,32 @@ class Monitor(Collector):
     def __init__(self, expectation: Expectation) -> None:
         self._expectation = expectation
         self._lock = threading.Lock()
-        self._values: dict[str, Counter[str | None]] = {
-            name: Counter() for name in expectation.columns
-        }
-        self._probabilities: Counter[str | None] = Counter()
+        self._columns = {name: _Bins(one) for name, one in expectation.columns.items()}
+        self._probabilities = _Bins(expectation.probabilities)
         self._refusals: Counter[tuple[str, str]] = Counter()
-        self._at_once = max(1, VALUES_AT_ONCE // (len(expectation.columns) + 1))
-        self._waiting: list[Answered] = []
 
     def count(self, answered: Sequence[Answered]) -> None:
         """Count valid customers and their predictions."""
-        if len(answered) >= self._at_once:
-            found = self._in_bins(answered)
-            with self._lock:
-                self._add(*found)
+        if len(answered) >= MANY:
+            self._count_many(answered)
             return
         with self._lock:
-            self._waiting += answered
-            if len(self._waiting) >= self._at_once:
-                self._add_waiting()
+            for customer, probability in answered:
+                for name, bins in self._columns.items():
+                    bins.counts[bins.of(customer[name])] += 1
+                self._probabilities.counts[self._probabilities.of(probability)] += 1
 
-    def _add_waiting(self) -> None:
-        self._add(*self._in_bins(self._waiting))
-        self._waiting.clear()
-
-    def _in_bins(self, answered: Sequence[Answered]) -> tuple[dict[str, InBins], InBins]:
-        """Return the bins of the customers' values by column, and of their predictions."""
-        columns = {
-            name: _in_bins(distribution, [customer[name] for customer, _ in answered])
-            for name, distribution in self._expectation.columns.items()
-        }
+    def _count_many(self, answered: Sequence[Answered]) -> None:
+        found = [
+            (bins, bins.count([customer[name] for customer, _ in answered]))
+            for name, bins in self._columns.items()
+        ]
         said = [probability for _, probability in answered]
-        return columns, _in_bins(self._expectation.probabilities, said)
-
-    def _add(self, columns: Mapping[str, InBins], probabilities: InBins) -> None:
-        for name, found in columns.items():
-            _add(self._values[name], found)
-        _add(self._probabilities, probabilities)
+        found.append((self._probabilities, self._probabilities.count(said)))
+        with self._lock:
+            for bins, counts in found:
+                for name, count in counts:
+                    bins.counts[name] += count
 
     def refuse(self, column: str, rule: str) -> None:
         """Count an invalid value by its column and the violated rule."""
@@ -88,9 +72,9 @@ class Monitor(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the counts and the expected shares, for Prometheus."""
         with self._lock:
-            self._add_waiting()
-            values = {name: dict(counts) for name, counts in self._values.items()}
-            probabilities, refusals = dict(self._probabilities), dict(self._refusals)
+            values = {name: dict(bins.counts) for name, bins in self._columns.items()}
+            probabilities = dict(self._probabilities.counts)
+            refusals = dict(self._refusals)
         counted = CounterMetricFamily(
             "churn_input_values", "Values of input features, by bin", labels=(COLUMN, BIN)
         )
@@ -128,22 +112,29 @@ class Monitor(Collector):
         yield refused
 
 
-def _in_bins(distribution: Distribution, values: Sequence[float | str | None]) -> InBins:
-    """Return the bins of a column's values, or of predictions; None is for nulls."""
-    if len(values) < MANY:
-        return [(distribution.bin_of(value), 1) for value in values]
-    if not distribution.edges:
-        return [(distribution.bin_of(value), count) for value, count in Counter(values).items()]
-    numbers = np.asarray(values, dtype=np.float64)
-    valid = numbers[~np.isnan(numbers)]
-    # As `Distribution.bin_of`: an edge belongs to the interval below it.
-    places = np.searchsorted(distribution.edges, valid, side="left")
-    counts = np.bincount(places, minlength=len(distribution.bins)).tolist()
-    nulls = (None, len(numbers) - len(valid))
-    return [nulls, *zip(distribution.bins, counts, strict=True)]
+class _Bins:
+    """The bins of a column, or of the predictions, and how many values were in each.
 
+    Attributes
+    ----------
+    of
+        Returns the bin of a value; None for a null.
+    counts
+        By bin.
+    """
 
-def _add(counts: Counter[str | None], found: InBins) -> None:
-    # `Counter.update` takes several times as long for a few.
-    for name, count in found:
-        counts[name] += count
+    def __init__(self, distribution: Distribution) -> None:
+        self.of = distribution.bin_of
+        self.counts: defaultdict[str | None, int] = defaultdict(int)
+        self._bins, self._edges = distribution.bins, distribution.edges
+
+    def count(self, values: Sequence[float | str | None]) -> list[tuple[str | None, int]]:
+        """Return how many values are in which bin; a bin may be there more than once."""
+        if not self._edges:
+            return [(self.of(value), count) for value, count in Counter(values).items()]
+        numbers = np.asarray(values, dtype=np.float64)
+        valid = numbers[~np.isnan(numbers)]
+        # As `Distribution.bin_of`: an edge belongs to the interval below it.
+        places = np.searchsorted(self._edges, valid, side="left")
+        counts = np.bincount(places, minlength=len(self._bins)).tolist()
+        return [(None, len(numbers) - len(valid)), *zip(self._bins, counts, strict=True)]

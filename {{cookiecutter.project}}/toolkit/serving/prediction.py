@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from .admission import LARGE_BYTES
 from .customer import MAX_QUOTED_CHARACTERS, Customer, CustomerSchema, field_errors
 from .explanation import Explainer
-from .monitoring import Monitor
+from .monitoring import Answered, Monitor
 from .turns import Turns
 
 PREDICT = "/predict"
@@ -83,11 +83,15 @@ class Predictions:
     async def answer(self, body: bytes) -> Response:
         """Return the response to a request, whose body may be large."""
         if len(body) > LARGE_BYTES:
-            [response] = await asyncio.to_thread(self.responses, [body])
-            return response
+            return await asyncio.to_thread(self._answer, body)
         future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self.ask(body, lambda response: None if future.done() else future.set_result(response))
         return await future
+
+    def _answer(self, body: bytes) -> Response:
+        [response], answered = self.responses([body])
+        self._monitor.count(answered)
+        return response
 
     async def explain(self, body: bytes, wanted: str) -> Response:
         """Return the response to a request that wants each prediction explained.
@@ -147,38 +151,42 @@ class Predictions:
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._respond)
         try:
-            responses = self.responses(bodies)
+            responses, answered = self.responses(bodies)
         except Exception as error:  # A mistake of the server: without an answer they would wait.
-            responses = [_failed(error)] * len(bodies)
+            responses, answered = [_failed(error)] * len(bodies), []
         for respond, response in zip(waiting, responses, strict=True):
             try:
                 respond(response)
             except Exception:  # It is one client's; the others get theirs.
                 LOG.exception("a response could not be sent")
+        # Nobody waits for it.
+        self._monitor.count(answered)
 
-    def responses(self, bodies: Sequence[bytes]) -> list[Response]:
-        """Return the responses to requests, each of them as if it had been asked alone."""
+    def responses(self, bodies: Sequence[bytes]) -> tuple[list[Response], list[Answered]]:
+        """Return the responses to requests, each as if it had been asked alone, and who is told.
+
+        Returns
+        -------
+        responses
+            One for each request.
+        answered
+            The valid customers of all requests with their probabilities, to be counted.
+        """
         parsed = [self._parsed(body) for body in bodies]
         valid = [customers for customers in parsed if not isinstance(customers, Response)]
         said = self._turns.probabilities(valid)
-        self._count(valid, said)
+        answered: list[Answered] = [
+            pair
+            for customers, probabilities in zip(valid, said, strict=True)
+            if not isinstance(probabilities, Exception)
+            for pair in zip(customers, probabilities, strict=True)
+        ]
         following = iter(said)
-        return [
+        responses = [
             one if isinstance(one, Response) else self._response(body, next(following))
             for body, one in zip(bodies, parsed, strict=True)
         ]
-
-    def _count(
-        self, requests: Sequence[Sequence[Customer]], said: Sequence[list[float] | Exception]
-    ) -> None:
-        self._monitor.count(
-            [
-                answered
-                for customers, probabilities in zip(requests, said, strict=True)
-                if not isinstance(probabilities, Exception)
-                for answered in zip(customers, probabilities, strict=True)
-            ]
-        )
+        return responses, answered
 
     def _parsed(self, body: bytes) -> list[Customer] | Response:
         """Return the customers of a request, or the response that refuses it."""

@@ -21,6 +21,7 @@ from toolkit.model.policy import Policy
 from toolkit.model.predictor import Predictor
 from toolkit.serving import api
 from toolkit.serving.customer import CustomerSchema
+from toolkit.serving.monitoring import Answered
 from toolkit.serving.prediction import Predictions, Response
 from toolkit.serving.turns import Turns
 
@@ -122,8 +123,9 @@ def test_what_the_server_makes_of_a_prediction_is_compared(
     expected: str,
 ) -> None:
     class Changed(Predictions):
-        def responses(self, bodies: Sequence[bytes]) -> list[Response]:
-            return [self._changed(one) for one in super().responses(bodies)]
+        def responses(self, bodies: Sequence[bytes]) -> tuple[list[Response], list[Answered]]:
+            responses, answered = super().responses(bodies)
+            return [self._changed(one) for one in responses], answered
 
         def _changed(self, response: Response) -> Response:
             content = json.loads(response.content)

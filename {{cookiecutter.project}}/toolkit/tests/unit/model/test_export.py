@@ -1,11 +1,12 @@
 """The ONNX file predicts what the pipeline does, or it is refused."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import pytest
-from sklearn.base import BaseEstimator
 from sklearn.ensemble import VotingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -19,9 +20,10 @@ from toolkit.data.dataset import Dataset
 from toolkit.errors import ExportError
 from toolkit.model import fitting, training
 from toolkit.model.export import TOLERANCE, export
-from toolkit.model.features import Features
+from toolkit.model.features import Features, Matrix
 from toolkit.model.policy import Policy
 from toolkit.model.predictor import OUTPUT, Predictor
+from toolkit.tests.example.estimators import ESTIMATORS
 
 
 @pytest.fixture(autouse=True)
@@ -56,29 +58,33 @@ def test_two_that_vote_are_exported_without_a_warning_of_the_runtime(
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize("estimator", ["boosting", "logistic", "both", "network"])
+def said_in_parts(predictor: Predictor, matrix: Matrix, rows: int) -> npt.NDArray[np.float32]:
+    """Return the probabilities of customers who are asked about so many at a time, [n]."""
+    starts = range(0, len(matrix), rows)
+    return np.concatenate(
+        [predictor.probabilities(matrix[start : start + rows]) for start in starts]
+    )
+
+
+@pytest.mark.parametrize("estimator", sorted(ESTIMATORS))
 def test_a_customer_gets_to_the_bit_the_same_alone_and_among_any_number_of_others(
     contract: Contract, dataset: Dataset, policy: Policy, estimator: str
 ) -> None:
     matrix = Features(contract).matrix(dataset.columns)
-    pipeline = training.fit(matrix, dataset.labels, policy.training)
-    scaled = make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression())
-    both = [("boosting", pipeline[-1]), ("logistic", scaled)]
-    last: dict[str, BaseEstimator] = {
-        "boosting": pipeline[-1],
-        "logistic": scaled,
-        "both": VotingClassifier(both, voting="soft", flatten_transform=False),
-        "network": make_pipeline(SimpleImputer(), StandardScaler(), MLPClassifier(max_iter=20)),
-    }
-    fitted = make_pipeline(pipeline[0], last[estimator]).fit(matrix, dataset.labels)
-    predictor = Predictor(contract, export(fitted, contract, 0.4, matrix))
-    alone = [predictor.probabilities(row) for row in np.split(matrix, len(matrix))]
-    for count in (2, 3, 7, 16, 100, len(matrix)):
-        parts = [
-            predictor.probabilities(matrix[start : start + count])
-            for start in range(0, len(matrix), count)
-        ]
-        np.testing.assert_array_equal(np.concatenate(parts), np.concatenate(alone))
+    pipeline = training.fit(matrix, dataset.labels, replace(policy.training, estimator=estimator))
+    predictor = Predictor(contract, export(pipeline, contract, 0.4, matrix))
+    alone = said_in_parts(predictor, matrix, 1)
+    for rows in (2, 3, 7, 16, 100, len(matrix)):
+        np.testing.assert_array_equal(said_in_parts(predictor, matrix, rows), alone)
+
+
+def test_so_does_a_customer_of_an_owner_s_network(contract: Contract, dataset: Dataset) -> None:
+    matrix = Features(contract).matrix(dataset.columns)
+    network = make_pipeline(SimpleImputer(), StandardScaler(), MLPClassifier(tol=1.0))
+    network.fit(matrix, dataset.labels)
+    predictor = Predictor(contract, export(network, contract, 0.4, matrix))
+    alone = said_in_parts(predictor, matrix, 1)
+    np.testing.assert_array_equal(said_in_parts(predictor, matrix, len(matrix)), alone)
 
 
 def test_the_file_computes_probabilities_and_nothing_else(

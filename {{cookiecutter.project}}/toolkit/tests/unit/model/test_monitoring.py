@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from toolkit.data.expectation import Distribution, Expectation
-from toolkit.serving import monitoring
-from toolkit.serving.monitoring import VALUES_AT_ONCE, Monitor
+from toolkit.serving.monitoring import Monitor
 
 EXPECTATION = Expectation(
     schema=1,
@@ -52,28 +51,14 @@ def test_features_and_predictions_are_counted_beside_the_expected_shares(monitor
 
 @given(
     ages=st.lists(st.none() | st.sampled_from([29.9, 30.0, 30.1]) | st.floats(18, 99), max_size=90),
-    at_once=st.integers(1, 200),
 )
-def test_many_customers_are_counted_as_each_of_them_is(
-    ages: list[float | None], at_once: int
-) -> None:
+def test_many_customers_are_counted_as_each_of_them_is(ages: list[float | None]) -> None:
+    together, each = Monitor(EXPECTATION), Monitor(EXPECTATION)
     answered = [({"age": age, "plan": "full"}, (age or 0) / 100) for age in ages]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(monitoring, "VALUES_AT_ONCE", at_once)
-        together, each = Monitor(EXPECTATION), Monitor(EXPECTATION)
     together.count(answered)
     for one in answered:
         each.count([one])
     assert list(together.collect()) == list(each.collect())
-
-
-def test_a_scrape_has_every_customer_who_was_counted_before_it_and_each_once(
-    monitor: Monitor,
-) -> None:
-    for count in range(1, 2 * VALUES_AT_ONCE):
-        monitor.count([({"age": 20, "plan": "full"}, 0.1)])
-        if count % 99 == 0:
-            assert scraped(monitor, "churn_input_values_total", column="plan", bin="full") == count
 
 
 def test_empty_bins_are_zero(monitor: Monitor) -> None:
