@@ -136,10 +136,9 @@ def _repeat_first_row(graph: Any) -> None:
     for node in graph.node:
         _rename(node.input, INPUT, repeated)
         _rename(node.output, OUTPUT, answers)
-    numbers = {"zero": 0, "one": 1, "minus_one": -1}
-    for name, number in numbers.items():
+    zero, one, minus_one = names = [f"rows_{number}" for number in (0, 1, -1)]
+    for name, number in zip(names, (0, 1, -1), strict=True):
         graph.initializer.append(onnx.numpy_helper.from_array(np.array([number]), name))
-    zero, one, minus_one = numbers
     node = onnx.helper.make_node
     graph.node.insert(0, node("Slice", [INPUT, zero, one, zero], [first]))
     graph.node.insert(1, node("Concat", [INPUT, first], [repeated], axis=0))

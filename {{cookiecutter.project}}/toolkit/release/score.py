@@ -273,20 +273,23 @@ def _done(report: dict[str, Any]) -> Scored:
 
 
 def _note(repository: Repository, record: Record, done: Scored) -> None:
-    """Append a line about a run to the notes of the release's commit."""
+    """Append a line about a run to the notes of the release's commit, here and at the remote.
+
+    A line that the remote did not take is sent with the next one.
+    """
     left_out = ("warnings", "is_recorded")
     said = {name: value for name, value in vars(done).items() if name not in left_out}
     line = json.dumps(said, sort_keys=True)
+    notes = ("notes", f"--ref={NOTES}")
     try:
+        repository.run(*notes, "append", "--message", line, record.commit)
+        if not repository.has_remote:
+            return
         for _ in range(TRIES):
-            if repository.has_remote:
-                theirs = repository.remote_references(NOTES_REFERENCE)
-                if theirs:
-                    repository.fetch_objects(theirs)
-                    repository.set_reference(NOTES_REFERENCE, theirs[NOTES_REFERENCE])
-            repository.run("notes", f"--ref={NOTES}", "append", "--message", line, record.commit)
-            if not repository.has_remote:
-                return
+            if theirs := repository.remote_references(NOTES_REFERENCE):
+                repository.fetch_objects(theirs)
+                merge = ("merge", "--quiet", "--strategy=cat_sort_uniq")
+                repository.run(*notes, *merge, theirs[NOTES_REFERENCE])
             try:
                 repository.push(repository.local_references(NOTES_REFERENCE))
                 return
