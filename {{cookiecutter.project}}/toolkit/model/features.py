@@ -116,7 +116,9 @@ class Features:
             for name, of_column in zip(names, places, strict=True):
                 matrix[of_column < 0, self._places[name]] = np.nan
 
-    def altered(self, matrix: Matrix, columns: Mapping[str, npt.NDArray[Any]], name: str) -> Matrix:
+    def altered(
+        self, matrix: Matrix, columns: Mapping[str, Sequence[Any] | npt.NDArray[Any]], name: str
+    ) -> Matrix:
         """Return the features of n customers who differ from others in one column, [n, k].
 
         Parameters
@@ -133,7 +135,8 @@ class Features:
             altered[:, self._places[name]] = 0
             self._encode(altered, columns, [name])
         else:
-            altered[:, self._places[name].start] = columns[name]
+            numbers = np.asarray(columns[name], dtype=np.float64)
+            altered[:, self._places[name].start] = numbers
         for place, derived in enumerate(self._derived, self._first_derived):
             if name in derived.inputs:
                 altered[:, place] = _compute(derived, columns)

@@ -19,7 +19,7 @@ from .limits import MAX_BODY_BYTES
 from .logs import nowhere
 from .monitoring import Monitor
 from .observation import Observation
-from .prediction import EXPLAIN, MAX_CONTRIBUTIONS, MAX_EXPLAINED, PREDICT, Predictions
+from .prediction import EXPLAIN, MAX_CONTRIBUTIONS, PREDICT, Predictions
 from .service import Service
 from .turns import Turns, answers_alike
 
@@ -195,10 +195,7 @@ def _documentation(schema: CustomerSchema, typical: Customer) -> dict[str, Any]:
     one, many = {"value": typical}, {"value": [typical, typical]}
     example = {"churn_probability": 0.25, "churn": False}
     number = {"type": "integer", "minimum": 1, "maximum": MAX_CONTRIBUTIONS}
-    what = (
-        "Tells of each prediction so many columns that moved it most; of a list of at most "
-        f"{MAX_EXPLAINED} customers"
-    )
+    what = "Tells of each prediction so many columns that moved it most"
     return {
         "parameters": [{"name": EXPLAIN, "in": "query", "schema": number, "description": what}],
         "requestBody": {

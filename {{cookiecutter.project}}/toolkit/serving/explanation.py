@@ -6,6 +6,7 @@ customer, and of the reference's value in the customer. Both are asked for all c
 
 import itertools
 import math
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from ..data.contract import Column, Contract
 from ..data.expectation import Distribution, Expectation
+from ..model.features import Matrix
 from ..model.predictor import Predictor
 
 Value = float | str | None
@@ -125,37 +127,69 @@ class Explainer:
         explanations
             In the order of the customers, [n].
         """
-        asked = self._asked(customers)
-        size = max(1, VALUES // len(self.reference))
-        said = []
-        while rows := list(itertools.islice(asked, size)):
-            said.append(self._predictor.probabilities(self._predictor.matrix(rows)))
-        probabilities = np.concatenate(said).astype(np.float64)
-        step = 1 + 2 * len(self.reference)
+        size = max(1, VALUES // len(self._predictor.features.names))
+        parts = (customers[start : start + size] for start in range(0, len(customers), size))
+        return [one for part in parts for one in self._explain(part, count)]
+
+    def _explain(self, customers: Sequence[Customer], count: int) -> list[Explanation]:
+        said = self._said(self._asked(customers), len(customers))
+        (base, *own), others = said[: 1 + len(customers)], said[1 + len(customers) :]
+        without, alone = others.reshape(2, len(self.reference), len(customers))
         return [
-            self._explained(
-                *(customer, probabilities[0], probabilities[1 + step * place :][:step], count)
-            )
+            self._explained(customer, base, own[place], without[:, place], alone[:, place], count)
             for place, customer in enumerate(customers)
         ]
 
-    def _asked(self, customers: Sequence[Customer]) -> Iterator[Customer]:
-        """Yield the reference, and of each customer itself and two for each column."""
-        yield self.reference
-        for customer in customers:
-            own = {name: customer[name] for name in self.reference}
-            yield own
-            yield from (own | {name: value} for name, value in self.reference.items())
-            yield from (self.reference | {name: value} for name, value in own.items())
+    def _asked(self, customers: Sequence[Customer]) -> Iterator[Matrix]:
+        """Yield the reference, the n customers, and for each column them and it with one value.
+
+        First each customer with the reference's value, [n, k] a column, then the reference with
+        each customer's.
+        """
+        features = self._predictor.features
+        own: dict[str, Any] = {
+            name: [customer[name] for customer in customers] for name in self.reference
+        }
+        typical: dict[str, Any] = {
+            name: [value] * len(customers) for name, value in self.reference.items()
+        }
+        matrix, reference = features.matrix(own), features.matrix(typical)
+        yield reference[:1]
+        yield matrix
+        for name in own:
+            yield features.altered(matrix, ChainMap({name: typical[name]}, own), name)
+        for name in own:
+            yield features.altered(reference, ChainMap({name: own[name]}, typical), name)
+
+    def _said(self, asked: Iterator[Matrix], rows: int) -> npt.NDArray[np.float64]:
+        """Return the probabilities of matrices of so many rows, several of them in one run."""
+        at_once = max(1, VALUES // (rows * len(self._predictor.features.names)))
+        said = []
+        while part := list(itertools.islice(asked, at_once)):
+            said.append(self._predictor.probabilities(np.concatenate(part)))
+        return np.concatenate(said).astype(np.float64)
 
     def _explained(
-        self, customer: Customer, base: float, said: npt.NDArray[np.float64], count: int
+        self,
+        customer: Customer,
+        base: float,
+        own: float,
+        without: npt.NDArray[np.float64],
+        alone: npt.NDArray[np.float64],
+        count: int,
     ) -> Explanation:
-        """Return the explanation of one customer from what the model said, [1 + 2 * columns]."""
-        half = (len(said) - 1) // 2
-        without, alone = said[1 : half + 1], said[half + 1 :]
-        own, at_reference = _log_odds(said[:1])[0], _log_odds(np.array([base]))[0]
-        moved = (own - _log_odds(without) + _log_odds(alone) - at_reference) / 2
+        """Return the explanation of one customer from what the model said.
+
+        Parameters
+        ----------
+        base, own
+            Of the reference, and of the customer.
+        without, alone
+            Of the customer with the reference's value of each column, and the other way round,
+            [number of columns].
+        """
+        customers_odds, at_reference = _log_odds(np.array([own, base]))
+        moved = (customers_odds - _log_odds(without) + _log_odds(alone) - at_reference) / 2
         # The largest first; of equal ones that of the earlier column.
         order = [int(place) for place in np.argsort(-np.abs(moved), kind="stable")[:count]]
         names = list(self.reference)
@@ -170,7 +204,7 @@ class Explainer:
             for place in order
             if moved[place]
         )
-        other = own - at_reference - math.fsum(one.log_odds for one in told)
+        other = customers_odds - at_reference - math.fsum(one.log_odds for one in told)
         return Explanation(float(base), told, float(other))
 
 

@@ -21,8 +21,6 @@ PREDICT = "/predict"
 EXPLAIN = "explain"
 # A request may have thousands of errors; at most this many are returned.
 MAX_ERRORS = 100
-# An explanation asks the model twice about each column.
-MAX_EXPLAINED = 100
 MAX_CONTRIBUTIONS = 100
 COUNTS = {str(count): count for count in range(1, MAX_CONTRIBUTIONS + 1)}
 JSON, TEXT = b"application/json", b"text/plain; charset=utf-8"
@@ -107,13 +105,11 @@ class Predictions:
         if wanted not in COUNTS:
             quoted = wanted[:MAX_QUOTED_CHARACTERS]
             reason = f"Input should be a whole number from 1 to {MAX_CONTRIBUTIONS}"
-            return _refusal(1, [_error(quoted, "contributions", reason)])
+            error = {"field": EXPLAIN, "value": quoted, "rule": "contributions", "reason": reason}
+            return _refusal(1, [error])
         customers = self._parsed(body)
         if isinstance(customers, Response):
             return customers
-        if len(customers) > MAX_EXPLAINED:
-            reason = f"At most {MAX_EXPLAINED} customers of a request are explained"
-            return _refusal(1, [_error(len(customers), "explained_customers", reason)])
         try:
             [said] = self._turns.probabilities([customers])
             if isinstance(said, Exception):
@@ -224,10 +220,6 @@ class Predictions:
 
 def _refusal(count: int, errors: Sequence[dict[str, Any]]) -> Response:
     return Response(422, _json({"count": count, "detail": errors}).encode())
-
-
-def _error(value: str | int, rule: str, reason: str) -> dict[str, Any]:
-    return {"field": EXPLAIN, "value": value, "rule": rule, "reason": reason}
 
 
 def _json(content: object) -> str:

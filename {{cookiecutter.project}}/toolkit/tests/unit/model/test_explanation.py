@@ -23,6 +23,7 @@ from toolkit.model import training
 from toolkit.model.policy import Policy
 from toolkit.model.predictor import Predictor
 from toolkit.serving.api import create_app
+from toolkit.serving.customer import MAX_CUSTOMERS
 from toolkit.serving.drain import Drain
 from toolkit.serving.explanation import (
     Customer,
@@ -258,12 +259,12 @@ def test_a_number_of_contributions_that_is_none_is_refused(ask: Ask, wanted: str
     }
 
 
-def test_more_customers_than_can_be_explained_are_refused(ask: Ask) -> None:
-    status, body = ask(CUSTOMERS[:1] * 101, "?explain=1")
-    assert status == HTTPStatus.UNPROCESSABLE_ENTITY
-    reason = "At most 100 customers of a request are explained"
-    assert json.loads(body)["detail"][0]["reason"] == reason
-    assert ask(CUSTOMERS[:1] * 100, "?explain=1")[0] == HTTPStatus.OK
+def test_every_customer_of_the_longest_list_is_explained_as_alone(ask: Ask) -> None:
+    many = list(itertools.islice(itertools.cycle(CUSTOMERS), MAX_CUSTOMERS))
+    status, body = ask(many, "?explain=9")
+    assert status == HTTPStatus.OK
+    alone = [json.loads(ask(one, "?explain=9")[1]) for one in CUSTOMERS]
+    assert json.loads(body) == list(itertools.islice(itertools.cycle(alone), MAX_CUSTOMERS))
 
 
 def test_what_breaks_the_contract_is_refused_as_without_an_explanation(ask: Ask) -> None:
