@@ -158,8 +158,8 @@ def test_a_missing_reference_is_named(repository: Repository) -> None:
     [
         (
             "toolkit/model/predictor.py",
-            "customer[column.name] for customer in customers",
-            "customer[column.name] or 0.0 for customer in customers",
+            "customer[name] for customer in customers",
+            "customer[name] or 0.0 for customer in customers",
             ("feature age", "customers differ"),
         ),
         also(
