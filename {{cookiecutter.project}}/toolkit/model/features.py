@@ -59,9 +59,9 @@ class Features:
             f"{name}={category}" for name, values in categories.items() for category in values
         )
         columns = (column.name for column in contract.columns)
-        self._derived = _derived(contract, {*columns, *encoded})
-        self.names = (*self._numbers, *encoded, *(derived.name for derived in self._derived))
-        self._first_derived = len(self._numbers) + len(encoded)
+        derived = _derived(contract, {*columns, *encoded})
+        self.names = (*self._numbers, *encoded, *(one.name for one in derived))
+        self._derived = dict(enumerate(derived, len(self._numbers) + len(encoded)))
         self._places = {name: slice(place, place + 1) for place, name in enumerate(self._numbers)}
         self._place_of_value: dict[str, dict[str | None, int]] = {}
         start = len(self._numbers)
@@ -92,7 +92,7 @@ class Features:
             matrix[:, : len(self._numbers)] = numbers.T
         if self._place_of_value:
             self._encode(matrix, columns, self._place_of_value)
-        for place, derived in enumerate(self._derived, self._first_derived):
+        for place, derived in self._derived.items():
             matrix[:, place] = _compute(derived, columns)
         return matrix
 
@@ -137,23 +137,19 @@ class Features:
         else:
             numbers = np.asarray(columns[name], dtype=np.float64)
             altered[:, self._places[name].start] = numbers
-        for place, derived in enumerate(self._derived, self._first_derived):
+        for place, derived in self._derived.items():
             if name in derived.inputs:
                 altered[:, place] = _compute(derived, columns)
         return altered
 
     def places_of(self, name: str) -> list[int]:
         """Return the positions in the matrix of all features that are computed from a column."""
-        derived = (
-            place
-            for place, one in enumerate(self._derived, self._first_derived)
-            if name in one.inputs
-        )
+        derived = (place for place, one in self._derived.items() if name in one.inputs)
         return [*range(len(self.names))[self._places[name]], *derived]
 
     def derived(self, columns: Mapping[str, Sequence[Any] | npt.NDArray[Any]]) -> dict[str, Vector]:
         """Return the features that are computed from columns, by name, [n] each."""
-        return {derived.name: _compute(derived, columns) for derived in self._derived}
+        return {derived.name: _compute(derived, columns) for derived in self._derived.values()}
 
 
 def _compute(

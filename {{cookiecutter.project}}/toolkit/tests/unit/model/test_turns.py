@@ -271,6 +271,8 @@ def test_a_model_is_asked_at_once_unless_it_says_something_else_then(
     assert server.is_alike or ALONE in request.node.callspec.id
 
 
+# Of a model that is asked alone anyway nothing would be found.
+@pytest.mark.parametrize("server", [("small", "boosting")], indirect=True, ids="-".join)
 @pytest.mark.parametrize("together", [2, 3, 16, 64])
 def test_a_model_that_differs_in_the_last_bit_for_some_number_of_customers_is_found(
     server: Served, together: int, monkeypatch: pytest.MonkeyPatch
@@ -281,5 +283,6 @@ def test_a_model_that_differs_in_the_last_bit_for_some_number_of_customers_is_fo
         said = probabilities(self, matrix)
         return said if len(matrix) != together else np.nextafter(said, np.float32(1))
 
+    assert answers_alike(server.predictor, server.expectation)
     monkeypatch.setattr(Predictor, "probabilities", collective)
     assert not answers_alike(server.predictor, server.expectation)
